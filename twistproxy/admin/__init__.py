@@ -1,0 +1,1 @@
+"""Envoy's admin pages, served by the master from what the workers report."""

@@ -1,0 +1,1 @@
+"""The border between files and the run time: YAML, JSON and v1 JSON to Envoy messages, messages to `model`."""

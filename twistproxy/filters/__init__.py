@@ -1,0 +1,1 @@
+"""HTTP filters, one per file, unaware of each other.  The last one of a chain is the router."""

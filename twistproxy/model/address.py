@@ -1,0 +1,30 @@
+"""Addresses of listeners and hosts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TcpAddress:
+    """An IPv4 or IPv6 address, or before resolution a host name, with a port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PipeAddress:
+    """A Unix stream socket.  `path` starts with "@" or NUL for Linux's abstract names; `mode` 0 leaves the umask's."""
+
+    path: str
+    mode: int = 0
+
+    def __str__(self) -> str:
+        return self.path
+
+
+Address = TcpAddress | PipeAddress

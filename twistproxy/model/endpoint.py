@@ -1,0 +1,86 @@
+"""Endpoints: addresses as configured or discovered, before they become hosts of a cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from twistproxy.model.address import Address, PipeAddress, TcpAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Locality:
+    """Where an endpoint is (envoy.config.core.v3.Locality)."""
+
+    region: str = ""
+    zone: str = ""
+    sub_zone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One address of a cluster (envoy.config.endpoint.v3.LbEndpoint).
+
+    weight        relative share, 1 or more
+    hostname      the name that it was resolved from, "" if none
+    health        EDS health status: UNKNOWN HEALTHY UNHEALTHY DRAINING TIMEOUT DEGRADED
+    locality_weight  weight of its locality, 0 if not given
+    """
+
+    address: Address
+    weight: int = 1
+    hostname: str = ""
+    health: str = "UNKNOWN"
+    priority: int = 0
+    locality: Locality = Locality()
+    locality_weight: int = 0
+    canary: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """A dict of JSON values; `from_json` is its inverse.  Defaults are left out."""
+        address = self.address
+        out: dict[str, Any] = (
+            {"p": address.path} if isinstance(address, PipeAddress) else {"h": address.host, "o": address.port}
+        )
+        if self.weight != 1:
+            out["w"] = self.weight
+        if self.hostname:
+            out["n"] = self.hostname
+        if self.health != "UNKNOWN":
+            out["s"] = self.health
+        if self.priority:
+            out["r"] = self.priority
+        if self.locality != Locality():
+            out["l"] = [self.locality.region, self.locality.zone, self.locality.sub_zone]
+        if self.locality_weight:
+            out["lw"] = self.locality_weight
+        if self.canary:
+            out["c"] = True
+        return out
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Endpoint:
+        address: Address = PipeAddress(data["p"]) if "p" in data else TcpAddress(data["h"], data["o"])
+        return cls(
+            address,
+            data.get("w", 1),
+            data.get("n", ""),
+            data.get("s", "UNKNOWN"),
+            data.get("r", 0),
+            Locality(*data.get("l", ())),
+            data.get("lw", 0),
+            data.get("c", False),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSet:
+    """All endpoints of one cluster.  `version` grows with every change that one discovery process publishes.
+
+    `resolved` is False while the source has not answered yet: the cluster is still warming.
+    """
+
+    cluster: str
+    endpoints: tuple[Endpoint, ...] = ()
+    version: int = 0
+    resolved: bool = True

@@ -1,0 +1,1 @@
+"""Connection level: the network filter chain and the filters in it."""

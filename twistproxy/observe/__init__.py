@@ -1,0 +1,1 @@
+"""Counting and describing: statistics, histograms, access log formats.  Nothing here writes anywhere."""

@@ -1,0 +1,1 @@
+"""Request to decision: virtual host lookup, route matching, rewrites.  Pure."""

@@ -1,0 +1,1 @@
+"""One request with its response, and its walk through the filter chain."""

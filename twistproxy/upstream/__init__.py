@@ -1,0 +1,1 @@
+"""Whom to talk to: clusters, hosts, load balancers, connection pools."""

@@ -1,0 +1,1 @@
+"""Load balancing policies, one per file, unaware of each other."""

@@ -1,0 +1,1 @@
+"""Connections to one upstream host, kept and reused."""
