@@ -1,0 +1,28 @@
+"""The `proxy` fixture: each test module runs once on Envoy and once on twistproxy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from .harness import ENGINES, Proxy
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def proxy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """The engine on what the module's `configure(proxy)` returns, one start for the whole module."""
+    running = Proxy(request.param, tmp_path_factory.mktemp(request.param))
+    try:
+        running.start(request.module.configure(running))
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture(autouse=True)
+def _fresh_origins(request: pytest.FixtureRequest) -> None:
+    """Requests that an earlier test left unread must not confuse the next one."""
+    if "proxy" in request.fixturenames:
+        for origin in request.getfixturevalue("proxy").origins.values():
+            origin.forget()

@@ -1,0 +1,167 @@
+"""Starts one engine, real Envoy or twistproxy, on a configuration, and what a test needs around it."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .origin import Origin
+from .settings import Config
+from .wire import Client, Response, ask
+
+ENGINES = ("envoy", "twistproxy")
+START_LIMIT = 20.0
+LOG_LIMIT = 2.0
+
+
+def free_port() -> int:
+    """A loopback port below the kernel's range for outgoing connections, so that none can take it."""
+    while True:
+        port = random.randrange(11000, 32000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+def command(engine: str, config: Path) -> list[str]:
+    """The command line that runs an engine on a configuration file with one worker."""
+    beside = Path(sys.executable).parent
+    if engine == "envoy":
+        program = shutil.which("envoy", path=str(beside)) or shutil.which("envoy") or "envoy"
+        flags = ["--concurrency", "1", "--disable-hot-restart", "--file-flush-interval-msec", "100"]
+        return [program, "-c", str(config), *flags, "-l", "error"]
+    twistd = shutil.which("twistd", path=str(beside)) or "twistd"
+    flags = ["--config", str(config), "--concurrency", "1"]
+    return [sys.executable, twistd, "-n", "--pidfile=", "twistproxy", *flags]
+
+
+class Log:
+    """An access log file. Lines are found by a word that only one request carries."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def lines(self) -> list[str]:
+        return self.path.read_text("latin-1").splitlines() if self.path.exists() else []
+
+    def line(self, word: str, timeout: float = LOG_LIMIT) -> str:
+        """The one line with this word; waits for it."""
+        found = wait_for(lambda: [line for line in self.lines() if word in line], timeout)
+        assert found and len(found) == 1, f"lines with {word!r} in {self.path.name}: {found}"
+        return found[0]
+
+    def fields(self, word: str) -> dict[str, str]:
+        """A line of the form `a=1|b=2` as a dict."""
+        return dict(part.split("=", 1) for part in self.line(word).split("|"))
+
+
+def wait_for(probe: Callable[[], Any], timeout: float = 3.0) -> Any:
+    """Call until the result is true or the time is up; returns the last result."""
+    limit = time.monotonic() + timeout
+    while not (found := probe()) and time.monotonic() < limit:
+        time.sleep(0.02)
+    return found
+
+
+class Proxy:
+    """An engine with its origins, ports, logs and admin."""
+
+    def __init__(self, engine: str, directory: Path) -> None:
+        self.engine = engine
+        self.directory = directory
+        self.ports: dict[str, int] = {}
+        self.origins: dict[str, Origin] = {}
+        self.process: subprocess.Popen[bytes] | None = None
+
+    # What a configuration asks for, by name; made at the first use.
+
+    def port(self, name: str = "main") -> int:
+        if name not in self.ports:
+            self.ports[name] = free_port()
+        return self.ports[name]
+
+    def origin(self, name: str = "app") -> Origin:
+        if name not in self.origins:
+            self.origins[name] = Origin()
+        return self.origins[name]
+
+    def log(self, name: str = "main") -> Log:
+        return Log(self.directory / f"{name}.log")
+
+    # The process.
+
+    def start(self, config: Config) -> None:
+        """Start the engine and wait until admin says ready; raises with its output if it does not."""
+        path = self.directory / "config.yaml"
+        path.write_text(yaml.safe_dump(config, sort_keys=False))
+        output = self.directory / "output.txt"
+        with output.open("wb") as sink:
+            self.process = subprocess.Popen(
+                command(self.engine, path), stdin=subprocess.DEVNULL, stdout=sink, stderr=sink
+            )
+        limit = time.monotonic() + START_LIMIT
+        while time.monotonic() < limit:
+            if self.process.poll() is not None:
+                break
+            try:
+                if ask(self.port("admin"), "/ready").status == 200:
+                    return
+            except OSError:
+                pass
+            time.sleep(0.03)
+        self.stop()
+        raise AssertionError(f"{self.engine} did not start:\n{output.read_text(errors='replace')[-3000:]}")
+
+    def stop(self) -> None:
+        """End the engine and the origins."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(1.0 if self.engine == "envoy" else 8.0)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        for origin in self.origins.values():
+            origin.stop()
+
+    # Traffic and admin.
+
+    def client(self, name: str = "main", timeout: float = 5.0) -> Client:
+        return Client(self.port(name), timeout)
+
+    def ask(self, target: str, name: str = "main", **request: Any) -> Response:
+        """One request on its own connection to the listener of this name."""
+        return ask(self.port(name), target, **request)
+
+    def admin(self, target: str, method: str = "GET") -> Response:
+        return ask(self.port("admin"), target, method)
+
+    def admin_json(self, target: str) -> Any:
+        response = self.admin(target)
+        assert response.status == 200, response
+        return json.loads(response.body)
+
+    def stats(self, pattern: str = "") -> dict[str, int]:
+        """Counters and gauges by name."""
+        page = self.admin_json(f"/stats?format=json&filter={pattern}" if pattern else "/stats?format=json")
+        return {each["name"]: each["value"] for each in page["stats"] if "name" in each}
+
+    def stat(self, name: str) -> int:
+        return self.stats(f"^{name.replace('.', '%5C.')}$").get(name, 0)
+
+    def stat_becomes(self, name: str, value: int, timeout: float = 2.0) -> bool:
+        """Whether a statistic reaches a value in time."""
+        return bool(wait_for(lambda: self.stat(name) == value, timeout))
