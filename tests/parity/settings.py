@@ -44,7 +44,10 @@ def routes_to(cluster: str) -> list[Config]:
 
 
 def listener(name: str, port: int, virtual_hosts: list[Config] | str, **manager: Any) -> Config:
-    """A listener with one HTTP connection manager; `manager` are its further fields."""
+    """A listener with one HTTP connection manager; `manager` are its further fields.
+
+    A refused client's connection is closed after 0.1 s instead of 1 s, which saves the suite minutes.
+    """
     if isinstance(virtual_hosts, str):
         virtual_hosts = read(virtual_hosts)
     routing = {"name": f"{name}_routes", "virtual_hosts": virtual_hosts} | manager.pop("route_config", {})
@@ -52,6 +55,7 @@ def listener(name: str, port: int, virtual_hosts: list[Config] | str, **manager:
         "@type": HCM,
         "stat_prefix": name,
         "codec_type": "HTTP1",
+        "delayed_close_timeout": "0.1s",
         "route_config": routing,
         "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": ROUTER}}],
         **manager,
