@@ -7,17 +7,40 @@ A worker reports everything it has counted since it was born, as plain data (the
     hosts              cluster -> list of hosts, each with "address", "counters", "gauges", "health", ...
     clusters           cluster -> facts that /clusters prints
 
-Counters and histograms outlive the worker that counted them, gauges and hosts' gauges do not.
+Counters and histograms outlive the worker that counted them; gauges do not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 #: One worker's report, as it came over the control channel.
 Snapshot = Mapping[str, Any]
+
+#: One host's counters, kept by (cluster, address).
+_HostCounters = dict[tuple[str, str], dict[str, int]]
+
+
+@dataclass(slots=True)
+class Totals:
+    """Sums over all workers at one moment.
+
+    histograms   name -> {lower end of a bucket: how often}
+    hosts        cluster -> hosts as in a snapshot, with summed "counters" and "gauges"
+    clusters     cluster -> facts as in a snapshot
+    text         text readouts: name -> text
+    used         names that were ever written, for /stats?usedonly
+    """
+
+    counters: dict[str, int] = field(default_factory=dict)
+    gauges: dict[str, int] = field(default_factory=dict)
+    histograms: dict[str, dict[int, int]] = field(default_factory=dict)
+    hosts: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    clusters: dict[str, dict[str, Any]] = field(default_factory=dict)
+    text: dict[str, str] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
 
 
 def add_into(target: dict[str, int], more: Mapping[str, int]) -> None:
@@ -26,64 +49,95 @@ def add_into(target: dict[str, int], more: Mapping[str, int]) -> None:
         target[name] = target.get(name, 0) + value
 
 
-@dataclass(slots=True)
-class Totals:
-    """Sums over all workers at one moment.  Histograms: name -> {value: how often}."""
-
-    counters: dict[str, int] = field(default_factory=dict)
-    gauges: dict[str, int] = field(default_factory=dict)
-    histograms: dict[str, dict[int, int]] = field(default_factory=dict)
-    hosts: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    clusters: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-
 class Statistics:
-    """Collects snapshots and answers with totals.  One lives in the master for as long as it runs."""
+    """Collects snapshots and answers with totals.  One lives in the master for as long as that runs."""
 
     def __init__(self) -> None:
         self._live: dict[str, Snapshot] = {}
-        self._retained: Totals = Totals()
+        self._past = Totals()
+        self._past_hosts: _HostCounters = {}
         self._baseline: dict[str, int] = {}
+        self._used_gauges: set[str] = set()
 
     def report(self, worker_id: str, snapshot: Snapshot) -> None:
         """Take a worker's newest snapshot in place of its former one."""
         self._live[worker_id] = snapshot
+        self._used_gauges.update(name for name, value in snapshot.get("gauges", {}).items() if value)
 
     def worker_gone(self, worker_id: str) -> None:
-        """Keep what a dead worker had counted when it last reported; its gauges count no longer.  Unknown: nothing."""
+        """Keep what a dead worker had counted when it last reported.  Unknown ids do nothing."""
         snapshot = self._live.pop(worker_id, None)
-        if snapshot is not None:
-            _add_lasting(self._retained, snapshot)
+        if snapshot is None:
+            return
+        _add_lasting(self._past, snapshot)
+        for cluster, hosts in snapshot.get("hosts", {}).items():
+            for host in hosts:
+                kept = self._past_hosts.setdefault((cluster, host["address"]), {})
+                add_into(kept, host.get("counters", {}))
+
+    def reset_counters(self) -> None:
+        """Let all counters start at 0 (POST /reset_counters).  Hosts' counters and histograms stay, as in
+        Envoy."""
+        self._baseline = self._counted().counters
 
     def totals(self) -> Totals:
-        """The sums over all workers, dead ones included where their figures last; counters since the last reset."""
-        sums = Totals()
-        _add_lasting(sums, self._retained_snapshot())
+        """The sums over all workers; of dead ones what lasts."""
+        sums = self._counted()
         for snapshot in self._live.values():
-            _add_lasting(sums, snapshot)
-            _add_present(sums, snapshot)
+            add_into(sums.gauges, snapshot.get("gauges", {}))
+            for cluster, facts in snapshot.get("clusters", {}).items():
+                sums.clusters.setdefault(cluster, facts)
+        sums.hosts = _merge_hosts((s.get("hosts", {}) for s in self._live.values()), self._past_hosts)
+        sums.used = {name for name, value in sums.counters.items() if value}
+        sums.used |= self._used_gauges & sums.gauges.keys()
+        sums.used |= {name for name, counts in sums.histograms.items() if counts}
         for name, base in self._baseline.items():
-            sums.counters[name] = sums.counters.get(name, 0) - base
+            sums.counters[name] -= base
         return sums
 
-    def totals(self) -> Totals:
-        """The sums over all workers, dead ones included where their figures last; counters since the last reset."""
+    def _counted(self) -> Totals:
+        """Counters and histograms of the living and the dead, without regard to resets."""
         sums = Totals()
-        add_into(sums.counters, self._retained.counters)
-        for name, counts in self._retained.histograms.items():
+        add_into(sums.counters, self._past.counters)
+        for name, counts in self._past.histograms.items():
             sums.histograms[name] = dict(counts)
         for snapshot in self._live.values():
             _add_lasting(sums, snapshot)
-            add_into(sums.gauges, snapshot.get("gauges", {}))
-        for name, base in self._baseline.items():
-            sums.counters[name] = sums.counters.get(name, 0) - base
         return sums
 
 
 def _add_lasting(sums: Totals, snapshot: Snapshot) -> None:
-    """Add counters and histograms of one worker."""
+    """Add one worker's counters and histograms."""
     add_into(sums.counters, snapshot.get("counters", {}))
     for name, counts in snapshot.get("histograms", {}).items():
         target = sums.histograms.setdefault(name, {})
-        for value, count in counts.items():
-            target[int(value)] = target.get(int(value), 0) + count
+        for text, count in counts.items():
+            value = int(text)
+            target[value] = target.get(value, 0) + count
+
+
+def _merge_hosts(
+    reports: Iterable[Mapping[str, list[dict[str, Any]]]], past: _HostCounters
+) -> dict[str, list[dict[str, Any]]]:
+    """Sum the hosts that any living worker has, in the first worker's order.  A flag that one worker sees
+    counts."""
+    merged: dict[str, dict[str, dict[str, Any]]] = {}
+    for report in reports:
+        for cluster, hosts in report.items():
+            known = merged.setdefault(cluster, {})
+            for host in hosts:
+                address = host["address"]
+                if address not in known:
+                    known[address] = {
+                        **host,
+                        "counters": dict(past.get((cluster, address), {})),
+                        "gauges": {},
+                        "health": [],
+                    }
+                target = known[address]
+                add_into(target["counters"], host.get("counters", {}))
+                add_into(target["gauges"], host.get("gauges", {}))
+                for flag in host.get("health", ()):
+                    if flag != "healthy" and flag not in target["health"]:
+                        target["health"].append(flag)
+    return {cluster: list(hosts.values()) for cluster, hosts in merged.items()}

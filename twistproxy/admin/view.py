@@ -1,13 +1,13 @@
 """What the admin pages ask of the process that serves them.
 
-The master satisfies `AdminView` (`process.master_view`); tests satisfy it with a few canned values.  Everything that
-the configuration says arrives as plain JSON values, so nothing here knows protobuf.
+The master satisfies `AdminView` (`process.master_view`); tests satisfy it with a few canned values.
+Everything that the configuration says arrives as plain JSON values, so nothing here knows protobuf.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -38,14 +38,16 @@ class ServerFacts:
     state                 PRE_INITIALIZING, INITIALIZING, LIVE or DRAINING
     uptime                seconds since the start; `epoch_uptime` since the last reload that was taken
     concurrency           worker slots
-    memory_allocated      bytes in use by master, workers and discovery together; `memory_heap_size` those reserved
-    total_connections     downstream connections open now
+    memory_allocated      bytes in use by master, workers and discovery together; `memory_heap_size` those
+    reserved total_connections     downstream connections open now
     initialization_ms     how long it took from the start until the listeners were open, None before
     listeners_active, clusters_active   how many of each the running configuration has
     worker_restarts, discovery_restarts   how often such a process died and was replaced
     reloads, reloads_rejected             how many new configurations were taken and refused
     bootstrap_updated     seconds since the epoch when the running configuration was taken
     workers_started       whether all workers have opened their listeners once
+    counters, gauges      what else the master counts, under its full names
+    ("listener_manager.listener_added")
     """
 
     state: str = "LIVE"
@@ -64,6 +66,8 @@ class ServerFacts:
     reloads_rejected: int = 0
     bootstrap_updated: float = 0.0
     workers_started: bool = True
+    counters: Mapping[str, int] = field(default_factory=dict)
+    gauges: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +88,11 @@ class AdminView(Protocol):
     """The running server, as the admin pages see it."""
 
     def collect(self) -> Deferred[Statistics]:
-        """Ask every live worker for a snapshot now; fires when all have answered (or died, or when the time limit
-        passed: then a silent worker's last known snapshot stands).  The view keeps one `Statistics`, gives each
-        snapshot to its `report(worker_id, snapshot)`, calls `worker_gone(worker_id)` on a worker's death, and fires
-        with that object.  A worker id names one process, not a slot: it is never used again."""
+        """Ask every live worker for a snapshot now; fires when all have answered (or died, or when the time
+        limit passed: then a silent worker's last known snapshot stands).  The view keeps one `Statistics`,
+        gives each snapshot to its `report(worker_id, snapshot)`, calls `worker_gone(worker_id)` on a
+        worker's death, and fires with that object.  A worker id names one process, not a slot: it is never
+        used again."""
 
     def facts(self) -> ServerFacts: ...
 
@@ -98,7 +103,8 @@ class AdminView(Protocol):
         """The bootstrap's node as protobuf's JSON mapping with proto field names, options included."""
 
     def command_line_options(self) -> Json:
-        """The options in the shape of envoy.admin.v3.CommandLineOptions; keys that do not apply are absent."""
+        """The options in the shape of envoy.admin.v3.CommandLineOptions; keys that do not apply are
+        absent."""
 
     def bootstrap(self) -> Json:
         """The running configuration (a v3 Bootstrap) as protobuf's JSON mapping with proto field names."""
@@ -119,4 +125,5 @@ class AdminView(Protocol):
     def drain_listeners(self, request: DrainRequest) -> None: ...
 
     def quit(self) -> None:
-        """Stop the whole program, once the answer is sent (the caller delays)."""
+        """Stop the whole program (POST /quitquitquit).  The answer has been written to the transport but may
+        not have left the process: stop a moment later, so that it does."""
