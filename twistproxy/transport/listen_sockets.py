@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import itertools
 import os
 import socket
 import stat
@@ -21,6 +22,8 @@ from twistproxy.model.address import Address, PipeAddress, TcpAddress
 #: Linux cuts it to net.core.somaxconn, which is what Envoy asks for by default.
 _LARGEST_BACKLOG = 65535
 
+_keys = itertools.count(1)
+
 
 @dataclass(frozen=True, slots=True)
 class ListenSpec:
@@ -30,7 +33,6 @@ class ListenSpec:
     reuse_port   one socket for each slot (`enable_reuse_port`)
     backlog      `tcp_backlog_size`; 0 for as long as the kernel allows
     ipv4_compat  an IPv6 socket that takes IPv4 too
-    freebind, transparent  the socket options of these names
     """
 
     listener: str
@@ -38,8 +40,6 @@ class ListenSpec:
     reuse_port: bool = True
     backlog: int = 0
     ipv4_compat: bool = False
-    freebind: bool = False
-    transparent: bool = False
 
 
 class ListenSockets:
@@ -50,6 +50,7 @@ class ListenSockets:
         #: where it is bound: the kernel's port if the specification says 0
         self.address = address
         self._sockets = sockets
+        self._keys = [next(_keys) for _ in sockets]
         self._inode = _inode(address)
 
     @classmethod
@@ -115,6 +116,10 @@ class ListenSockets:
         sock = self._sockets[slot]
         return None if sock is None else sock.fileno()
 
+    def key(self, slot: int) -> int:
+        """Names the slot's present socket: a socket that is opened anew gets another key."""
+        return self._keys[slot]
+
     def close_slot(self, slot: int) -> None:
         """Give up the slot's socket, so that the kernel sends nothing there.  A shared queue stays with the
         others."""
@@ -127,6 +132,7 @@ class ListenSockets:
         """Bind the slot's socket again.  StartError if that fails."""
         if self._sockets[slot] is not None:
             return
+        self._keys[slot] = next(_keys)
         if self.shared:
             for sock in self._sockets:
                 if sock is not None:
@@ -171,20 +177,11 @@ def _bound(spec: ListenSpec, address: TcpAddress, reuse_port: bool) -> socket.so
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if version == 6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if spec.ipv4_compat else 1)
-        if spec.freebind:
-            sock.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
-        if spec.transparent:
-            sock.setsockopt(socket.IPPROTO_IP, _IP_TRANSPARENT, 1)
         sock.bind((address.host, address.port))
     except (OSError, OverflowError):
         sock.close()
         raise
     return sock
-
-
-#: From linux/in.h; the socket module does not name them on every version.
-_IP_FREEBIND = 15
-_IP_TRANSPARENT = 19
 
 
 def _listen(sock: socket.socket, spec: ListenSpec) -> None:
