@@ -22,7 +22,7 @@ def proxy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(autouse=True)
 def _fresh_origins(request: pytest.FixtureRequest) -> None:
-    """Requests that an earlier test left unread must not confuse the next one."""
+    """What an earlier test left behind must not confuse the next one."""
     if "proxy" in request.fixturenames:
         for origin in request.getfixturevalue("proxy").origins.values():
             origin.forget()

@@ -196,7 +196,8 @@ class Origin:
             raise AssertionError("no request reached the upstream") from None
 
     def forget(self) -> None:
-        """Drop the requests that nobody asked for."""
+        """Drop the answers of an earlier test and the requests that nobody asked for."""
+        self.answers.clear()
         while not self.queue.empty():
             self.queue.get()
 
