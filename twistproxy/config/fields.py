@@ -13,7 +13,8 @@ asked, and `Report.unread` afterwards lists every field that the user set and th
     problems = report.problems + report.unread(root)
 
 Asking for a field counts as reading it whether or not it is set; `has` and `oneof` do not count.  The same
-sub-message asked for twice is the same Reader.  A field name that the message does not have is a bug and raises.
+sub-message asked for twice is the same Reader.  A field name that the message does not have is a bug and
+raises.
 
 Paths are as in the user's file: `static_resources.listeners[0].filter_chains[0]`, map keys in quotes
 (`typed_per_filter_config["envoy.filters.http.cors"]`); the content of a `google.protobuf.Any` continues its
@@ -29,6 +30,7 @@ from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
 
 from twistproxy.errors import ConfigProblem
+
 from .types import message_class, type_name
 
 NOT_IMPLEMENTED = "is set, but twistproxy does not implement it"

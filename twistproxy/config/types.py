@@ -42,7 +42,8 @@ def _import_for(name: str) -> bool:
     """Import modules of the type's package, the likeliest first, until the type is known."""
     pool = descriptor_pool.Default()
     parts = name.split(".")
-    # The package is the lower-case part; a nested type (`Cluster.EdsClusterConfig`) has several names after it.
+    # The package is the lower-case part; a nested type (`Cluster.EdsClusterConfig`) has several names after
+    # it.
     depth = next((index for index, part in enumerate(parts) if part[:1].isupper()), len(parts) - 1)
     package, outer = ".".join(parts[:depth]), parts[depth]
     for module in _likeliest_first(module_names(package), outer):
