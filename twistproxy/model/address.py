@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 
 
@@ -28,3 +29,14 @@ class PipeAddress:
 
 
 Address = TcpAddress | PipeAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Cidr:
+    """A range of addresses."""
+
+    prefix: str
+    length: int
+
+    def network(self) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+        return ipaddress.ip_network((self.prefix, self.length), strict=False)

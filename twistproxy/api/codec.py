@@ -1,0 +1,149 @@
+"""Messages on one connection, whatever the version of HTTP.
+
+Directions are the proxy's: decoding is what arrives, encoding what leaves, on both sides.  A codec is given its sinks;
+it never looks up who owns it.  HTTP/1 and HTTP/2 satisfy the same protocols, as server and as client, so that a stream
+does not know which it is on and any pairing works.
+
+Rules for every sink: `decode_headers` first and once, then `decode_data`, then at most one `decode_trailers`; exactly one
+of the calls says `end_stream=True` (trailers always do) or `on_reset` ends it.  Nothing is called after that.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Protocol
+
+from twistproxy.http.headers import HeaderMap
+from twistproxy.http.message import RequestHead, ResponseHead
+
+
+class ResetReason(IntEnum):
+    """Why a stream ended abnormally.  The values index `RESET_TEXT`."""
+
+    LOCAL_RESET = 0
+    REMOTE_RESET = 1
+    CONNECTION_TERMINATION = 2
+    CONNECTION_FAILURE = 3
+    CONNECTION_TIMEOUT = 4
+    PROTOCOL_ERROR = 5
+    OVERFLOW = 6
+    REMOTE_REFUSED = 7
+
+
+#: The words of "upstream connect error or disconnect/reset before headers. reset reason: X".
+RESET_TEXT = (
+    "local reset",
+    "remote reset",
+    "connection termination",
+    "remote connection failure",
+    "connection timeout",
+    "protocol error",
+    "overflow",
+    "remote refused stream reset",
+)
+
+
+class RequestDecoder(Protocol):
+    """Server side: who receives a request.  Given by the connection manager for each stream."""
+
+    def decode_headers(self, head: RequestHead, end_stream: bool) -> None: ...
+
+    def decode_data(self, data: bytes, end_stream: bool) -> None: ...
+
+    def decode_trailers(self, trailers: HeaderMap) -> None: ...
+
+    def on_reset(self, reason: ResetReason, detail: str) -> None:
+        """The downstream is gone or broke the protocol in mid-request."""
+
+    def above_write_buffer_high_watermark(self) -> None:
+        """The downstream reads too slowly: send no more of the response for now."""
+
+    def below_write_buffer_low_watermark(self) -> None: ...
+
+
+class ResponseEncoder(Protocol):
+    """Server side: the way back of one stream."""
+
+    def encode_1xx(self, head: ResponseHead) -> None: ...
+
+    def encode_headers(self, head: ResponseHead, end_stream: bool) -> None: ...
+
+    def encode_data(self, data: bytes, end_stream: bool) -> None: ...
+
+    def encode_trailers(self, trailers: HeaderMap) -> None: ...
+
+    def reset(self) -> None:
+        """End the stream without finishing the response; the downstream must be able to tell."""
+
+    def pause_reading(self) -> None:
+        """Take no more of the request's body for now.  Counted: resume as often as paused."""
+
+    def resume_reading(self) -> None: ...
+
+
+class ResponseDecoder(Protocol):
+    """Client side: who receives the response."""
+
+    def decode_1xx(self, head: ResponseHead) -> None: ...
+
+    def decode_headers(self, head: ResponseHead, end_stream: bool) -> None: ...
+
+    def decode_data(self, data: bytes, end_stream: bool) -> None: ...
+
+    def decode_trailers(self, trailers: HeaderMap) -> None: ...
+
+    def on_reset(self, reason: ResetReason, detail: str) -> None:
+        """The response will not come, or not whole.  `detail`: words for %UPSTREAM_TRANSPORT_FAILURE_REASON%."""
+
+    def above_write_buffer_high_watermark(self) -> None:
+        """The upstream reads too slowly: send no more of the request for now."""
+
+    def below_write_buffer_low_watermark(self) -> None: ...
+
+
+class RequestEncoder(Protocol):
+    """Client side: the way of one request to the upstream."""
+
+    def encode_headers(self, head: RequestHead, end_stream: bool) -> None: ...
+
+    def encode_data(self, data: bytes, end_stream: bool) -> None: ...
+
+    def encode_trailers(self, trailers: HeaderMap) -> None: ...
+
+    def reset(self) -> None:
+        """Nobody wants the response any more.  On HTTP/1 this ends the connection."""
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+class ServerCallbacks(Protocol):
+    """What a server codec tells its connection manager."""
+
+    def new_stream(self, encoder: ResponseEncoder) -> RequestDecoder:
+        """A request begins; called just before its `decode_headers`."""
+
+    def protocol_error(self, status: int, body: bytes, details: str) -> None:
+        """The bytes are no request, and no stream is open: answer with `status` and close.  `details` is Envoy's
+        response code detail, e.g. "http1.codec_error"."""
+
+    def connection_closed(self, reason: str) -> None:
+        """After the open stream, if any, was reset."""
+
+    def head_started(self) -> None:
+        """The first bytes of a request came, but not yet its whole head."""
+
+
+class ServerCodec(Protocol):
+    """A server connection, as its connection manager sees it."""
+
+    #: Bytes received and sent, for statistics.
+    bytes_received: int
+    bytes_sent: int
+
+    def drain(self) -> None:
+        """Let the response in progress, or the next one, be the last."""
+
+    def close(self) -> None:
+        """Close once what is written is sent."""

@@ -1,0 +1,45 @@
+"""Request targets and Host values (RFC 9112 sections 3.2 and 3.2.1 to 3.2.4)."""
+
+from __future__ import annotations
+
+import re
+
+#: reg-name, IPv4 or IP-literal with a port; no userinfo, no delimiters that would end an authority (RFC 3986 section 3.2).
+_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+(?:%25[\w.~%-]+)?\]|[!$&'()*+,;=\w.~%-]*)(?::[0-9]*)?", re.ASCII)
+_ABSOLUTE = re.compile(rb"(https?)://([^/?#]*)(/[^#]*|\?[^#]*)?", re.IGNORECASE)
+
+#: Hosts that were found good, so that a name is looked at once.  Bounded: see `valid_host`.
+_good_hosts: set[bytes] = set()
+
+
+def valid_host(host: bytes) -> bool:
+    """Whether a Host value can be an authority.  The empty one is good here: whether a host is needed is for others."""
+    if host in _good_hosts:
+        return True
+    if _HOST.fullmatch(host) is None:
+        return False
+    if len(_good_hosts) > 4096:
+        _good_hosts.clear()
+    _good_hosts.add(host)
+    return True
+
+
+def split_target(method: bytes, target: bytes, allow_absolute: bool) -> tuple[bytes, bytes, bytes] | None:
+    """(scheme, authority, path) of a target that is not a plain path; None if it is malformed.
+
+    scheme and authority are b"" where the target has none (origin form, "*").  The absolute form's authority
+    replaces Host (RFC 9112 section 3.2.2).
+    """
+    if method == b"CONNECT":
+        return (b"", target, b"") if target and _HOST.fullmatch(target) and b":" in target else None
+    if target[:1] == b"/":
+        return b"", b"", target
+    if target == b"*":
+        return (b"", b"", target) if method == b"OPTIONS" else None
+    if not allow_absolute:
+        return None
+    match = _ABSOLUTE.fullmatch(target)
+    if match is None or not match.group(2):
+        return None
+    path = match.group(3) or b"/"
+    return match.group(1).lower(), match.group(2), path if path[:1] == b"/" else b"/" + path

@@ -1,0 +1,45 @@
+"""Clusters as configured (envoy.config.cluster.v3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from twistproxy.model.discovery import DiscoverySource
+from twistproxy.model.endpoint import Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Circuit breaker limits of one priority; the defaults are Envoy's."""
+
+    max_connections: int = 1024
+    max_pending_requests: int = 1024
+    max_requests: int = 1024
+    max_retries: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSettings:
+    """One cluster.
+
+    lb_policy        ROUND_ROBIN, LEAST_REQUEST or RANDOM
+    connect_timeout  seconds
+    endpoints        those of a STATIC cluster
+    source           where the others come from, None for STATIC
+    idle_timeout     seconds an unused connection is kept, None for ever
+    """
+
+    name: str
+    lb_policy: str = "ROUND_ROBIN"
+    connect_timeout: float = 5.0
+    endpoints: tuple[Endpoint, ...] = ()
+    source: DiscoverySource | None = None
+    stat_name: str = ""
+    least_request_choices: int = 2
+    max_requests_per_connection: int = 0
+    idle_timeout: float | None = 3600.0
+    max_connection_duration: float | None = None
+    max_response_headers: int = 100
+    buffer_limit: int = 1024 * 1024
+    default_thresholds: Thresholds = field(default_factory=Thresholds)
+    high_thresholds: Thresholds = field(default_factory=Thresholds)

@@ -1,0 +1,63 @@
+"""Settings of the HTTP connection manager (envoy.extensions.filters.network.http_connection_manager.v3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from twistproxy.model.access_log import AccessLogSettings
+from twistproxy.model.address import Cidr
+from twistproxy.model.route import RouteConfiguration
+
+
+@dataclass(frozen=True, slots=True)
+class Http1Settings:
+    """`http_protocol_options`, and the limits that HTTP/1 enforces itself.
+
+    max_head_bytes  start line and header section (`max_request_headers_kb`, 60 KiB)
+    max_headers     fields (`common_http_protocol_options.max_headers_count`, 100)
+    """
+
+    accept_http_10: bool = False
+    default_host_for_http_10: bytes = b""
+    enable_trailers: bool = False
+    allow_absolute_url: bool = True
+    max_head_bytes: int = 60 * 1024
+    max_headers: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class HttpFilterSettings:
+    """One HTTP filter: its name in the configuration and its own frozen settings."""
+
+    name: str
+    settings: object
+
+
+@dataclass(frozen=True, slots=True)
+class HttpManagerSettings:
+    """One HTTP connection manager.  Times in seconds; 0 or None: no limit."""
+
+    stat_prefix: str
+    routes: RouteConfiguration
+    filters: tuple[HttpFilterSettings, ...]
+    access_logs: tuple[AccessLogSettings, ...] = ()
+    http1: Http1Settings = field(default_factory=Http1Settings)
+    server_name: bytes = b"twistproxy"
+    server_header: str = "OVERWRITE"
+    use_remote_address: bool = False
+    xff_num_trusted_hops: int = 0
+    skip_xff_append: bool = False
+    internal_cidrs: tuple[Cidr, ...] = ()
+    generate_request_id: bool = True
+    preserve_external_request_id: bool = False
+    always_set_request_id_in_response: bool = False
+    idle_timeout: float | None = 3600.0
+    max_connection_duration: float | None = None
+    max_requests_per_connection: int = 0
+    stream_idle_timeout: float = 300.0
+    request_timeout: float = 0.0
+    request_headers_timeout: float = 0.0
+    drain_timeout: float = 5.0
+    delayed_close_timeout: float = 1.0
+    headers_with_underscores: str = "ALLOW"
+    max_stream_duration: float | None = None

@@ -1,0 +1,35 @@
+"""Listeners as configured (envoy.config.listener.v3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from twistproxy.model.address import Address
+from twistproxy.model.http_manager import HttpManagerSettings
+
+
+@dataclass(frozen=True, slots=True)
+class FilterChain:
+    """The network filters of a connection; so far the one terminal filter there is."""
+
+    name: str
+    http_manager: HttpManagerSettings
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerSettings:
+    """One listener.
+
+    stat_name     as in `listener.<stat_name>.downstream_cx_total`
+    buffer_limit  bytes in a connection's write buffer above which its source is paused
+    """
+
+    name: str
+    address: Address
+    filter_chain: FilterChain
+    stat_name: str
+    reuse_port: bool = True
+    ipv4_compat: bool = False
+    backlog: int = 0
+    buffer_limit: int = 1024 * 1024
+    bind_to_port: bool = True

@@ -1,0 +1,281 @@
+"""Statistics as plain integers, and their names put together only when somebody asks.
+
+Hot code adds to attributes (`stats.upstream_rq_total += 1`); `collect` writes Envoy's full names into a snapshot
+(docs/root/configuration/upstream/cluster_manager/cluster_stats, http/http_conn_man/stats, listeners/stats).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twistproxy.observe.histogram import Histogram
+
+
+class Snapshot:
+    """Names and values at one moment.  `as_dict` is what a worker sends to the master."""
+
+    __slots__ = ("clusters", "counters", "gauges", "histograms", "hosts")
+
+    def __init__(self) -> None:
+        self.counters: dict[str, int] = {}
+        self.gauges: dict[str, int] = {}
+        self.histograms: dict[str, dict[str, int]] = {}
+        self.hosts: dict[str, list[dict[str, Any]]] = {}
+        self.clusters: dict[str, dict[str, Any]] = {}
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "counters": self.counters,
+            "gauges": self.gauges,
+            "histograms": self.histograms,
+            "hosts": self.hosts,
+            "clusters": self.clusters,
+        }
+
+
+class Group:
+    """Counters and gauges of one object.  Subclasses name them in `COUNTERS` and `GAUGES`, which are also their slots."""
+
+    __slots__ = ()
+    COUNTERS: tuple[str, ...] = ()
+    GAUGES: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        for name in self.COUNTERS:
+            setattr(self, name, 0)
+        for name in self.GAUGES:
+            setattr(self, name, 0)
+
+    def collect(self, prefix: str, out: Snapshot) -> None:
+        """Write all of them under `prefix`, which ends in a dot."""
+        for name in self.COUNTERS:
+            out.counters[prefix + name] = out.counters.get(prefix + name, 0) + getattr(self, name)
+        for name in self.GAUGES:
+            out.gauges[prefix + name] = out.gauges.get(prefix + name, 0) + getattr(self, name)
+
+
+def collect_statuses(prefix: str, name: str, counts: dict[int, int], out: Snapshot, exact: bool) -> None:
+    """Responses by class (`…_2xx`), and each by itself if `exact`; `name` is e.g. "upstream_rq"."""
+    for status, count in counts.items():
+        class_name = f"{prefix}{name}_{status // 100}xx"
+        out.counters[class_name] = out.counters.get(class_name, 0) + count
+        if exact:
+            out.counters[f"{prefix}{name}_{status}"] = out.counters.get(f"{prefix}{name}_{status}", 0) + count
+
+
+_CLUSTER_COUNTERS = (
+    "assignment_stale",
+    "assignment_timeout_received",
+    "assignment_use_cached",
+    "bind_errors",
+    "lb_healthy_panic",
+    "membership_change",
+    "original_dst_host_invalid",
+    "retry_or_shadow_abandoned",
+    "update_attempt",
+    "update_empty",
+    "update_failure",
+    "update_no_rebuild",
+    "update_success",
+    "upstream_cx_close_notify",
+    "upstream_cx_connect_attempts_exceeded",
+    "upstream_cx_connect_fail",
+    "upstream_cx_connect_timeout",
+    "upstream_cx_destroy",
+    "upstream_cx_destroy_local",
+    "upstream_cx_destroy_local_with_active_rq",
+    "upstream_cx_destroy_remote",
+    "upstream_cx_destroy_remote_with_active_rq",
+    "upstream_cx_destroy_with_active_rq",
+    "upstream_cx_http1_total",
+    "upstream_cx_http2_total",
+    "upstream_cx_http3_total",
+    "upstream_cx_idle_timeout",
+    "upstream_cx_max_duration_reached",
+    "upstream_cx_max_requests",
+    "upstream_cx_none_healthy",
+    "upstream_cx_overflow",
+    "upstream_cx_pool_overflow",
+    "upstream_cx_protocol_error",
+    "upstream_cx_rx_bytes_total",
+    "upstream_cx_total",
+    "upstream_cx_tx_bytes_total",
+    "upstream_flow_control_backed_up_total",
+    "upstream_flow_control_drained_total",
+    "upstream_flow_control_paused_reading_total",
+    "upstream_flow_control_resumed_reading_total",
+    "upstream_internal_redirect_failed_total",
+    "upstream_internal_redirect_succeeded_total",
+    "upstream_rq_cancelled",
+    "upstream_rq_completed",
+    "upstream_rq_maintenance_mode",
+    "upstream_rq_max_duration_reached",
+    "upstream_rq_pending_failure_eject",
+    "upstream_rq_pending_overflow",
+    "upstream_rq_pending_total",
+    "upstream_rq_per_try_idle_timeout",
+    "upstream_rq_per_try_timeout",
+    "upstream_rq_retry",
+    "upstream_rq_retry_backoff_exponential",
+    "upstream_rq_retry_backoff_ratelimited",
+    "upstream_rq_retry_limit_exceeded",
+    "upstream_rq_retry_overflow",
+    "upstream_rq_retry_success",
+    "upstream_rq_rx_reset",
+    "upstream_rq_timeout",
+    "upstream_rq_total",
+    "upstream_rq_tx_reset",
+)
+_CLUSTER_GAUGES = ("upstream_cx_active", "upstream_rq_active", "upstream_rq_pending_active")
+
+
+class ClusterStats(Group):
+    """`cluster.<name>.*`."""
+
+    COUNTERS = _CLUSTER_COUNTERS
+    GAUGES = _CLUSTER_GAUGES
+    __slots__ = (*COUNTERS, *GAUGES, "connect_ms", "length_ms", "rq_time", "statuses")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.statuses: dict[int, int] = {}
+        self.rq_time = Histogram()
+        self.connect_ms = Histogram()
+        self.length_ms = Histogram()
+
+    def collect(self, prefix: str, out: Snapshot) -> None:
+        super().collect(prefix, out)
+        if self.statuses:
+            collect_statuses(prefix, "upstream_rq", self.statuses, out, True)
+            collect_statuses(prefix + "external.", "upstream_rq", self.statuses, out, True)
+            out.counters[prefix + "external.upstream_rq_completed"] = self.upstream_rq_completed  # type: ignore[attr-defined]
+        for name, histogram in (
+            ("upstream_rq_time", self.rq_time),
+            ("external.upstream_rq_time", self.rq_time),
+            ("upstream_cx_connect_ms", self.connect_ms),
+            ("upstream_cx_length_ms", self.length_ms),
+        ):
+            if not name.startswith("external.") or self.statuses:
+                out.histograms[prefix + name] = histogram.snapshot()
+
+
+class HostStats(Group):
+    """Per host, as `/clusters` shows them."""
+
+    COUNTERS = ("cx_connect_fail", "cx_total", "rq_error", "rq_success", "rq_timeout", "rq_total")
+    GAUGES = ("cx_active", "rq_active")
+    __slots__ = (*COUNTERS, *GAUGES)
+
+
+class HttpManagerStats(Group):
+    """`http.<stat_prefix>.*`."""
+
+    COUNTERS = (
+        "downstream_cx_delayed_close_timeout",
+        "downstream_cx_destroy",
+        "downstream_cx_destroy_active_rq",
+        "downstream_cx_destroy_local",
+        "downstream_cx_destroy_local_active_rq",
+        "downstream_cx_destroy_remote",
+        "downstream_cx_destroy_remote_active_rq",
+        "downstream_cx_drain_close",
+        "downstream_cx_http1_total",
+        "downstream_cx_http2_total",
+        "downstream_cx_http3_total",
+        "downstream_cx_idle_timeout",
+        "downstream_cx_max_duration_reached",
+        "downstream_cx_max_requests_reached",
+        "downstream_cx_overload_disable_keepalive",
+        "downstream_cx_protocol_error",
+        "downstream_cx_rx_bytes_total",
+        "downstream_cx_ssl_total",
+        "downstream_cx_total",
+        "downstream_cx_tx_bytes_total",
+        "downstream_cx_upgrades_total",
+        "downstream_flow_control_paused_reading_total",
+        "downstream_flow_control_resumed_reading_total",
+        "downstream_rq_completed",
+        "downstream_rq_failed_path_normalization",
+        "downstream_rq_header_timeout",
+        "downstream_rq_http1_total",
+        "downstream_rq_http2_total",
+        "downstream_rq_http3_total",
+        "downstream_rq_idle_timeout",
+        "downstream_rq_max_duration_reached",
+        "downstream_rq_non_relative_path",
+        "downstream_rq_overload_close",
+        "downstream_rq_redirected_with_normalized_path",
+        "downstream_rq_rejected_via_ip_detection",
+        "downstream_rq_response_before_rq_complete",
+        "downstream_rq_rx_reset",
+        "downstream_rq_timeout",
+        "downstream_rq_too_large",
+        "downstream_rq_too_many_premature_resets",
+        "downstream_rq_total",
+        "downstream_rq_tx_reset",
+        "downstream_rq_ws_on_non_ws_route",
+        "no_cluster",
+        "no_route",
+        "passthrough_internal_redirect_bad_location",
+        "passthrough_internal_redirect_no_route",
+        "passthrough_internal_redirect_predicate",
+        "passthrough_internal_redirect_too_many_redirects",
+        "passthrough_internal_redirect_unsafe_scheme",
+        "rq_direct_response",
+        "rq_redirect",
+        "rq_reset_after_downstream_response_started",
+        "rq_total",
+        "rs_too_large",
+    )
+    GAUGES = (
+        "downstream_cx_active",
+        "downstream_cx_http1_active",
+        "downstream_cx_http1_soft_drain",
+        "downstream_cx_http2_active",
+        "downstream_cx_http3_active",
+        "downstream_cx_ssl_active",
+        "downstream_cx_tx_bytes_buffered",
+        "downstream_cx_rx_bytes_buffered",
+        "downstream_cx_upgrades_active",
+        "downstream_rq_active",
+    )
+    __slots__ = (*COUNTERS, *GAUGES, "cx_length_ms", "rq_time", "statuses")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.statuses: dict[int, int] = dict.fromkeys((100, 200, 300, 400, 500), 0)
+        self.rq_time = Histogram()
+        self.cx_length_ms = Histogram()
+
+    def collect(self, prefix: str, out: Snapshot) -> None:
+        super().collect(prefix, out)
+        collect_statuses(prefix, "downstream_rq", self.statuses, out, False)
+        out.histograms[prefix + "downstream_rq_time"] = self.rq_time.snapshot()
+        out.histograms[prefix + "downstream_cx_length_ms"] = self.cx_length_ms.snapshot()
+
+
+class ListenerStats(Group):
+    """`listener.<address>.*`."""
+
+    COUNTERS = (
+        "downstream_cx_destroy",
+        "downstream_cx_overflow",
+        "downstream_cx_overload_reject",
+        "downstream_cx_total",
+        "downstream_cx_transport_socket_connect_timeout",
+        "downstream_global_cx_overflow",
+        "downstream_listener_filter_error",
+        "downstream_listener_filter_remote_close",
+        "downstream_pre_cx_timeout",
+        "no_filter_chain_match",
+    )
+    GAUGES = ("downstream_cx_active", "downstream_pre_cx_active")
+    __slots__ = (*COUNTERS, *GAUGES, "length_ms")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.length_ms = Histogram()
+
+    def collect(self, prefix: str, out: Snapshot) -> None:
+        super().collect(prefix, out)
+        out.histograms[prefix + "downstream_cx_length_ms"] = self.length_ms.snapshot()

@@ -1,0 +1,165 @@
+"""What a route does: forward with rewrites, redirect, or answer by itself."""
+
+from __future__ import annotations
+
+import re
+
+import re2
+
+from twistproxy.http.message import RequestHead
+from twistproxy.model.route import (
+    ClusterAction,
+    DirectResponse,
+    RedirectAction,
+    RegexRewrite,
+    RouteMatch,
+    RouteSettings,
+)
+
+
+class Route:
+    """A compiled route.
+
+    Exactly one of `cluster` (a name), `redirect` and `direct_response` is not None.
+    timeout          seconds over the whole response, 0 for none
+    timeout_text     it in milliseconds, for x-envoy-expected-rq-timeout-ms
+    rewrites         whether `rewrite` has anything to do
+    """
+
+    __slots__ = (
+        "_host",
+        "_match",
+        "_prefix",
+        "_regex",
+        "cluster",
+        "direct_response",
+        "high_priority",
+        "name",
+        "not_found_status",
+        "redirect",
+        "rewrites",
+        "timeout",
+        "timeout_text",
+        "virtual_host",
+    )
+
+    def __init__(self, settings: RouteSettings, virtual_host: str) -> None:
+        self.name = settings.name
+        self.virtual_host = virtual_host
+        self.cluster: str | None = None
+        self.redirect: RedirectAction | None = None
+        self.direct_response: DirectResponse | None = None
+        self.timeout = 0.0
+        self.timeout_text = b""
+        self.not_found_status = 503
+        self.high_priority = False
+        self.rewrites = False
+        self._match = settings.match
+        self._host: bytes | None = None
+        self._prefix: bytes | None = None
+        self._regex: _Substitution | None = None
+        action = settings.action
+        if isinstance(action, ClusterAction):
+            self.cluster = action.cluster
+            self.timeout = action.timeout
+            self.timeout_text = b"%d" % round(action.timeout * 1000)
+            self.not_found_status = action.cluster_not_found_status
+            self.high_priority = action.high_priority
+            self._host = None if action.host_rewrite is None else action.host_rewrite.encode()
+            self._prefix = None if action.prefix_rewrite is None else action.prefix_rewrite.encode()
+            self._regex = None if action.regex_rewrite is None else _Substitution(action.regex_rewrite)
+            self.rewrites = bool(self._host or self._prefix or self._regex)
+        elif isinstance(action, RedirectAction):
+            self.redirect = action
+            self._prefix = None if action.prefix_rewrite is None else action.prefix_rewrite.encode()
+            self._regex = None if action.regex_rewrite is None else _Substitution(action.regex_rewrite)
+        else:
+            self.direct_response = action
+
+    def rewrite(self, head: RequestHead) -> None:
+        """Rewrite path and authority; what they were goes to x-envoy-original-path and x-envoy-original-host."""
+        if self._prefix or self._regex is not None:
+            path = self._rewritten_path(head.path)
+            if path != head.path:
+                head.set(b"x-envoy-original-path", head.path)
+                head.path = path
+        if self._host:
+            if head.authority != self._host:
+                head.set(b"x-envoy-original-host", head.authority)
+            head.authority = self._host
+
+    def _rewritten_path(self, path: bytes) -> bytes:
+        if self._regex is not None:
+            bare, mark, query = path.partition(b"?")
+            return self._regex.apply(bare) + mark + query
+        assert self._prefix is not None
+        return self._prefix + path[matched_length(self._match, path) :]
+
+    def location(self, head: RequestHead) -> bytes:
+        """The Location of a redirect (envoy.config.route.v3.RedirectAction)."""
+        redirect = self.redirect
+        assert redirect is not None
+        scheme = head.scheme
+        authority = head.authority
+        if redirect.https:
+            new_scheme = b"https"
+        elif redirect.scheme:
+            new_scheme = redirect.scheme.encode()
+        else:
+            new_scheme = scheme
+        host, port = _split_port(authority)
+        if redirect.host is not None:
+            host, port = redirect.host.encode(), b""
+        elif new_scheme != scheme and ((scheme, port) in ((b"http", b":80"), (b"https", b":443"))):
+            port = b""  # the default port of the old scheme would be wrong with the new one
+        if redirect.port:
+            port = b":%d" % redirect.port
+        return new_scheme + b"://" + host + port + self._redirect_path(redirect, head.path)
+
+    def _redirect_path(self, redirect: RedirectAction, path: bytes) -> bytes:
+        query = b""
+        if b"?" in path and not redirect.strip_query:
+            query = path[path.index(b"?") :]
+        bare = path.partition(b"?")[0]
+        if redirect.path is not None:
+            # A path with a query of its own replaces both (Envoy: path_redirect).
+            new = redirect.path.encode()
+            return new if b"?" in new else new + query
+        if self._prefix is not None:
+            return self._prefix + bare[matched_length(self._match, bare) :] + query
+        if self._regex is not None:
+            return self._regex.apply(bare) + query
+        return bare + query
+
+
+class _Substitution:
+    """`RegexMatchAndSubstitute`: RE2, every match replaced, \\0 to \\9 stand for groups."""
+
+    __slots__ = ("_pattern", "_template")
+
+    def __init__(self, rewrite: RegexRewrite) -> None:
+        self._pattern = re2.compile(rewrite.pattern.encode())
+        # `re2.sub` takes \g<0>, but no bare \0.
+        self._template = re.sub(rb"\\(\d)", rb"\\g<\1>", rewrite.substitution.encode())
+
+    def apply(self, path: bytes) -> bytes:
+        result: bytes = self._pattern.sub(self._template, path)
+        return result
+
+
+def matched_length(match: RouteMatch, path: bytes) -> int:
+    """How much of the path a prefix rewrite replaces."""
+    if match.prefix is not None:
+        return len(match.prefix.encode())
+    if match.path_separated_prefix is not None:
+        return len(match.path_separated_prefix.encode())
+    return len(path.partition(b"?")[0])
+
+
+def _split_port(authority: bytes) -> tuple[bytes, bytes]:
+    name, colon, port = authority.rpartition(b":")
+    return (name, colon + port) if colon and port.isdigit() else (authority, b"")
+
+
+def compile_route(settings: RouteSettings, virtual_host: str) -> Route:
+    return Route(settings, virtual_host)

@@ -1,0 +1,282 @@
+"""Connections to one host at one priority, kept and reused (Envoy: arch_overview/upstream/connection_pooling).
+
+HTTP/1 carries one stream a connection.  A request takes a free connection, the last one used first, or waits while one
+is opened for it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from twistproxy.api.clock import Clock
+from twistproxy.api.transport import ConnectAttempt, Connector, Transport, TransportHandler
+from twistproxy.api.upstream import PoolCallbacks, PoolFailure
+from twistproxy.codec.h1_client import Http1ClientConnection
+from twistproxy.model.cluster import ClusterSettings
+from twistproxy.observe.stats import ClusterStats
+from twistproxy.primitives.deadlines import Deadlines
+from twistproxy.upstream.host import Host
+from twistproxy.upstream.resource_limits import ResourceLimits
+
+
+class HttpPool:
+    """`new_stream(request)` calls `request.pool_ready` or `pool_failed`, at once or later."""
+
+    __slots__ = (
+        "_clock",
+        "_connecting",
+        "_connector",
+        "_draining",
+        "_idle",
+        "_idle_deadline",
+        "_open",
+        "_pending",
+        "_settings",
+        "_timeouts",
+        "deadline",
+        "host",
+        "limits",
+        "stats",
+    )
+
+    def __init__(
+        self,
+        host: Host,
+        settings: ClusterSettings,
+        stats: ClusterStats,
+        limits: ResourceLimits,
+        clock: Clock,
+        connector: Connector,
+        timeouts: Deadlines,
+    ) -> None:
+        self.host = host
+        self.stats = stats
+        self.limits = limits
+        self.deadline = 0.0
+        self._settings = settings
+        self._clock = clock
+        self._connector = connector
+        self._timeouts = timeouts
+        self._idle: list[Http1ClientConnection] = []
+        self._open: set[Http1ClientConnection] = set()
+        self._connecting: set[_Connecting] = set()
+        self._pending: deque[PoolCallbacks] = deque()
+        self._draining = False
+
+    # ---- streams
+
+    def new_stream(self, request: PoolCallbacks) -> None:
+        limits = self.limits
+        if self._idle:
+            if limits.requests >= limits.max_requests:
+                self._overflow(request)
+            else:
+                self._attach(self._idle.pop(), request)
+            return
+        if limits.pending >= limits.max_pending:
+            self._overflow(request)
+            return
+        limits.pending += 1
+        stats = self.stats
+        stats.upstream_rq_pending_total += 1
+        stats.upstream_rq_pending_active += 1
+        self._pending.append(request)
+        if len(self._connecting) < len(self._pending):
+            self._connect()
+
+    def cancel(self, request: PoolCallbacks) -> None:
+        """A request that waits is wanted no more."""
+        try:
+            self._pending.remove(request)
+        except ValueError:
+            return
+        self._no_longer_pending()
+        self.stats.upstream_rq_cancelled += 1
+
+    def _overflow(self, request: PoolCallbacks) -> None:
+        self.stats.upstream_rq_pending_overflow += 1
+        request.pool_failed(PoolFailure.OVERFLOW, "")
+
+    def _no_longer_pending(self) -> None:
+        self.limits.pending -= 1
+        self.stats.upstream_rq_pending_active -= 1
+
+    def _attach(self, connection: Http1ClientConnection, request: PoolCallbacks) -> None:
+        self.limits.requests += 1
+        stats = self.stats
+        stats.upstream_rq_total += 1
+        stats.upstream_rq_active += 1
+        host_stats = self.host.stats
+        host_stats.rq_total += 1
+        host_stats.rq_active += 1
+        connection.new_stream(request)  # type: ignore[arg-type]  # who waits for a stream decodes its response
+        request.pool_ready(connection, self.host)
+
+    def stream_done(self, connection: Http1ClientConnection, reusable: bool) -> None:
+        """From the codec: the stream is over, the connection is still there."""
+        self._stream_gone()
+        settings = self._settings
+        if reusable:
+            most = settings.max_requests_per_connection
+            if most and connection.streams >= most:
+                self.stats.upstream_cx_max_requests += 1
+            elif not self._draining:
+                if self._pending:
+                    self._serve_pending(connection)
+                else:
+                    self._keep(connection)
+                return
+        else:
+            self.stats.upstream_cx_close_notify += 1
+        connection.close()
+
+    def stream_reset(self) -> None:
+        """From the request: it reset its stream, and with it an HTTP/1 connection."""
+        self._stream_gone()
+        self.stats.upstream_rq_tx_reset += 1
+
+    def stream_lost(self) -> None:
+        """From the request: its stream was reset by the other side."""
+        self._stream_gone()
+
+    def _stream_gone(self) -> None:
+        self.limits.requests -= 1
+        self.stats.upstream_rq_active -= 1
+        self.host.stats.rq_active -= 1
+
+    def _serve_pending(self, connection: Http1ClientConnection) -> None:
+        limits = self.limits
+        request = self._pending.popleft()
+        self._no_longer_pending()
+        if limits.requests >= limits.max_requests:
+            self._keep(connection)
+            self._overflow(request)
+        else:
+            self._attach(connection, request)
+
+    # ---- connections
+
+    def _keep(self, connection: Http1ClientConnection) -> None:
+        self._idle.append(connection)
+        idle_timeout = self._settings.idle_timeout
+        if idle_timeout:
+            connection.used_at = now = self._clock.monotonic()
+            if not self.deadline:
+                self.deadline = now + idle_timeout
+                self._timeouts.add(self)
+
+    def on_deadline(self, now: float) -> None:
+        """Close what was not used for `idle_timeout`; the longest unused are first in the list."""
+        idle_timeout = self._settings.idle_timeout or 0.0
+        idle = self._idle
+        while idle and idle[0].used_at + idle_timeout <= now:
+            self.stats.upstream_cx_idle_timeout += 1
+            idle.pop(0).close()
+        if idle:
+            self.deadline = idle[0].used_at + idle_timeout
+        else:
+            self.deadline = 0.0
+            self._timeouts.discard(self)
+
+    def _connect(self) -> None:
+        limits = self.limits
+        if limits.connections >= limits.max_connections:
+            self.stats.upstream_cx_overflow += 1
+            if self._open or self._connecting:
+                return  # one of those will serve the request
+        limits.connections += 1
+        attempt = _Connecting(self, self._clock.monotonic())
+        self._connecting.add(attempt)
+        attempt.attempt = self._connector.connect(self.host.address, self._settings.connect_timeout, attempt)
+
+    def connected(self, attempt: _Connecting, transport: Transport) -> TransportHandler:
+        now = self._clock.monotonic()
+        stats = self.stats
+        self._connecting.discard(attempt)
+        stats.upstream_cx_total += 1
+        stats.upstream_cx_http1_total += 1
+        stats.upstream_cx_active += 1
+        stats.connect_ms.record(int((now - attempt.started) * 1000))
+        self.host.stats.cx_total += 1
+        self.host.stats.cx_active += 1
+        connection = Http1ClientConnection(transport, self, self._settings.max_response_headers, now)
+        self._open.add(connection)
+        transport.registerProducer(connection, True)
+        return connection
+
+    def start(self, connection: Http1ClientConnection) -> None:
+        """The new connection's handler is in place: use it."""
+        if self._pending:
+            self._serve_pending(connection)
+        elif self._draining:
+            connection.close()
+        else:
+            self._keep(connection)
+
+    def connect_failed(self, attempt: _Connecting, reason: str, timed_out: bool) -> None:
+        self._connecting.discard(attempt)
+        self.limits.connections -= 1
+        stats = self.stats
+        stats.upstream_cx_total += 1
+        stats.upstream_cx_http1_total += 1
+        stats.upstream_cx_connect_fail += 1
+        if timed_out:
+            stats.upstream_cx_connect_timeout += 1
+        self.host.stats.cx_total += 1
+        self.host.stats.cx_connect_fail += 1
+        failed, self._pending = self._pending, deque()
+        failure = PoolFailure.CONNECT_TIMEOUT if timed_out else PoolFailure.CONNECT_FAILURE
+        for request in failed:
+            self._no_longer_pending()
+            stats.upstream_rq_pending_failure_eject += 1
+            request.pool_failed(failure, reason)
+
+    def connection_lost(self, connection: Http1ClientConnection, reason: str) -> None:
+        if connection not in self._open:
+            return
+        self._open.discard(connection)
+        self.limits.connections -= 1
+        stats = self.stats
+        stats.upstream_cx_active -= 1
+        stats.upstream_cx_destroy += 1
+        stats.upstream_cx_rx_bytes_total += connection.bytes_received
+        stats.upstream_cx_tx_bytes_total += connection.bytes_sent
+        stats.length_ms.record(int((self._clock.monotonic() - connection.opened_at) * 1000))
+        if connection.closed_by_us:
+            stats.upstream_cx_destroy_local += 1
+        else:
+            stats.upstream_cx_destroy_remote += 1
+        self.host.stats.cx_active -= 1
+        if connection in self._idle:
+            self._idle.remove(connection)
+        if self._pending and len(self._connecting) < len(self._pending):
+            self._connect()
+
+    def drain(self) -> None:
+        """The host is gone from its cluster: close what is free now, and the rest as it becomes free."""
+        self._draining = True
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+        self._timeouts.discard(self)
+
+    def open_bytes(self) -> tuple[int, int]:
+        """Bytes received and sent on connections that are still open."""
+        return sum(c.bytes_received for c in self._open), sum(c.bytes_sent for c in self._open)
+
+
+class _Connecting:
+    """One attempt to connect."""
+
+    __slots__ = ("attempt", "pool", "started")
+
+    def __init__(self, pool: HttpPool, started: float) -> None:
+        self.pool = pool
+        self.started = started
+        self.attempt: ConnectAttempt | None = None
+
+    def connected(self, transport: Transport) -> TransportHandler:
+        return self.pool.connected(self, transport)
+
+    def connect_failed(self, reason: str, timed_out: bool) -> None:
+        self.pool.connect_failed(self, reason, timed_out)

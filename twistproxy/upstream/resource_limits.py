@@ -1,0 +1,48 @@
+"""Circuit breakers: how much of a cluster may be in use at once (Envoy: arch_overview/upstream/circuit_breaking)."""
+
+from __future__ import annotations
+
+from twistproxy.model.cluster import Thresholds
+from twistproxy.observe.stats import Snapshot
+
+
+class ResourceLimits:
+    """Counts of one priority of one cluster, beside their limits.  Whoever takes one adds and subtracts."""
+
+    __slots__ = (
+        "connections",
+        "max_connections",
+        "max_pending",
+        "max_requests",
+        "max_retries",
+        "pending",
+        "requests",
+    )
+
+    def __init__(self, thresholds: Thresholds) -> None:
+        self.connections = 0
+        self.pending = 0
+        self.requests = 0
+        self.set_limits(thresholds)
+
+    def set_limits(self, thresholds: Thresholds) -> None:
+        self.max_connections = thresholds.max_connections
+        self.max_pending = thresholds.max_pending_requests
+        self.max_requests = thresholds.max_requests
+        self.max_retries = thresholds.max_retries
+
+    def collect(self, prefix: str, out: Snapshot) -> None:
+        """Gauges `…cx_open` and so on: 1 while the breaker is open."""
+        out.gauges[prefix + "cx_open"] = int(self.connections >= self.max_connections)
+        out.gauges[prefix + "cx_pool_open"] = 0
+        out.gauges[prefix + "rq_open"] = int(self.requests >= self.max_requests)
+        out.gauges[prefix + "rq_pending_open"] = int(self.pending >= self.max_pending)
+        out.gauges[prefix + "rq_retry_open"] = 0
+
+    def describe(self) -> dict[str, int]:
+        return {
+            "max_connections": self.max_connections,
+            "max_pending_requests": self.max_pending,
+            "max_requests": self.max_requests,
+            "max_retries": self.max_retries,
+        }
