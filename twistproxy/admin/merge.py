@@ -92,7 +92,8 @@ class Statistics:
         sums.used |= self._used_gauges & sums.gauges.keys()
         sums.used |= {name for name, counts in sums.histograms.items() if counts}
         for name, base in self._baseline.items():
-            sums.counters[name] -= base
+            if name in sums.counters:  # else what counted it is gone from the configuration
+                sums.counters[name] = max(0, sums.counters[name] - base)
         return sums
 
     def _counted(self) -> Totals:

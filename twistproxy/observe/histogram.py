@@ -20,8 +20,9 @@ Counts = Mapping[int, int]
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 1.0)
 
 #: Upper bounds that Envoy uses unless stats_config says otherwise.
-DEFAULT_BOUNDS = tuple(
-    map(float, "0.5 1 5 10 25 50 100 250 500 1e3 2500 5e3 1e4 3e4 6e4 3e5 6e5 18e5 36e5".split())
+DEFAULT_BOUNDS = (
+    *(0.5, 1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0),
+    *(30000.0, 60000.0, 300000.0, 600000.0, 1800000.0, 3600000.0),
 )
 
 

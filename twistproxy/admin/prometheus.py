@@ -1,0 +1,108 @@
+"""/stats/prometheus: the statistics in Prometheus' text format, with Envoy's names, labels and types.
+
+prometheus_client writes it.  Two things of its output are changed.  It insists that a counter's name ends in
+"_total", which most of Envoy's do not, so counters go through it as gauges and their TYPE lines are
+corrected.  And it prints a HELP line for each metric, where Envoy has nothing to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from prometheus_client import Metric, generate_latest
+from prometheus_client.registry import Collector
+
+from twistproxy.admin.stats_select import Selected
+from twistproxy.admin.stats_text import number
+from twistproxy.observe import histogram
+from twistproxy.observe.stat_names import extract_tags, prometheus_label, prometheus_name
+
+_Labels = dict[str, str]
+
+
+class _Exposition(Collector):
+    """The selected statistics as metric families, in Envoy's order: counters, gauges, texts, histograms."""
+
+    def __init__(self, selected: Selected, summaries: bool, texts: bool) -> None:
+        self._selected = selected
+        self._summaries = summaries
+        self._texts = texts
+        self.counter_names: set[str] = set()
+
+    def collect(self) -> Iterable[Metric]:
+        counters = _families(self._selected.counters, "gauge")
+        self.counter_names = {family.name for family in counters}
+        yield from counters
+        yield from _families(self._selected.gauges, "gauge")
+        if self._texts:
+            yield from self._text_families()
+        yield from self._histogram_families()
+
+    def _text_families(self) -> list[Metric]:
+        families: dict[str, Metric] = {}
+        for name, text in self._selected.text:
+            family, labels = _family(families, name, "gauge")
+            family.add_sample(family.name, {**labels, "text_value": text}, 0)
+        return _sorted(families)
+
+    def _histogram_families(self) -> list[Metric]:
+        families: dict[str, Metric] = {}
+        for name, counts in self._selected.histograms:
+            family, labels = _family(families, name, "summary" if self._summaries else "histogram")
+            if self._summaries:
+                _add_quantiles(family, labels, counts)
+            else:
+                _add_buckets(family, labels, counts)
+            family.add_sample(f"{family.name}_sum", labels, histogram.approximate_sum(counts))
+            family.add_sample(f"{family.name}_count", labels, histogram.total(counts))
+        return _sorted(families)
+
+
+def _family(families: dict[str, Metric], name: str, kind: str) -> tuple[Metric, _Labels]:
+    """The family that a statistic belongs to, made if it is the first, and the statistic's labels."""
+    tagged = extract_tags(name)
+    family_name = prometheus_name(tagged.name)
+    if family_name not in families:
+        families[family_name] = Metric(family_name, "", kind)
+    return families[family_name], {prometheus_label(tag): value for tag, value in tagged.tags}
+
+
+def _families(statistics: Iterable[tuple[str, int]], kind: str) -> list[Metric]:
+    families: dict[str, Metric] = {}
+    for name, value in statistics:
+        family, labels = _family(families, name, kind)
+        family.add_sample(family.name, labels, value)
+    return _sorted(families)
+
+
+def _sorted(families: Mapping[str, Metric]) -> list[Metric]:
+    return [family for _, family in sorted(families.items())]
+
+
+def _add_buckets(family: Metric, labels: _Labels, counts: Mapping[int, int]) -> None:
+    name = f"{family.name}_bucket"
+    for bound, count in zip(histogram.DEFAULT_BOUNDS, histogram.cumulative(counts)):
+        family.add_sample(name, {**labels, "le": number(bound)}, count)
+    family.add_sample(name, {**labels, "le": "+Inf"}, histogram.total(counts))
+
+
+def _add_quantiles(family: Metric, labels: _Labels, counts: Mapping[int, int]) -> None:
+    found = histogram.quantiles(counts) or [float("nan")] * len(histogram.QUANTILES)
+    for share, value in zip(histogram.QUANTILES, found):
+        family.add_sample(family.name, {**labels, "quantile": number(share)}, value)
+
+
+def prometheus_text(selected: Selected, summaries: bool = False, text_readouts: bool = False) -> str:
+    """The exposition.  `summaries`: histograms as quantiles; `text_readouts`: texts as gauges with a
+    label."""
+    collector = _Exposition(selected, summaries, text_readouts)
+    lines = []
+    for line in generate_latest(collector).decode().splitlines(keepends=True):
+        if line.startswith("# HELP "):
+            continue
+        if line.startswith("# TYPE "):
+            name = line.split(" ")[2]
+            if name in collector.counter_names:
+                line = f"# TYPE {name} counter\n"
+        lines.append(line)
+    return "".join(lines)

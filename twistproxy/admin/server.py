@@ -1,0 +1,129 @@
+"""The admin pages as a twisted.web site.
+
+    site = make_admin_site(view)          # listen on the admin address with it
+
+See https://www.envoyproxy.io/docs/envoy/latest/operations/admin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import Request as HttpRequest
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request, Site
+
+from twistproxy.admin.access_log import access_log_line
+from twistproxy.admin.answer import HTML, PLAIN, Answer, PageError, parse_query
+from twistproxy.admin.commands import BY_PATH, help_text
+from twistproxy.admin.home import home_page
+from twistproxy.admin.view import AdminView
+
+_log = Logger()
+
+#: Takes one finished line of an access log, with its newline.
+LogWriter = Callable[[str], None]
+
+_SERVER_NAME = b"twistproxy"
+
+
+class AdminResource(Resource):
+    """All pages: Envoy looks a path up in a list, so there is no tree."""
+
+    isLeaf = True
+
+    def __init__(self, view: AdminView, access_logs: Sequence[LogWriter] = ()) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._view = view
+        self._access_logs = tuple(access_logs)
+
+    def render(self, request: Request) -> int:
+        """Answer now or later; never raises."""
+        started = self._view.wall()
+        request.notifyFinish().addBoth(lambda _: self._note(request, started))
+        if request.clientproto != b"HTTP/1.1":
+            _refuse_version(request)
+            return NOT_DONE_YET
+        path = _path(request)
+        answer = Deferred.fromCoroutine(self._answer(path, request))
+        answer.addErrback(_failed)
+        answer.addCallback(self._send, request, path)
+        return NOT_DONE_YET
+
+    async def _answer(self, path: str, request: Request) -> Answer:
+        if not path:
+            return Answer(home_page(), content_type=HTML)
+        command = BY_PATH.get(path)
+        if command is None:
+            return Answer(f"invalid path. {help_text()}", 404)
+        if command.mutating and request.method != b"POST":
+            method = request.method.decode("latin-1")
+            return Answer(f"Method {method} not allowed, POST required.", 405)
+        _, _, query = request.uri.partition(b"?")
+        result = command.handler(self._view, parse_query(query.decode("latin-1")))
+        return await result if isinstance(result, Deferred) else result
+
+    def _send(self, answer: Answer, request: Request, path: str) -> None:
+        if not request._disconnected:
+            request.setResponseCode(answer.status)
+            _set_headers(request, answer.content_type)
+            # Without a content-length the answer goes out chunked, as Envoy's does.
+            request.write(answer.body.encode())
+            request.finish()
+        if path == "quitquitquit" and answer.status == 200:
+            self._view.quit()
+
+    def _note(self, request: Request, started: float) -> None:
+        for write in self._access_logs:
+            write(access_log_line(request, started, self._view.wall()))
+
+
+def _path(request: Request) -> str:
+    """The path without its leading slashes and its query."""
+    path, _, _ = request.uri.partition(b"?")
+    return path.decode("latin-1").lstrip("/")
+
+
+def _failed(failure: Failure) -> Answer:
+    """A refusal's own answer; anything else is a fault of ours, logged and answered with 500."""
+    if failure.check(PageError) is not None:
+        return cast(PageError, failure.value).answer
+    _log.failure("An admin page failed", failure=failure)
+    return Answer("internal error\n", 500, PLAIN)
+
+
+def _set_headers(request: HttpRequest, content_type: str) -> None:
+    request.setHeader(b"content-type", content_type.encode())
+    request.setHeader(b"cache-control", b"no-cache, max-age=0")
+    request.setHeader(b"x-content-type-options", b"nosniff")
+    request.setHeader(b"server", _SERVER_NAME)
+
+
+def _refuse_version(request: Request) -> None:
+    """The admin speaks HTTP/1.1 only, as Envoy's does."""
+    body = b"Upgrade Required"
+    request.clientproto = b"HTTP/1.1"
+    request.setResponseCode(426, b"Upgrade Required")
+    request.setHeader(b"content-length", str(len(body)).encode())
+    request.setHeader(b"content-type", PLAIN.encode())
+    request.setHeader(b"connection", b"close")
+    request.setHeader(b"server", _SERVER_NAME)
+    request.write(body)
+    request.finish()
+
+
+def make_admin_site(view: AdminView, reactor: Any = None, access_logs: Sequence[LogWriter] = ()) -> Site:
+    """The factory to listen with on the admin address.
+
+    view         the running server
+    reactor      for time-outs; None for the one that runs
+    access_logs  each is called with every finished line
+    """
+    site = Site(AdminResource(view, access_logs), reactor=reactor)
+    site.displayTracebacks = False
+    site.noisy = False
+    return site
