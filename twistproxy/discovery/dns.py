@@ -1,0 +1,154 @@
+"""STRICT_DNS and LOGICAL_DNS clusters (Envoy: intro/arch_overview/upstream/service_discovery).
+
+STRICT_DNS: every address of an answer is an endpoint, and an answer without addresses takes the target's
+endpoints away.  LOGICAL_DNS: the first address only, and an answer without addresses counts as a failure.  A
+failure keeps what there was.  Each target has its own rhythm: it is looked up again after the refresh rate,
+or its TTL, or a back-off.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from twistproxy.api.clock import Timer
+from twistproxy.discovery.dns_lookup import Answer, Lookup, LookupFailed
+from twistproxy.discovery.source import ClusterUpdates, Random
+from twistproxy.model.address import TcpAddress
+from twistproxy.model.discovery import DnsSource, DnsTarget
+from twistproxy.model.endpoint import Endpoint
+from twistproxy.primitives.backoff import Backoff
+
+
+class DnsDiscovery:
+    """A running `DnsSource`.  `lookup` finds addresses, `updates` is told of endpoints."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        source: DnsSource,
+        lookup: Lookup,
+        updates: ClusterUpdates,
+        random: Random,
+        log: Logger,
+    ) -> None:
+        self.source = source
+        self.updates = updates
+        self.lookup = lookup
+        self.log = log
+        self.random = random
+        self._targets = [_Target(reactor, self, target) for target in source.targets]
+
+    def start(self) -> None:
+        """Begin to look up."""
+        for target in self._targets:
+            target.start()
+        if not self._targets:
+            # Envoy: a cluster without targets is resolved at once, as empty.
+            self.updates.success(())
+
+    def stop(self) -> None:
+        """Look up no more; an answer that is on its way is ignored."""
+        self.updates.stop()
+        for target in self._targets:
+            target.stop()
+
+    def publish(self) -> None:
+        """One target has answered: publish the endpoints of all."""
+        change = self.updates.success(
+            (endpoint for target in self._targets for endpoint in target.endpoints),
+            complete=all(target.answered for target in self._targets),
+        )
+        if change:
+            self.log.info(
+                "cluster {cluster}: DNS changed: {change}", cluster=self.source.cluster, change=change
+            )
+
+
+class _Target:
+    """One name of the cluster: the last answer, and the timer until the next query."""
+
+    def __init__(self, reactor: Any, discovery: DnsDiscovery, target: DnsTarget) -> None:
+        self.endpoints: tuple[Endpoint, ...] = ()
+        self.answered = False
+        self._reactor = reactor
+        self._discovery = discovery
+        self._target = target
+        self._timer: Timer | None = None
+        self._running = False
+        self._failing = False
+        source = discovery.source
+        rates = source.failure_refresh_rate
+        self._backoff = Backoff(*rates, discovery.random) if rates else None
+
+    def start(self) -> None:
+        self._running = True
+        self._resolve()
+
+    def stop(self) -> None:
+        self._running = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _resolve(self) -> None:
+        self._timer = None
+        self._discovery.updates.attempt()
+        found = self._discovery.lookup(self._target.host, self._discovery.source.family)
+        found.addCallback(self._found).addErrback(self._failed).addCallback(self._again)
+
+    def _found(self, answer: Answer) -> float:
+        """Returns the delay until the next query."""
+        source = self._discovery.source
+        addresses = answer.addresses
+        if source.logical:
+            if not addresses:
+                return self._failed(None)
+            addresses = addresses[:1]
+        if self._running:
+            self.endpoints = tuple(map(self._endpoint, addresses))
+            self.answered = True
+            self._discovery.publish()
+        self._failing = False
+        if self._backoff is not None:
+            self._backoff.reset()
+        delay = source.refresh_rate
+        if source.respect_dns_ttl and addresses and answer.ttl > 0:
+            delay = float(answer.ttl)
+        return delay + self._discovery.random() * source.jitter
+
+    def _failed(self, failure: Failure | None) -> float:
+        """Returns the delay until the next query."""
+        discovery = self._discovery
+        discovery.updates.failure()
+        if failure is not None and not failure.check(LookupFailed):
+            discovery.log.failure("resolving {name}", failure, name=self._target.host)
+        if not self._failing:
+            self._failing = True
+            discovery.log.warn(
+                "cluster {cluster}: cannot resolve {name}: {reason}",
+                cluster=discovery.source.cluster,
+                name=self._target.host,
+                reason="no addresses" if failure is None else str(failure.value),
+            )
+        return discovery.source.refresh_rate if self._backoff is None else self._backoff.next()
+
+    def _again(self, delay: float) -> None:
+        if self._running:
+            self._timer = self._reactor.callLater(delay, self._resolve)
+
+    def _endpoint(self, address: str) -> Endpoint:
+        target = self._target
+        return Endpoint(
+            TcpAddress(address, target.port),
+            weight=target.weight,
+            hostname=target.hostname or target.host,
+            health=target.health,
+            # Envoy moves the only host of a LOGICAL_DNS cluster to priority 0.
+            priority=0 if self._discovery.source.logical else target.priority,
+            locality=target.locality,
+            locality_weight=target.locality_weight,
+            canary=target.canary,
+        )

@@ -1,0 +1,105 @@
+"""To all workers: each connection of the Unix socket is one worker, which is sent what the store holds.
+
+`ipc.session.DiscoverySession` decides what to send and when; this is its socket.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.interfaces import IAddress, IPushProducer
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twistproxy.discovery.snapshot import EndpointStore
+from twistproxy.errors import RemoteProtocolError
+from twistproxy.ipc.session import DiscoverySession, encode_endpoints
+
+
+class Fanout(Factory):
+    """Makes the protocol of each worker's connection, and tells all of them of changes.
+
+    instance  names this discovery process
+    """
+
+    noisy = False
+
+    def __init__(self, instance: str, store: EndpointStore, log: Logger) -> None:
+        self.instance = instance
+        self.store = store
+        self.log = log
+        self.workers: set[WorkerConnection] = set()
+        # Encoded once for all workers.
+        self._frames: dict[str, bytes] = {}
+
+    def buildProtocol(self, addr: IAddress | None) -> WorkerConnection:
+        connection = WorkerConnection(self)
+        connection.factory = self
+        return connection
+
+    def changed(self, cluster: str) -> None:
+        """The store holds another state of `cluster`, or none any more."""
+        self._frames.pop(cluster, None)
+        for worker in tuple(self.workers):
+            worker.session.changed(cluster)
+
+    def frame_of(self, cluster: str) -> bytes | None:
+        """The encoded state of `cluster`; None if it is gone."""
+        frame = self._frames.get(cluster)
+        if frame is None:
+            endpoints = self.store.get(cluster)
+            if endpoints is None:
+                return None
+            frame = self._frames[cluster] = encode_endpoints(endpoints, self.store.complete(cluster))
+        return frame
+
+    def disconnect(self) -> None:
+        """Close all connections."""
+        for worker in tuple(self.workers):
+            worker.disconnect()
+
+
+@implementer(IPushProducer)
+class WorkerConnection(Protocol):
+    """One worker's connection.
+
+    As a producer it hears from its transport when the worker reads too slowly.
+    """
+
+    session: DiscoverySession
+
+    def __init__(self, fanout: Fanout) -> None:
+        self._fanout = fanout
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        transport.registerProducer(self, True)
+        fanout = self._fanout
+        self.session = DiscoverySession(transport.write, fanout.instance, fanout.store.all, fanout.frame_of)
+        fanout.workers.add(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        try:
+            self.session.receive(data)
+        except RemoteProtocolError as e:
+            self._fanout.log.error("a worker speaks nonsense: {reason}", reason=str(e))
+            self.disconnect()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._fanout.workers.discard(self)
+
+    def disconnect(self) -> None:
+        """Close now."""
+        transport: Any = self.transport
+        transport.abortConnection()
+
+    def pauseProducing(self) -> None:
+        self.session.pause()
+
+    def resumeProducing(self) -> None:
+        self.session.resume()
+
+    def stopProducing(self) -> None:
+        """The connection is gone; `connectionLost` says so too."""

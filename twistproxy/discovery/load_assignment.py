@@ -1,0 +1,113 @@
+"""From a ClusterLoadAssignment message to endpoints (envoy.config.endpoint.v3.ClusterLoadAssignment)."""
+
+from __future__ import annotations
+
+from google.protobuf.message import Message
+
+from twistproxy.config.fields import Reader, Report
+from twistproxy.discovery.resolv_conf import is_ip
+from twistproxy.errors import ConfigProblem
+from twistproxy.model.address import Address, PipeAddress, TcpAddress
+from twistproxy.model.endpoint import Endpoint, Locality
+
+MAX_PRIORITY = 128
+MAX_PORT = 65535
+
+
+def read_load_assignment(
+    message: Message, cluster_name: str
+) -> tuple[tuple[Endpoint, ...], list[ConfigProblem], list[ConfigProblem]]:
+    """The endpoints of an assignment that must be that of `cluster_name`; what is wrong with it; what is not
+    implemented of what it sets."""
+    report = Report()
+    root = Reader(message, report)
+    name = root.string("cluster_name")
+    if name != cluster_name:
+        # Envoy's words (eds.cc).
+        root.problem(f"Unexpected EDS cluster (expecting {cluster_name}): {name}", "cluster_name")
+    endpoints: list[Endpoint] = []
+    for locality in root.messages("endpoints"):
+        endpoints += _locality_endpoints(locality)
+    return tuple(endpoints), report.problems, report.unread(root)
+
+
+def _locality_endpoints(group: Reader) -> list[Endpoint]:
+    locality = group.message("locality")
+    place = Locality()
+    if locality is not None:
+        place = Locality(locality.string("region"), locality.string("zone"), locality.string("sub_zone"))
+    priority = group.integer("priority", 0)
+    if priority > MAX_PRIORITY:
+        group.problem(f"must be at most {MAX_PRIORITY}, is {priority}", "priority")
+    weight = _weight(group)
+    found = (
+        _endpoint(one, priority=priority, locality=place, locality_weight=weight or 0)
+        for one in group.messages("lb_endpoints")
+    )
+    return [endpoint for endpoint in found if endpoint is not None]
+
+
+def _endpoint(one: Reader, *, priority: int, locality: Locality, locality_weight: int) -> Endpoint | None:
+    endpoint = one.message("endpoint")
+    if endpoint is None:
+        one.problem("an endpoint is required", "endpoint")
+        return None
+    address = _address(endpoint)
+    weight = _weight(one)
+    health = one.enum("health_status")
+    canary = _is_canary(one)
+    if address is None:
+        return None
+    return Endpoint(
+        address,
+        weight=weight or 1,
+        hostname=endpoint.string("hostname"),
+        health=health,
+        priority=priority,
+        locality=locality,
+        locality_weight=locality_weight,
+        canary=canary,
+    )
+
+
+def _weight(reader: Reader) -> int | None:
+    weight = reader.integer("load_balancing_weight")
+    if weight is not None and weight < 1:
+        reader.problem("must be at least 1", "load_balancing_weight")
+    return weight
+
+
+def _address(endpoint: Reader) -> Address | None:
+    address = endpoint.message_or_empty("address")
+    pipe = address.message("pipe")
+    if pipe is not None:
+        path = pipe.string("path")
+        if not path:
+            pipe.problem("must not be empty", "path")
+        return PipeAddress(path)
+    tcp = address.message("socket_address")
+    if tcp is None:
+        endpoint.problem("an address of kind socket_address or pipe is required", "address")
+        return None
+    host = tcp.string("address")
+    port = tcp.integer("port_value", 0)
+    if tcp.enum("protocol") != "TCP":
+        tcp.problem("only TCP is supported", "protocol")
+    if not is_ip(host):
+        tcp.problem(
+            f"malformed IP address: {host}. Consider setting the cluster's type to STRICT_DNS or LOGICAL_DNS",
+            "address",
+        )
+        return None
+    if port > MAX_PORT:
+        tcp.problem(f"must be at most {MAX_PORT}, is {port}", "port_value")
+    return TcpAddress(host, port)
+
+
+def _is_canary(one: Reader) -> bool:
+    """Metadata `envoy.lb: {canary: true}`; any other metadata stays unread."""
+    metadata = one.raw.metadata.filter_metadata
+    fields = metadata["envoy.lb"].fields if "envoy.lb" in metadata else {}
+    if len(metadata) == 1 and set(fields) == {"canary"}:
+        one.ignore("metadata")
+    return bool("canary" in fields and fields["canary"].bool_value)

@@ -1,0 +1,174 @@
+"""The discovery process's work: runs a source for each cluster and serves what they find to the workers."""
+
+from __future__ import annotations
+
+import os
+import random as random_module
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from treq.client import HTTPClient
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.logger import Logger
+from twisted.web.client import Agent, HTTPConnectionPool
+
+from twistproxy.discovery.dns import DnsDiscovery
+from twistproxy.discovery.dns_lookup import DnsLookup, Lookup
+from twistproxy.discovery.eds_file import EdsFileDiscovery
+from twistproxy.discovery.fanout import Fanout
+from twistproxy.discovery.file_watch import FileWatcher
+from twistproxy.discovery.snapshot import EndpointStore
+from twistproxy.discovery.source import ClusterUpdates, Random, RunningSource
+from twistproxy.discovery.v1_sds import TreqFetch, V1SdsDiscovery
+from twistproxy.model.discovery import DiscoverySource, DnsSource, EdsFileSource, V1SdsSource
+from twistproxy.model.endpoint import Endpoint
+
+#: Keep an idle connection to a discovery service for this long: longer than most refresh delays.
+KEEP_ALIVE = 60
+
+MakeLookup = Callable[[DnsSource], Lookup]
+
+
+class DiscoveryService(Service):
+    """Runs the sources that `configure` names and listens on a Unix socket for workers.
+
+    socket_path  a file that is there already is replaced: it is what a process that was killed left behind
+    instance     names this process; at random if not given
+    make_lookup  tests give their own
+    """
+
+    name = "discovery"
+
+    def __init__(
+        self,
+        reactor: Any,
+        socket_path: str,
+        log: Logger,
+        *,
+        random: Random = random_module.random,
+        instance: str = "",
+        make_lookup: MakeLookup | None = None,
+    ) -> None:
+        self._reactor = reactor
+        self._socket_path = socket_path
+        self._log = log
+        self._random = random
+        self._make_lookup = make_lookup or self._shared_lookup
+        self._lookups: dict[Any, Lookup] = {}
+        self.store = EndpointStore(self._changed)
+        self.fanout = Fanout(instance or f"{os.getpid()}-{os.urandom(8).hex()}", self.store, log)
+        self._watcher = FileWatcher(reactor, log)
+        self._pool = HTTPConnectionPool(reactor)
+        self._pool.cachedConnectionTimeout = KEEP_ALIVE
+        self._running: dict[str, tuple[DiscoverySource, RunningSource]] = {}
+        self._updates: dict[str, ClusterUpdates] = {}
+        self._port: Any = None
+
+    def startService(self) -> None:
+        """Listen, and start the sources."""
+        super().startService()  # type: ignore[no-untyped-call]
+        try:
+            os.unlink(self._socket_path)
+        except FileNotFoundError:
+            pass
+        self._port = self._reactor.listenUNIX(self._socket_path, self.fanout, mode=0o600)
+        for _, running in tuple(self._running.values()):
+            running.start()
+
+    def stopService(self) -> Deferred[Any]:
+        """Stop the sources, close the socket and all connections."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        for _, running in self._running.values():
+            running.stop()
+        self.fanout.disconnect()
+        waiting = [self._pool.closeCachedConnections()]
+        if self._port is not None:
+            waiting.append(maybeDeferred(self._port.stopListening))
+            self._port = None
+        return DeferredList(waiting, consumeErrors=True)
+
+    def configure(self, sources: Iterable[DiscoverySource]) -> None:
+        """From now on discover these, one per cluster: at the start and on each reload.
+
+        Sources equal to a running one go on running; a cluster whose source is another one keeps its
+        endpoints until that one has answered; clusters without a source are forgotten.
+        """
+        wanted = {source.cluster: source for source in sources}
+        for source in tuple(wanted.values()):
+            if isinstance(source, V1SdsSource) and isinstance(source.hosts, DnsSource):
+                wanted.setdefault(source.hosts.cluster, source.hosts)
+        for cluster, (source, running) in tuple(self._running.items()):
+            if wanted.get(cluster) != source:
+                running.stop()
+                del self._running[cluster]
+        for cluster in tuple(self._updates):
+            if cluster not in wanted:
+                del self._updates[cluster]
+                self.store.remove(cluster)
+        added = [source for cluster, source in wanted.items() if cluster not in self._running]
+        for source in added:
+            self.store.declare(source.cluster)
+            self._running[source.cluster] = (source, self._make(source))
+        if self.running:
+            for source in added:
+                self._running[source.cluster][1].start()
+
+    def snapshot_stats(self) -> dict[str, Any]:
+        """`{"counters": {"cluster.<name>.update_attempt": ..., ...}, "gauges": {}}`, as Envoy names them."""
+        return {
+            "counters": {
+                f"cluster.{cluster}.{name}": value
+                for cluster, updates in self._updates.items()
+                for name, value in updates.counters.items()
+            },
+            "gauges": {},
+        }
+
+    def _make(self, source: DiscoverySource) -> RunningSource:
+        updates = ClusterUpdates(self.store, source.cluster)
+        before = self._updates.get(source.cluster)
+        if before is not None:
+            updates.counters = before.counters
+        self._updates[source.cluster] = updates
+        if isinstance(source, DnsSource):
+            lookup = self._make_lookup(source)
+            return DnsDiscovery(self._reactor, source, lookup, updates, self._random, self._log)
+        if isinstance(source, EdsFileSource):
+            return EdsFileDiscovery(source, self._watcher, updates, self._log)
+        client = HTTPClient(Agent(self._reactor, pool=self._pool, connectTimeout=source.timeout))
+        fetch = TreqFetch(client, source.timeout)
+        hosts = self._hosts_of(source)
+        return V1SdsDiscovery(self._reactor, source, hosts, fetch, updates, self._random, self._log)
+
+    def _hosts_of(self, source: V1SdsSource) -> Callable[[], tuple[Endpoint, ...] | None]:
+        hosts = source.hosts
+        if not isinstance(hosts, DnsSource):
+            return lambda: hosts
+        cluster = hosts.cluster
+
+        def resolved() -> tuple[Endpoint, ...] | None:
+            endpoints = self.store.get(cluster)
+            return endpoints.endpoints if endpoints is not None and endpoints.resolved else None
+
+        return resolved
+
+    def _shared_lookup(self, source: DnsSource) -> Lookup:
+        key = (source.resolvers, source.search_domains, source.tcp_only)
+        if key not in self._lookups:
+            self._lookups[key] = DnsLookup(
+                self._reactor,
+                source.resolvers,
+                search_domains=source.search_domains,
+                tcp_only=source.tcp_only,
+                read=lambda path: Path(path).read_text("utf-8", "replace"),
+            )
+        return self._lookups[key]
+
+    def _changed(self, cluster: str) -> None:
+        self.fanout.changed(cluster)
+        for source, running in tuple(self._running.values()):
+            if isinstance(running, V1SdsDiscovery) and isinstance(source, V1SdsSource):
+                if isinstance(source.hosts, DnsSource) and source.hosts.cluster == cluster:
+                    running.hosts_changed()
