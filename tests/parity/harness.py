@@ -13,8 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from .origin import Origin
 from .settings import Config
 from .wire import Client, Response, ask
@@ -48,6 +46,12 @@ def command(engine: str, config: Path) -> list[str]:
     return [sys.executable, twistd, "-n", "--pidfile=", "twistproxy", *flags]
 
 
+def why(output: Path) -> str:
+    """What an engine said before it gave up; Envoy writes the reason, then its whole configuration."""
+    text = output.read_text(errors="replace").partition('{"')[0]
+    return text[-1500:]
+
+
 class Log:
     """An access log file. Lines are found by a word that only one request carries."""
 
@@ -64,8 +68,8 @@ class Log:
         return found[0]
 
     def fields(self, word: str) -> dict[str, str]:
-        """A line of the form `a=1|b=2` as a dict."""
-        return dict(part.split("=", 1) for part in self.line(word).split("|"))
+        """A line of the form `a=1<TAB>b=2` as a dict."""
+        return dict(part.split("=", 1) for part in self.line(word).split("\t"))
 
 
 def wait_for(probe: Callable[[], Any], timeout: float = 3.0) -> Any:
@@ -106,7 +110,7 @@ class Proxy:
     def start(self, config: Config) -> None:
         """Start the engine and wait until admin says ready; raises with its output if it does not."""
         path = self.directory / "config.yaml"
-        path.write_text(yaml.safe_dump(config, sort_keys=False))
+        path.write_text(json.dumps(config, indent=1))  # JSON is YAML in which nothing is a surprise
         output = self.directory / "output.txt"
         with output.open("wb") as sink:
             self.process = subprocess.Popen(
@@ -123,7 +127,7 @@ class Proxy:
                 pass
             time.sleep(0.03)
         self.stop()
-        raise AssertionError(f"{self.engine} did not start:\n{output.read_text(errors='replace')[-3000:]}")
+        raise AssertionError(f"{self.engine} did not start: {why(output)}")
 
     def stop(self) -> None:
         """End the engine and the origins."""

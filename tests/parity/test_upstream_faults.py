@@ -14,8 +14,8 @@ from .wire import Ended, Response
 pytestmark = pytest.mark.parity
 OK = "HTTP/1.1 200 OK\r\n"
 FORMAT = (
-    "id=%REQ(:PATH)%|code=%RESPONSE_CODE%|flags=%RESPONSE_FLAGS%|details=%RESPONSE_CODE_DETAILS%"
-    "|sent=%BYTES_SENT%|got=%BYTES_RECEIVED%\n"
+    "id=%REQ(:PATH)%\tcode=%RESPONSE_CODE%\tflags=%RESPONSE_FLAGS%\tdetails=%RESPONSE_CODE_DETAILS%"
+    "\tsent=%BYTES_SENT%\tgot=%BYTES_RECEIVED%\n"
 )
 RESET = "upstream connect error or disconnect/reset before headers. reset reason: "
 
@@ -75,7 +75,7 @@ def test_before_the_head_is_whole(proxy: Proxy, name: str) -> None:
     status, reason = (502, "protocol error") if flag == "UPE" else (503, "connection termination")
     assert (response.status, response.text) == (status, RESET + reason)
     assert response.normal == [("content-length", str(len(response.text))), *TEXT_HEADERS]
-    code, flags, said = logged(proxy, f"?{name}|")
+    code, flags, said = logged(proxy, f"?{name}\t")
     assert (code, flags) == (str(status), flag)
     assert said.startswith(details.rstrip("}"))
     assert proxy.origin().take().connection_closed()
@@ -110,7 +110,7 @@ def test_within_the_body(proxy: Proxy, name: str) -> None:
         client.send(f"GET /m?{name} HTTP/1.1\r\nhost: a\r\n\r\n")
         with pytest.raises(Ended):
             client.read()
-    code, flags, _ = logged(proxy, f"?{name}|")
+    code, flags, _ = logged(proxy, f"?{name}\t")
     assert (code, flags) == ("200", flag)
 
 
@@ -155,7 +155,7 @@ def test_early_answer(proxy: Proxy) -> None:
     assert (response.status, response.text) == (413, "big")
     assert response["connection"] == "close"
     assert proxy.origin().take().connection_closed()
-    assert logged(proxy, "?plain|") == ("413", "-", "via_upstream")
+    assert logged(proxy, "?plain\t") == ("413", "-", "via_upstream")
 
 
 def test_early_answer_and_close(proxy: Proxy) -> None:
@@ -223,7 +223,7 @@ def test_silent_upstream_is_left_when_the_client_leaves(proxy: Proxy) -> None:
     seen = proxy.origin().take()
     client.close()
     assert seen.connection_closed(1.0)
-    assert logged(proxy, "?left|") == ("0", "DC", "downstream_remote_disconnect")
+    assert logged(proxy, "?left\t") == ("0", "DC", "downstream_remote_disconnect")
 
 
 def test_slow_head_in_pieces(proxy: Proxy) -> None:

@@ -1,0 +1,264 @@
+"""Routes that answer by themselves: direct_response and redirect, in all their forms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from .harness import Proxy
+from .settings import Config, bootstrap, cluster, listener
+from .wire import Response
+
+pytestmark = pytest.mark.parity
+LONG = "long " * 700
+
+# path: direct_response
+DIRECT: dict[str, Config] = {
+    "/d/text": {"status": 200, "body": {"inline_string": "some text\n"}},
+    "/d/none": {"status": 200},
+    "/d/created": {"status": 201, "body": {"inline_string": "made"}},
+    "/d/bytes": {"status": 200, "body": {"inline_bytes": "AAEC/w=="}},
+    "/d/no-content": {"status": 204},
+    "/d/no-content-body": {"status": 204, "body": {"inline_string": "ignored"}},
+    "/d/not-modified": {"status": 304},
+    "/d/teapot": {"status": 418, "body": {"inline_string": "short and stout"}},
+    "/d/error": {"status": 500, "body": {"inline_string": "oops"}},
+    "/d/found": {"status": 302},
+    "/d/long": {"status": 200, "body": {"inline_string": LONG}},
+    "/d/utf-8": {"status": 200, "body": {"inline_string": "grüße"}},
+}
+
+# path: (redirect, what is asked, status, location)
+REDIRECTS: dict[str, tuple[Config, str, int, str]] = {
+    "host": ({"host_redirect": "new.test"}, "/r/host?a=1", 301, "http://new.test/r/host?a=1"),
+    "path": ({"path_redirect": "/new"}, "/r/path?a=1", 301, "http://app.test/new?a=1"),
+    "path-query": ({"path_redirect": "/new?b=2"}, "/r/path-query?a=1", 301, "http://app.test/new?b=2"),
+    "path-strip": (
+        {"path_redirect": "/new", "strip_query": True},
+        "/r/path-strip?a=1",
+        301,
+        "http://app.test/new",
+    ),
+    "path-query-strip": (
+        {"path_redirect": "/new?b=2", "strip_query": True},
+        "/r/path-query-strip?a=1",
+        301,
+        "http://app.test/new?b=2",
+    ),
+    "prefix": ({"prefix_rewrite": "/new"}, "/r/prefix/deep?a=1", 301, "http://app.test/new/deep?a=1"),
+    "prefix-exact": ({"prefix_rewrite": "/"}, "/r/prefix-exact", 301, "http://app.test/"),
+    "prefix-strip": (
+        {"prefix_rewrite": "/new", "strip_query": True},
+        "/r/prefix-strip/x?a=1",
+        301,
+        "http://app.test/new/x",
+    ),
+    "https": ({"https_redirect": True}, "/r/https?a", 301, "https://app.test/r/https?a"),
+    "scheme": ({"scheme_redirect": "ftp"}, "/r/scheme", 301, "ftp://app.test/r/scheme"),
+    "port": ({"port_redirect": 8443}, "/r/port", 301, "http://app.test:8443/r/port"),
+    "https-port": (
+        {"https_redirect": True, "port_redirect": 8443},
+        "/r/https-port",
+        301,
+        "https://app.test:8443/r/https-port",
+    ),
+    "https-443": (
+        {"https_redirect": True, "port_redirect": 443},
+        "/r/https-443",
+        301,
+        "https://app.test:443/r/https-443",
+    ),
+    "host-port": (
+        {"host_redirect": "new.test:81"},
+        "/r/host-port",
+        301,
+        "http://new.test:81/r/host-port",
+    ),
+    "host-and-port": (
+        {"host_redirect": "new.test", "port_redirect": 82},
+        "/r/host-and-port",
+        301,
+        "http://new.test:82/r/host-and-port",
+    ),
+    "all": (
+        {
+            "https_redirect": True,
+            "host_redirect": "new.test",
+            "path_redirect": "/p",
+            "response_code": "SEE_OTHER",
+        },
+        "/r/all?q",
+        303,
+        "https://new.test/p?q",
+    ),
+    "regex": (
+        {"regex_rewrite": {"pattern": {"regex": "^/r/regex/(\\d+)"}, "substitution": "/item/\\1/"}},
+        "/r/regex/42/x?a=1",
+        301,
+        "http://app.test/item/42//x?a=1",
+    ),
+    "found": ({"path_redirect": "/n", "response_code": "FOUND"}, "/r/found", 302, "http://app.test/n"),
+    "other": ({"path_redirect": "/n", "response_code": "SEE_OTHER"}, "/r/other", 303, "http://app.test/n"),
+    "temporary": (
+        {"path_redirect": "/n", "response_code": "TEMPORARY_REDIRECT"},
+        "/r/temporary",
+        307,
+        "http://app.test/n",
+    ),
+    "permanent": (
+        {"path_redirect": "/n", "response_code": "PERMANENT_REDIRECT"},
+        "/r/permanent",
+        308,
+        "http://app.test/n",
+    ),
+    "nothing": ({}, "/r/nothing?a", 301, "http://app.test/r/nothing?a"),
+    "strip-only": ({"strip_query": True}, "/r/strip-only?a", 301, "http://app.test/r/strip-only"),
+}
+
+
+def configure(proxy: Proxy) -> Config:
+    file = proxy.directory / "body.txt"
+    file.write_text("from a file\n")
+    direct = DIRECT | {"/d/file": {"status": 200, "body": {"filename": str(file)}}}
+    routes: list[dict[str, Any]] = [
+        {"match": {"path": path}, "direct_response": action} for path, action in direct.items()
+    ]
+    for name, (action, *_) in sorted(REDIRECTS.items(), key=lambda item: -len(item[0])):
+        routes.append({"match": {"prefix": f"/r/{name}"}, "redirect": action})
+    routes.append({"match": {"prefix": "/"}, "route": {"cluster": "app"}})
+    hosts = [{"name": "all", "domains": ["*"], "routes": routes}]
+    main = listener("main", proxy.port(), yaml.safe_dump(hosts))
+    return bootstrap(proxy.port("admin"), [main], [cluster("app", proxy.origin().port)])
+
+
+TAIL = [("date", "DATE"), ("server", "SERVER")]
+
+
+def with_body(length: int) -> list[tuple[str, str]]:
+    return [("content-length", str(length)), ("content-type", "text/plain"), *TAIL]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "body"),
+    [
+        ("/d/text", 200, b"some text\n"),
+        ("/d/bytes", 200, b"\0\1\2\xff"),
+        ("/d/teapot", 418, b"short and stout"),
+        ("/d/error", 500, b"oops"),
+        ("/d/long", 200, LONG.encode()),
+        ("/d/utf-8", 200, "grüße".encode()),
+        ("/d/file", 200, b"from a file\n"),
+    ],
+)
+def test_direct_response_with_a_body(proxy: Proxy, path: str, status: int, body: bytes) -> None:
+    with proxy.client() as client:
+        for _ in range(2):
+            response = client.send(f"GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").read()
+            assert (response.status, response.body) == (status, body)
+            assert response.normal == with_body(len(body))
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "headers"),
+    [
+        ("/d/none", 200, [("content-length", "0"), *TAIL]),
+        ("/d/no-content", 204, TAIL),
+    ],
+)
+def test_direct_response_without_a_body(
+    proxy: Proxy, path: str, status: int, headers: list[tuple[str, str]]
+) -> None:
+    with proxy.client() as client:
+        for _ in range(2):
+            response = client.send(f"GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").read()
+            assert (response.status, response.body, response.normal) == (status, b"", headers)
+
+
+def test_direct_response_of_a_kind_with_a_location(proxy: Proxy) -> None:
+    """201 and the 3xx get a location: what was asked for."""
+    response = proxy.ask("/d/created?a=1")
+    assert (response.status, response.text) == (201, "made")
+    assert response.normal == sorted([("location", "http://app.test/d/created?a=1"), *with_body(4)])
+    for path, status, rest in [("/d/found", 302, [("content-length", "0")]), ("/d/not-modified", 304, [])]:
+        response = proxy.ask(path)
+        assert response.status == status
+        assert response.normal == sorted([("location", f"http://app.test{path}"), *rest, *TAIL])
+
+
+def test_204_with_a_body(proxy: Proxy) -> None:
+    """The body is dropped; Envoy sends its length, which RFC 9110 section 8.6 forbids with 204."""
+    with proxy.client() as client:
+        for _ in range(2):
+            response = client.send("GET /d/no-content-body HTTP/1.1\r\nhost: a\r\n\r\n").read()
+            assert response.status == 204
+            lengths = [pair for pair in response.normal if pair[0] == "content-length"]
+            proxy.may_be_stricter(lengths, at_envoy=[("content-length", "7")], stricter=[])
+
+
+def test_direct_response_to_head(proxy: Proxy) -> None:
+    with proxy.client() as client:
+        response = client.send("HEAD /d/text HTTP/1.1\r\nhost: a\r\n\r\n").read("HEAD")
+        assert response.normal == with_body(10)
+        assert client.send("GET /d/text HTTP/1.1\r\nhost: a\r\n\r\n").read().status == 200
+
+
+def test_direct_response_before_the_body_closes(proxy: Proxy) -> None:
+    with proxy.client() as client:
+        client.send("POST /d/text HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\n")
+        response = client.read()
+        assert (response.status, response["connection"]) == (200, "close")
+        assert client.ended()
+
+
+def test_direct_response_with_the_body_in_the_same_packet_closes_too(proxy: Proxy) -> None:
+    response = proxy.ask("/d/text", method="POST", body=b"12345")
+    assert (response.status, response["connection"]) == (200, "close")
+
+
+@pytest.mark.parametrize("name", REDIRECTS)
+def test_redirect(proxy: Proxy, name: str) -> None:
+    _, target, status, location = REDIRECTS[name]
+    response = proxy.ask(target)
+    assert (response.status, response["location"], response.text) == (status, location, "")
+    assert response.normal == [("content-length", "0"), TAIL[0], ("location", location), TAIL[1]]
+
+
+def location(response: Response) -> str | None:
+    assert response.status == 301
+    return response["location"]
+
+
+def test_redirect_keeps_the_port_of_the_host(proxy: Proxy) -> None:
+    assert location(proxy.ask("/r/path", host="app.test:8080")) == "http://app.test:8080/new"
+
+
+def test_redirect_drops_the_default_port_of_the_old_scheme(proxy: Proxy) -> None:
+    assert location(proxy.ask("/r/https", host="app.test:80")) == "https://app.test/r/https"
+    assert location(proxy.ask("/r/https", host="app.test:8080")) == "https://app.test:8080/r/https"
+    assert location(proxy.ask("/r/path", host="app.test:80")) == "http://app.test:80/new"
+
+
+def test_redirect_port_replaces_the_port_of_the_host(proxy: Proxy) -> None:
+    assert location(proxy.ask("/r/port", host="app.test:8080")) == "http://app.test:8443/r/port"
+    assert location(proxy.ask("/r/port", host="[::1]:8080")) == "http://[::1]:8443/r/port"
+    assert location(proxy.ask("/r/port", host="[::1]")) == "http://[::1]:8443/r/port"
+
+
+def test_redirect_follows_forwarded_proto(proxy: Proxy) -> None:
+    headers = "x-forwarded-proto: https\r\n"
+    assert location(proxy.ask("/r/path", headers=headers)) == "https://app.test/new"
+
+
+def test_redirect_keeps_the_case_of_the_host(proxy: Proxy) -> None:
+    assert location(proxy.ask("/r/path", host="APP.test")) == "http://APP.test/new"
+
+
+def test_redirect_counts(proxy: Proxy) -> None:
+    before = proxy.stats("^http.main.rq_(direct_response|redirect)$")
+    proxy.ask("/r/path")
+    proxy.ask("/d/none")
+    after = proxy.stats("^http.main.rq_(direct_response|redirect)$")
+    assert after["http.main.rq_direct_response"] - before["http.main.rq_direct_response"] == 2
+    assert after["http.main.rq_redirect"] == before["http.main.rq_redirect"] == 0
