@@ -87,7 +87,9 @@ class Reader:
         return f"{base}.{field}" if base else field
 
     def problem(self, text: str, field: str | None = None) -> None:
-        """Note a problem of this message or of one of its fields (`field` may carry an index, `domains[2]`)."""
+        """Note a problem of this message or of one of its fields (`field` may carry an index,
+        `domains[2]`).
+        """
         self.report.add(self.path if field is None else self.path_of(field), text)
 
     def ignore(self, *names: str) -> None:

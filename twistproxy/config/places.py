@@ -20,7 +20,10 @@ _STEP = re.compile(r'\.?(?:\["(?P<key>.*?)"\](?=[.\[]|$)|\[(?P<index>\d+)\]|(?P<
 
 
 class Scalar:
-    """A leaf.  value: str, bool, int, float or None.  text: how a YAML user wrote what was not taken as text."""
+    """A leaf.  value: str, bool, int, float or None.
+
+    Text: how a YAML user wrote what was not taken as text.
+    """
 
     __slots__ = ("offset", "text", "value")
 

@@ -6,8 +6,8 @@ booleans; unquoted integers may be decimal, octal (010) or hexadecimal (0x10); t
 other numbers stay text, which a number field then reads; `~`, null and nothing are null; what is quoted, or a
 block, is text.
 
-A mapping entry whose key is tagged `!ignore` is dropped (a place for anchors).  A key given twice is a warning:
-the last one counts.  Merge keys (`<<`) work as YAML 1.1 has them, though Envoy itself refuses them.
+A mapping entry whose key is tagged `!ignore` is dropped (a place for anchors).  A key given twice is a
+warning: the last one counts.  Merge keys (`<<`) work as YAML 1.1 has them, though Envoy itself refuses them.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import yaml
+from yaml.cyaml import CParser
 from yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
 from twistproxy.errors import ConfigError, ConfigProblem
@@ -39,7 +40,9 @@ _WORDS: dict[str, bool | None] = {
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Keep the garbage collector from running: a large tree's nodes, none of them garbage, cost it seconds."""
+    """Keep the garbage collector from running: a large tree's nodes, none of them garbage, cost it
+    seconds.
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -105,7 +108,7 @@ def _syntax_error(source: Source, error: yaml.MarkedYAMLError) -> ConfigError:
     return ConfigError([source.problem(mark.index if mark else 0, "", f"not valid YAML: {text}")])
 
 
-class _Composer(yaml.cyaml.CParser):
+class _Composer(CParser):
     """libyaml's composer with tag resolution left out: scalars are resolved by `_Reader`."""
 
     def resolve(self, kind: type, value: Any, implicit: Any) -> str:
@@ -186,7 +189,10 @@ def _scalar(found: Any, offset: int) -> Scalar:
 
 
 def _integer(text: str) -> int | None:
-    """C++'s reading of an integer: 0x is hexadecimal, a leading 0 octal.  None if it is none within 64 bits."""
+    """C++'s reading of an integer: 0x is hexadecimal, a leading 0 octal.
+
+    None if it is none within 64 bits.
+    """
     digits = text.lstrip("+-")
     if len(text) - len(digits) > 1:
         return None

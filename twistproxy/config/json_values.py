@@ -1,0 +1,37 @@
+"""Nodes as google.protobuf.Struct, ListValue and Value: free-form data such as filter metadata."""
+
+from __future__ import annotations
+
+from google.protobuf.struct_pb2 import ListValue, Struct, Value
+
+from .places import Mapping, Node, Sequence
+
+
+def fill_struct(message: Struct, node: Mapping) -> None:
+    """A google.protobuf.Struct from a mapping."""
+    message.SetInParent()
+    for key, entry in node.entries.items():
+        fill_value(message.fields[key], entry.node)
+
+
+def fill_list_value(message: ListValue, node: Sequence) -> None:
+    """A google.protobuf.ListValue from a list."""
+    message.SetInParent()
+    for item in node.items:
+        fill_value(message.values.add(), item)
+
+
+def fill_value(message: Value, node: Node) -> None:
+    """A google.protobuf.Value from any node."""
+    if isinstance(node, Mapping):
+        fill_struct(message.struct_value, node)
+    elif isinstance(node, Sequence):
+        fill_list_value(message.list_value, node)
+    elif node.value is None:
+        message.null_value = 0
+    elif isinstance(node.value, bool):
+        message.bool_value = node.value
+    elif isinstance(node.value, str):
+        message.string_value = node.value
+    else:
+        message.number_value = node.value
