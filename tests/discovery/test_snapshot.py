@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from twistproxy.discovery.snapshot import EndpointStore, difference, unique_addresses
+from twistproxy.model.address import TcpAddress
+from twistproxy.model.endpoint import Endpoint, EndpointSet
+
+A, B, C = (Endpoint(TcpAddress("10.0.0.1", port)) for port in (1, 2, 3))
+
+
+class Store(EndpointStore):
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        super().__init__(self.told.append)
+
+
+def test_difference() -> None:
+    delta = difference([A, B], [replace(B, weight=2), C])
+    assert (delta.added, delta.removed, delta.changed) == ((C,), (A,), (replace(B, weight=2),))
+    assert str(delta) == "+1 -1 ~1"
+    assert delta
+
+
+def test_order_is_no_difference() -> None:
+    assert not difference([A, B], [B, A])
+
+
+def test_of_one_address_the_first_counts() -> None:
+    assert unique_addresses([A, B, replace(A, weight=9)]) == (A, B)
+
+
+def test_a_declared_cluster_is_unresolved_until_it_is_published() -> None:
+    store = Store()
+    store.declare("a")
+    assert store.get("a") == EndpointSet("a", (), 1, resolved=False)
+    store.publish("a", ())
+    assert store.get("a") == EndpointSet("a", (), 2, resolved=True)
+    assert store.told == ["a", "a"]
+
+
+def test_an_equal_answer_is_no_change() -> None:
+    store = Store()
+    store.declare("a")
+    store.publish("a", (A, B))
+    before = store.get("a")
+    assert not store.publish("a", (B, A))
+    assert store.get("a") is before
+    assert len(store.told) == 2
+
+
+def test_a_failure_resolves_but_does_not_complete() -> None:
+    store = Store()
+    store.declare("a")
+    store.failed("a")
+    found = store.get("a")
+    assert found is not None
+    assert found.resolved
+    assert not store.complete("a")
+    store.failed("a")
+    assert len(store.told) == 2
+    store.publish("a", ())
+    assert store.complete("a")
+    assert len(store.told) == 3
+
+
+def test_a_failure_keeps_the_endpoints() -> None:
+    store = Store()
+    store.declare("a")
+    store.publish("a", (A,))
+    store.failed("a")
+    assert store.all() == (EndpointSet("a", (A,), 2),)
+
+
+def test_becoming_complete_is_told() -> None:
+    store = Store()
+    store.declare("a")
+    store.publish("a", (A,), complete=False)
+    assert not store.complete("a")
+    store.publish("a", (A,))
+    assert store.complete("a")
+    assert store.told == ["a"] * 3
+
+
+def test_declaring_again_keeps_the_endpoints() -> None:
+    store = Store()
+    store.declare("a")
+    store.publish("a", (A,))
+    store.declare("a")
+    assert store.all() == (EndpointSet("a", (A,), 2),)
+
+
+def test_a_cluster_that_comes_back_does_not_repeat_a_version() -> None:
+    store = Store()
+    store.declare("a")
+    store.publish("a", (A,))
+    store.remove("a")
+    store.remove("a")
+    assert store.get("a") is None
+    assert store.told == ["a"] * 3
+    store.declare("a")
+    assert store.all() == (EndpointSet("a", (), 3, resolved=False),)
+    assert not store.complete("a")
+
+
+def test_what_is_not_declared_cannot_be_published() -> None:
+    store = Store()
+    assert not store.publish("a", (A,))
+    store.failed("a")
+    assert store.all() == ()
