@@ -109,8 +109,10 @@ def locality_json(host: Mapping[str, Any]) -> dict[str, str]:
 def health_name(flags: Iterable[str]) -> str:
     """The envoy.config.core.v3.HealthStatus that goes with health flags."""
     flags = set(flags)
-    if "failed_eds_health" in flags or "failed_active_hc" in flags or "failed_outlier_check" in flags:
+    if flags & {"failed_eds_health", "failed_active_hc", "failed_outlier_check"}:
         return "UNHEALTHY"
+    if "eds_status_draining" in flags:
+        return "DRAINING"
     return "DEGRADED" if flags & {"degraded_eds_health", "degraded_active_hc"} else "HEALTHY"
 
 
@@ -119,8 +121,7 @@ def _host_json(host: Mapping[str, Any]) -> dict[str, Any]:
     stats += [{"type": "GAUGE", **_stat(name, host["gauges"].get(name, 0))} for name in _GAUGES]
     flags = host["health"]
     health: dict[str, Any] = {_HEALTH_FIELDS[flag]: True for flag in flags if flag in _HEALTH_FIELDS}
-    from_eds = [flag for flag in flags if flag.endswith("_eds_health")]
-    health["eds_health_status"] = health_name(from_eds)
+    health["eds_health_status"] = health_name(flag for flag in flags if "eds" in flag)
     result: dict[str, Any] = {
         "address": address_json(host["address"]),
         "stats": stats,

@@ -11,9 +11,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 _VALUE = r"[^.]+"
 _ADDRESS = r"(?:(?:\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[[a-fA-F_\d]+\])_\d+)"
+_OWNER = r"(?:listener|cluster)\..*?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,85 +26,124 @@ class TaggedName:
     tags: tuple[tuple[str, str], ...]
 
 
-def _tokens(pattern: str) -> str:
-    """Envoy's token patterns as a regular expression: `$` is the value, `*` one token, `**` the rest."""
-    parts = []
-    for token in pattern.split("."):
-        if token == "$":
-            parts.append(rf"(({_VALUE})\.)")
-        elif token == "**":
-            parts.append(r".+")
-        elif token == "*":
-            parts.append(rf"{_VALUE}\.")
-        else:
-            parts.append(re.escape(token) + r"\.")
-    return "^" + "".join(parts)
+class _Rule(NamedTuple):
+    """How one tag is found.
+
+    start, part   what the name must start with and contain; saves most of the searches
+    expression    group 1 is the text that leaves the name, group 2 the tag's value
+    """
+
+    tag: str
+    start: str
+    part: str
+    expression: re.Pattern[str]
 
 
-# In each expression group 1 is the text that leaves the name and group 2 the tag's value.  Order: the most
-# special first; of two rules for one tag the first that matches counts.
-_RULES: tuple[tuple[str, str], ...] = (
-    ("envoy.response_code", r"_rq(_(\d{3}))$"),
-    ("envoy.response_code_class", r"_rq_((\d))xx$"),
-    ("envoy.grpc_bridge_method", _tokens("cluster.*.grpc.*.$.**")),
-    ("envoy.http_user_agent", _tokens("http.*.user_agent.$.**")),
-    ("envoy.virtual_cluster", _tokens("vhost.*.vcluster.$.**")),
-    ("envoy.fault_downstream_cluster", _tokens("http.*.fault.$.**")),
-    ("envoy.ssl_cipher", r"^listener\..*?\.ssl\.ciphers(\.([\w-]+))$"),
-    ("envoy.ssl_curve", r"^(?:listener|cluster)\..*?\.ssl\.curves(\.([\w-]+))$"),
-    ("envoy.ssl_sigalg", r"^(?:listener|cluster)\..*?\.ssl\.sigalgs(\.([\w-]+))$"),
-    ("envoy.ssl_version", r"^(?:listener|cluster)\..*?\.ssl\.versions(\.(TLSv\d\.\d))$"),
-    ("envoy.tls_certificate", rf"^(?:listener|cluster)\..*?\.ssl\.certificate\.(({_VALUE})\.).*$"),
-    ("cipher_suite", rf"^cluster\.{_VALUE}\.ssl\.ciphers(\.([\w-]+))$"),
-    ("envoy.health_check_name", rf"^cluster\.{_VALUE}\.health_check(\.name\.({_VALUE}))\..+"),
-    ("envoy.grpc_bridge_service", _tokens("cluster.*.grpc.$.**")),
-    ("envoy.tcp_prefix", _tokens("tcp.$.**")),
-    ("envoy.udp_prefix", _tokens("udp.$.**")),
-    ("envoy.clientssl_prefix", _tokens("auth.clientssl.$.**")),
-    ("envoy.ratelimit_prefix", _tokens("ratelimit.$.**")),
-    ("envoy.cluster_name", _tokens("cluster.$.**")),
-    ("envoy.http_conn_manager_prefix", rf"^listener\..*?\.http\.(({_VALUE})\.)"),
-    ("envoy.ext_authz_prefix", _tokens("cluster.*.ext_authz.$.**")),
-    ("envoy.ext_authz_prefix", _tokens("http.*.ext_authz.$.**")),
-    ("envoy.http_conn_manager_prefix", _tokens("http.$.**")),
-    (
+def _token_rule(tag: str, pattern: str) -> _Rule:
+    """A rule from Envoy's token patterns: `$` is the value, `*` one token, `**` the rest."""
+    words = pattern.split(".")
+    forms = {"$": rf"(({_VALUE})\.)", "**": r".+", "*": rf"{_VALUE}\."}
+    text = "^" + "".join(forms.get(word, re.escape(word) + r"\.") for word in words)
+    literal = [word for word in words if word not in forms]
+    start = "" if words[0] in forms else words[0] + "."
+    part = "" if start and len(literal) == 1 else f"{literal[-1]}."
+    return _Rule(tag, start, part, re.compile(text))
+
+
+def _regex_rule(tag: str, start: str, part: str, expression: str) -> _Rule:
+    return _Rule(tag, start, part, re.compile(expression))
+
+
+# The most special first; of two rules for one tag the first that matches counts.
+_RULES: tuple[_Rule, ...] = (
+    _regex_rule("envoy.response_code", "", "_rq_", r"_rq(_(\d{3}))$"),
+    _regex_rule("envoy.response_code_class", "", "_rq_", r"_rq_((\d))xx$"),
+    _token_rule("envoy.grpc_bridge_method", "cluster.*.grpc.*.$.**"),
+    _token_rule("envoy.http_user_agent", "http.*.user_agent.$.**"),
+    _token_rule("envoy.virtual_cluster", "vhost.*.vcluster.$.**"),
+    _token_rule("envoy.fault_downstream_cluster", "http.*.fault.$.**"),
+    _regex_rule("envoy.ssl_cipher", "listener.", ".ssl.", r"^listener\..*?\.ssl\.ciphers(\.([\w-]+))$"),
+    _regex_rule("envoy.ssl_curve", "", ".ssl.", rf"^{_OWNER}\.ssl\.curves(\.([\w-]+))$"),
+    _regex_rule("envoy.ssl_sigalg", "", ".ssl.", rf"^{_OWNER}\.ssl\.sigalgs(\.([\w-]+))$"),
+    _regex_rule("envoy.ssl_version", "", ".ssl.", rf"^{_OWNER}\.ssl\.versions(\.(TLSv\d\.\d))$"),
+    _regex_rule("envoy.tls_certificate", "", ".ssl.", rf"^{_OWNER}\.ssl\.certificate\.(({_VALUE})\.).*$"),
+    _regex_rule("cipher_suite", "cluster.", ".ssl.", rf"^cluster\.{_VALUE}\.ssl\.ciphers(\.([\w-]+))$"),
+    _regex_rule(
+        "envoy.health_check_name",
+        "cluster.",
+        ".health_check.",
+        rf"^cluster\.{_VALUE}\.health_check(\.name\.({_VALUE}))\..+",
+    ),
+    _token_rule("envoy.grpc_bridge_service", "cluster.*.grpc.$.**"),
+    _token_rule("envoy.tcp_prefix", "tcp.$.**"),
+    _token_rule("envoy.udp_prefix", "udp.$.**"),
+    _token_rule("envoy.clientssl_prefix", "auth.clientssl.$.**"),
+    _token_rule("envoy.ratelimit_prefix", "ratelimit.$.**"),
+    _token_rule("envoy.cluster_name", "cluster.$.**"),
+    _regex_rule(
+        "envoy.http_conn_manager_prefix", "listener.", ".http.", rf"^listener\..*?\.http\.(({_VALUE})\.)"
+    ),
+    _token_rule("envoy.ext_authz_prefix", "cluster.*.ext_authz.$.**"),
+    _token_rule("envoy.ext_authz_prefix", "http.*.ext_authz.$.**"),
+    _token_rule("envoy.http_conn_manager_prefix", "http.$.**"),
+    _regex_rule(
         "envoy.worker_id",
+        "",
+        ".worker_",
         rf"^(?:listener\.(?:{_ADDRESS}|{_VALUE})|server|listener_manager|thread_local_cluster_manager)"
         r"\.worker(_(\d+))\.",
     ),
-    ("envoy.listener_address", rf"^listener\.((?!admin\.)({_ADDRESS}|{_VALUE})\.)"),
-    ("envoy.virtual_host", _tokens("vhost.$.**")),
-    ("envoy.rds_route_config", rf"^http\.{_VALUE}\.rds\.(([\w\-.]+)\.)\w+?$"),
-    ("envoy.scoped_rds_config", rf"^http\.{_VALUE}\.scoped_rds\.(([\w\-.]+)\.)\w+?$"),
-    ("envoy.route", _tokens("vhost.*.route.$.**")),
-    ("envoy.local_http_ratelimit_prefix", _tokens("$.http_local_rate_limit.**")),
-    ("envoy.local_network_ratelimit_prefix", _tokens("local_rate_limit.$.**")),
-    ("envoy.local_listener_ratelimit_prefix", _tokens("listener_local_ratelimit.$.**")),
-    ("envoy.connection_limit_prefix", _tokens("connection_limit.$.**")),
-    ("envoy.rbac_prefix", _tokens("$.rbac.**")),
-    (
+    _regex_rule(
+        "envoy.listener_address", "listener.", "", rf"^listener\.((?!admin\.)({_ADDRESS}|{_VALUE})\.)"
+    ),
+    _token_rule("envoy.virtual_host", "vhost.$.**"),
+    _regex_rule("envoy.rds_route_config", "http.", ".rds.", rf"^http\.{_VALUE}\.rds\.(([\w\-.]+)\.)\w+?$"),
+    _regex_rule(
+        "envoy.scoped_rds_config",
+        "http.",
+        ".scoped_rds.",
+        rf"^http\.{_VALUE}\.scoped_rds\.(([\w\-.]+)\.)\w+?$",
+    ),
+    _token_rule("envoy.route", "vhost.*.route.$.**"),
+    _token_rule("envoy.local_http_ratelimit_prefix", "$.http_local_rate_limit.**"),
+    _token_rule("envoy.local_network_ratelimit_prefix", "local_rate_limit.$.**"),
+    _token_rule("envoy.local_listener_ratelimit_prefix", "listener_local_ratelimit.$.**"),
+    _token_rule("envoy.connection_limit_prefix", "connection_limit.$.**"),
+    _token_rule("envoy.rbac_prefix", "$.rbac.**"),
+    _regex_rule(
         "envoy.rbac_policy_name",
+        "http.",
+        ".rbac.",
         rf"^http\.{_VALUE}\.rbac\.(?:{_VALUE}\.)?policy\.(({_VALUE})\.)(?:shadow_)?(?:allowed|denied)$",
     ),
-    ("envoy.rbac_http_prefix", rf"^http\.{_VALUE}\.rbac\.((?!policy\.)({_VALUE})\.)"),
-    ("envoy.proxy_protocol_version", rf"^proxy_proto\.((?:{_VALUE}\.)?versions\.v(\d)\.)\w+$"),
-    ("envoy.proxy_protocol_prefix", rf"^proxy_proto\.((?!versions\.)({_VALUE})\.).+$"),
-    ("envoy.xds_resource_name", rf"^sds\.(({_VALUE})\.).+"),
+    _regex_rule(
+        "envoy.rbac_http_prefix", "http.", ".rbac.", rf"^http\.{_VALUE}\.rbac\.((?!policy\.)({_VALUE})\.)"
+    ),
+    _regex_rule(
+        "envoy.proxy_protocol_version",
+        "proxy_proto.",
+        "versions.",
+        rf"^proxy_proto\.((?:{_VALUE}\.)?versions\.v(\d)\.)\w+$",
+    ),
+    _regex_rule(
+        "envoy.proxy_protocol_prefix", "proxy_proto.", "", rf"^proxy_proto\.((?!versions\.)({_VALUE})\.).+$"
+    ),
+    _regex_rule("envoy.xds_resource_name", "sds.", "", rf"^sds\.(({_VALUE})\.).+"),
 )
 
-_COMPILED = tuple((tag, re.compile(expression)) for tag, expression in _RULES)
 _NOT_PROMETHEUS = re.compile(r"[^a-zA-Z0-9_]")
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=16384)
 def extract_tags(name: str) -> TaggedName:
     """Take Envoy's default tags out of a full statistic name."""
     tags: dict[str, str] = {}
     removed: list[tuple[int, int]] = []
-    for tag, expression in _COMPILED:
-        if tag not in tags and (match := expression.search(name)):
-            tags[tag] = match[2]
-            removed.append(match.span(1))
+    for rule in _RULES:
+        if rule.part in name and name.startswith(rule.start) and rule.tag not in tags:
+            if match := rule.expression.search(name):
+                tags[rule.tag] = match[2]
+                removed.append(match.span(1))
     kept, end = [], 0
     for start, stop in sorted(removed):
         kept.append(name[end:start])
