@@ -129,9 +129,12 @@ def parse_discovery_response(path: Path) -> discovery_pb2.DiscoveryResponse:
             case ".pb":
                 response.ParseFromString(data)
             case ".pb_text":
-                text_format.Parse(data, response)
+                text_format.Parse(data.decode(), response)
             case ".yaml" | ".yml":
-                json_format.ParseDict(yaml.load(data, _StringDates) or {}, response)
+                content = yaml.load(data, _StringDates)
+                if content is not None and not isinstance(content, dict):
+                    raise ValueError("is not a DiscoveryResponse: a mapping is required")
+                json_format.ParseDict(content or {}, response)
             case _:
                 json_format.Parse(data, response)
     except (DecodeError, text_format.ParseError, json_format.ParseError, yaml.YAMLError) as e:

@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from treq.client import HTTPClient
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.logger import Logger
-from twisted.web.client import Agent, HTTPConnectionPool
+from twisted.web.client import HTTPConnectionPool
 
 from twistproxy.discovery.dns import DnsDiscovery
 from twistproxy.discovery.dns_lookup import DnsLookup, Lookup
@@ -137,8 +136,7 @@ class DiscoveryService(Service):
             return DnsDiscovery(self._reactor, source, lookup, updates, self._random, self._log)
         if isinstance(source, EdsFileSource):
             return EdsFileDiscovery(source, self._watcher, updates, self._log)
-        client = HTTPClient(Agent(self._reactor, pool=self._pool, connectTimeout=source.timeout))
-        fetch = TreqFetch(client, source.timeout)
+        fetch = TreqFetch(self._reactor, self._pool, source.timeout)
         hosts = self._hosts_of(source)
         return V1SdsDiscovery(self._reactor, source, hosts, fetch, updates, self._random, self._log)
 

@@ -16,8 +16,12 @@ import treq
 from hyperlink import EncodedURL
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.web.client import Agent, HTTPConnectionPool
+from twisted.web.iweb import IAgentEndpointFactory
+from zope.interface import implementer
 
 from twistproxy.api.clock import Timer
 from twistproxy.discovery.registration import PATH_PREFIX, RegistrationError, parse_registration
@@ -35,11 +39,26 @@ class Fetch(Protocol):
     def __call__(self, url: str, host: str) -> Deferred[tuple[int, bytes]]: ...
 
 
-class TreqFetch:
-    """`Fetch` on a treq client."""
+@implementer(IAgentEndpointFactory)
+class _IpEndpoints:
+    """Connects to IP addresses as they are: Twisted's own way asks a thread to resolve even those."""
 
-    def __init__(self, client: HTTPClient, timeout: float) -> None:
-        self._client = client
+    def __init__(self, reactor: Any, timeout: float) -> None:
+        self._reactor = reactor
+        self._timeout = timeout
+
+    def endpointForURI(self, uri: Any) -> Any:
+        host = uri.host.decode("ascii")
+        endpoint = TCP6ClientEndpoint if ":" in host else TCP4ClientEndpoint
+        return endpoint(self._reactor, host, uri.port, timeout=self._timeout)
+
+
+class TreqFetch:
+    """`Fetch` by treq on a pool of connections.  The URL's host is an IP address."""
+
+    def __init__(self, reactor: Any, pool: HTTPConnectionPool, timeout: float) -> None:
+        endpoints = _IpEndpoints(reactor, timeout)
+        self._client = HTTPClient(Agent.usingEndpointFactory(reactor, endpoints, pool))
         # What Envoy's router adds to the request of its own REST client.
         self._headers = {
             "x-envoy-internal": "true",

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from envoy.config.endpoint.v3 import endpoint_pb2
+from envoy.service.discovery.v3 import discovery_pb2
+from google.protobuf import text_format
+from twisted.internet.task import Clock
+
+from twistproxy.discovery.eds_file import EdsFileDiscovery, parse_discovery_response
+from twistproxy.discovery.file_watch import POLL_INTERVAL, FileWatcher
+from twistproxy.model.discovery import EdsFileSource
+
+from .fakes import Log, Updates
+
+TYPE = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
+
+
+def assignment(*ports: int, name: str = "app", more: str = "") -> str:
+    hosts = "".join(
+        f"""
+      - endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}}}"""
+        for port in ports
+    )
+    return f"""version_info: "1"
+resources:
+- "@type": {TYPE}
+  cluster_name: {name}
+  endpoints:
+  - lb_endpoints: {"" if hosts else "[]"}{hosts}
+{more}"""
+
+
+class World(Updates):
+    def __init__(self, tmp_path: Path, text: str | None, **options: Any) -> None:
+        super().__init__("app")
+        self.clock = Clock()
+        self.log = Log()
+        self.path = tmp_path / "eds.yaml"
+        if text is not None:
+            self.write(text)
+        source = EdsFileSource("app", "", str(self.path), **options)
+        watcher = FileWatcher(self.clock, self.log.logger, lambda reactor: None)
+        self.eds = EdsFileDiscovery(source, watcher, self.updates, self.log.logger)
+        self.eds.start()
+
+    def write(self, text: str) -> None:
+        temporary = self.path.with_suffix(".new")
+        temporary.write_text(text)
+        temporary.rename(self.path)
+
+    def replace(self, text: str) -> None:
+        self.write(text)
+        self.clock.advance(POLL_INTERVAL)
+
+
+def test_reads_at_start_and_on_change(tmp_path: Path) -> None:
+    world = World(tmp_path, assignment(80, 81))
+    assert world.addresses == ["127.0.0.1:80", "127.0.0.1:81"]
+    world.replace(assignment(81, 82))
+    assert world.addresses == ["127.0.0.1:81", "127.0.0.1:82"]
+    world.replace(assignment(82, 81))
+    assert world.counted() == {"attempt": 3, "success": 3, "no_rebuild": 1}
+    world.replace(assignment())
+    assert world.addresses == []
+    world.eds.stop()
+    assert not world.clock.getDelayedCalls()
+
+
+@pytest.mark.parametrize(
+    ("text", "counter", "reason"),
+    [
+        ("resources: [", "failure", "cannot be read"),
+        ("resources: 3", "failure", "cannot be read"),
+        ("- 1", "failure", "is not a DiscoveryResponse"),
+        ("nonsense: 1", "failure", "nonsense"),
+        (assignment(80, name="other"), "rejected", "Unexpected EDS cluster (expecting app): other"),
+        (assignment(80).replace("127.0.0.1", "app.test"), "rejected", "malformed IP address: app.test"),
+        (assignment(70000), "rejected", "port_value: must be at most 65535"),
+        (assignment(80, more="    priority: 129\n"), "rejected", "priority: must be at most 128"),
+        (
+            assignment(80, more="  policy: {overprovisioning_factor: 200}\n"),
+            "rejected",
+            "policy: is set, but",
+        ),
+        (assignment(80) + assignment(81)[assignment(81).index("- ") :], "rejected", "resource length: 2"),
+        (
+            'resources: [{"@type": type.googleapis.com/envoy.config.core.v3.Locality, zone: z}]',
+            "rejected",
+            "not a ClusterLoadAssignment",
+        ),
+        ("version_info: '2'", "empty", "has no ClusterLoadAssignment"),
+        ("", "empty", "has no ClusterLoadAssignment"),
+    ],
+)
+def test_a_bad_file_keeps_what_there_was(tmp_path: Path, text: str, counter: str, reason: str) -> None:
+    world = World(tmp_path, assignment(80))
+    world.replace(text)
+    assert world.addresses == ["127.0.0.1:80"]
+    assert world.counted()[counter] == 1
+    assert reason in world.log.lines[-1]
+    assert str(world.path) in world.log.lines[-1]
+    world.replace(assignment(81))
+    assert world.addresses == ["127.0.0.1:81"]
+
+
+def test_a_missing_file_may_come(tmp_path: Path) -> None:
+    world = World(tmp_path, None)
+    assert (world.resolved, world.complete, world.counted()["failure"]) == (True, False, 1)
+    world.replace(assignment(80))
+    assert world.addresses == ["127.0.0.1:80"]
+
+
+def test_unsupported_fields_may_be_but_a_warning(tmp_path: Path) -> None:
+    text = assignment(80, more="  policy: {overprovisioning_factor: 200}\n")
+    world = World(tmp_path, text, unsupported="warn")
+    assert world.addresses == ["127.0.0.1:80"]
+    assert "policy" in world.log.lines[0]
+
+
+def test_every_suffix(tmp_path: Path) -> None:
+    yaml = tmp_path / "a.yaml"
+    yaml.write_text(assignment(80))
+    expected = parse_discovery_response(yaml)
+    cla = endpoint_pb2.ClusterLoadAssignment()
+    assert expected.resources[0].Unpack(cla)
+    assert cla.cluster_name == "app"
+    from google.protobuf import json_format
+
+    contents = {
+        "a.yml": assignment(80).encode(),
+        "a.json": json_format.MessageToJson(expected).encode(),
+        "a.conf": json_format.MessageToJson(expected).encode(),
+        "a.pb": expected.SerializeToString(),
+        "a.pb_text": text_format.MessageToString(expected).encode(),
+    }
+    for name, data in contents.items():
+        (tmp_path / name).write_bytes(data)
+        assert parse_discovery_response(tmp_path / name) == expected
+
+
+@pytest.mark.parametrize("name", ["a.yaml", "a.json", "a.pb", "a.pb_text"])
+def test_garbage_is_a_value_error(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"\xff\xfe\x00{{{")
+    with pytest.raises(ValueError, match=r"\S"):
+        parse_discovery_response(tmp_path / name)
+
+
+def test_yaml_dates_are_strings(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("version_info: 2026-11-22")
+    expected = discovery_pb2.DiscoveryResponse(version_info="2026-11-22")
+    assert parse_discovery_response(tmp_path / "a.yaml") == expected
