@@ -34,6 +34,9 @@ class Transport(Protocol):
     def loseConnection(self) -> None:
         """Close once everything written is sent."""
 
+    def loseWriteConnection(self) -> None:
+        """Send FIN once everything written is sent; go on reading."""
+
     def abortConnection(self) -> None:
         """Close now; what is buffered is lost."""
 

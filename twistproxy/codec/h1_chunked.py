@@ -23,7 +23,16 @@ MAX_SIZE_LINE = 4096
 
 #: Fields that no trailer may carry (RFC 9110 section 6.5.1): framing, routing, what has been acted on already.
 _NO_TRAILER = frozenset(
-    (b"transfer-encoding", b"content-length", b"host", b"connection", b"te", b"trailer", b"upgrade", b"keep-alive")
+    (
+        b"transfer-encoding",
+        b"content-length",
+        b"host",
+        b"connection",
+        b"te",
+        b"trailer",
+        b"upgrade",
+        b"keep-alive",
+    )
 )
 
 
@@ -34,7 +43,16 @@ class ChunkedDecoder:
     `RemoteProtocolError` at the first byte that is wrong.  `max_trailers` limits the trailer section, in bytes.
     """
 
-    __slots__ = ("_extensions", "_left", "_line", "_max_trailers", "_trailer_bytes", "done", "rest", "trailers")
+    __slots__ = (
+        "_extensions",
+        "_left",
+        "_line",
+        "_max_trailers",
+        "_trailer_bytes",
+        "done",
+        "rest",
+        "trailers",
+    )
 
     def __init__(self, max_trailers: int = 60 * 1024) -> None:
         self._line = b""  # an unfinished line

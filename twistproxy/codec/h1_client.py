@@ -63,7 +63,7 @@ class Http1ClientConnection:
         "_state",
         "bytes_received",
         "bytes_sent",
-        "host",
+        "closed_by_us",
         "opened_at",
         "owner",
         "streams",
@@ -71,13 +71,16 @@ class Http1ClientConnection:
         "used_at",
     )
 
-    def __init__(self, transport: Transport, owner: ClientConnectionOwner, max_headers: int, now: float) -> None:
+    def __init__(
+        self, transport: Transport, owner: ClientConnectionOwner, max_headers: int, now: float
+    ) -> None:
         self.transport = transport
         self.owner = owner
         self.streams = 0  # requests carried so far
         self.opened_at = self.used_at = now
         self.bytes_received = 0
         self.bytes_sent = 0
+        self.closed_by_us = False
         self._max_headers = max_headers
         self._sink: ResponseDecoder | None = None
         self._parser: HttpResponseParser | None = None
@@ -133,8 +136,7 @@ class Http1ClientConnection:
                 return
             else:
                 # An answer that nobody asked for (Envoy closes such a connection as well).
-                self._state = _CLOSED
-                self.transport.abortConnection()
+                self._abort()
                 return
 
     def read_ended(self) -> None:
@@ -161,7 +163,8 @@ class Http1ClientConnection:
             # A clean end before the head is a termination; within a message it breaks the protocol.
             broken = state != _HEAD or bool(self._partial)
             sink.on_reset(
-                ResetReason.PROTOCOL_ERROR if broken and not reason else ResetReason.CONNECTION_TERMINATION, reason
+                ResetReason.PROTOCOL_ERROR if broken and not reason else ResetReason.CONNECTION_TERMINATION,
+                reason,
             )
 
     def pauseProducing(self) -> None:
@@ -341,11 +344,15 @@ class Http1ClientConnection:
 
     def _protocol_error(self, detail: str) -> bytes:
         sink, self._sink = self._sink, None
-        self._state = _CLOSED
-        self.transport.abortConnection()
+        self._abort()
         if sink is not None:
             sink.on_reset(ResetReason.PROTOCOL_ERROR, detail)
         return b""
+
+    def _abort(self) -> None:
+        self._state = _CLOSED
+        self.closed_by_us = True
+        self.transport.abortConnection()
 
     # ---- writing: `RequestEncoder`
 
@@ -362,7 +369,16 @@ class Http1ClientConnection:
         self._head_request = method == b"HEAD"
         self._request_done = end_stream
         data = b"".join(
-            (method, b" ", head.path, b" HTTP/1.1\r\nhost: ", head.authority, b"\r\n", fields(head.items), framing)
+            (
+                method,
+                b" ",
+                head.path,
+                b" HTTP/1.1\r\nhost: ",
+                head.authority,
+                b"\r\n",
+                fields(head.items),
+                framing,
+            )
         )
         self.bytes_sent += len(data)
         self.transport.write(data)
@@ -390,8 +406,7 @@ class Http1ClientConnection:
 
     def reset(self) -> None:
         self._sink = None
-        self._state = _CLOSED
-        self.transport.abortConnection()
+        self._abort()
 
     def pause_reading(self) -> None:
         self._read_pauses += 1
@@ -407,5 +422,6 @@ class Http1ClientConnection:
     def close(self) -> None:
         """Close a connection that carries no stream."""
         self._state = _CLOSED
+        self.closed_by_us = True
         self.transport.unregisterProducer()
         self.transport.loseConnection()

@@ -17,7 +17,7 @@ from twistproxy.http.headers import Header
 HEAD_END = re.compile(rb"\n\r?\n")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 
-_COMMON = (
+_COMMON = (  # the usual ones
     "accept accept-encoding accept-language accept-ranges access-control-allow-origin age authorization cache-control "
     "connection content-disposition content-encoding content-language content-length content-type cookie date dnt etag "
     "expect expires forwarded from grpc-accept-encoding grpc-encoding grpc-status grpc-timeout host if-match "

@@ -31,7 +31,9 @@ _FRAMING = frozenset(
         b"http2-settings",
     )
 )
-_HOP_BY_HOP = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"http2-settings"))
+_HOP_BY_HOP = frozenset(
+    (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"http2-settings")
+)
 
 #: Fields named in `Connection` that are not taken away: they mean something beyond this hop (Envoy:
 #: Http::Utility::sanitizeConnectionHeader).
@@ -73,6 +75,7 @@ class Http1ServerConnection:
         "bytes_received",
         "bytes_sent",
         "callbacks",
+        "half_closed",
         "transport",
     )
 
@@ -98,6 +101,7 @@ class Http1ServerConnection:
         self._read_pauses = 0
         self.bytes_received = 0
         self.bytes_sent = 0
+        self.half_closed = False
 
     # ---- from the transport
 
@@ -119,7 +123,9 @@ class Http1ServerConnection:
     def connection_lost(self, reason: str) -> None:
         self._state = _CLOSED
         stream, self._stream = self._stream, None
-        self._parser = self._probe = self._chunked = None  # the parser refers to us: do not wait for the collector
+        self._parser = self._probe = self._chunked = (
+            None  # the parser refers to us: do not wait for the collector
+        )
         if stream is not None:
             stream.on_reset(ResetReason.CONNECTION_TERMINATION, reason)
         self.callbacks.connection_closed(reason)
@@ -188,7 +194,7 @@ class Http1ServerConnection:
             raw = raw.lstrip(b"\r\n")  # RFC 9112 section 2.2
         found = HEAD_END.search(raw, max(0, len(self._partial) - 3))
         if (found.end() if found else len(raw)) > self._settings.max_head_bytes:
-            self._refuse(431, b"Request Header Fields Too Large", "http1.headers_too_large")
+            self.refuse(431, b"Request Header Fields Too Large", "http1.headers_too_large")
         elif found:
             self._partial = b""
             self._probe = None
@@ -200,7 +206,7 @@ class Http1ServerConnection:
                 data = raw
             self._partial = raw
             if self._probe.feed(data) is not None:
-                self._refuse(400, b"Bad Request", "http1.codec_error")
+                self.refuse(400, b"Bad Request", "http1.codec_error")
         return b""
 
     def _head(self, raw: bytes, rest: bytes) -> bytes:
@@ -219,7 +225,7 @@ class Http1ServerConnection:
                 return self._head(with_crlf(raw), rest)
             if raw[:2] == b"\r\n":
                 return self._take_unusual_head(raw + rest)
-            self._refuse(400, b"Bad Request", "http1.codec_error")
+            self.refuse(400, b"Bad Request", "http1.codec_error")
             return b""
         try:
             method, target, version = raw[: raw.find(b"\r\n")].split(b" ")
@@ -227,7 +233,7 @@ class Http1ServerConnection:
             if raw[:2] == b"\r\n":
                 self._parser = None
                 return self._take_unusual_head(raw + rest)
-            self._refuse(400, b"Bad Request", "http1.codec_error")
+            self.refuse(400, b"Bad Request", "http1.codec_error")
             return b""
         if b" \r\n" in raw or b"\t\r\n" in raw:
             strip_values(items)
@@ -247,19 +253,19 @@ class Http1ServerConnection:
     ) -> bytes:
         """Target forms other than a plain path, HTTP/1.0, too many fields."""
         if len(items) > self._settings.max_headers:
-            self._refuse(431, b"Request Header Fields Too Large", "http1.too_many_headers")
+            self.refuse(431, b"Request Header Fields Too Large", "http1.too_many_headers")
             return b""
         if version == b"HTTP/1.0":
             if not self._settings.accept_http_10:
                 self._http10 = True
-                self._refuse(426, b"Upgrade Required", "low_version")
+                self.refuse(426, b"Upgrade Required", "low_version")
                 return b""
         elif version != b"HTTP/1.1":
-            self._refuse(400, b"Bad Request", "http1.codec_error")
+            self.refuse(400, b"Bad Request", "http1.codec_error")
             return b""
         split = split_target(method, target, self._settings.allow_absolute_url)
         if split is None:
-            self._refuse(400, b"Bad Request", "http1.invalid_url")
+            self.refuse(400, b"Bad Request", "http1.invalid_url")
             return b""
         scheme, authority, path = split
         host = index.pop(b"host", b"")
@@ -282,10 +288,10 @@ class Http1ServerConnection:
                 del items[at]
                 break
         if len(index) != len(items) and any(item[0] == b"host" for item in items):
-            self._refuse(400, b"Bad Request", "http1.duplicate_host")
+            self.refuse(400, b"Bad Request", "http1.duplicate_host")
             return b""
         if not valid_host(head.authority):
-            self._refuse(400, b"Bad Request", "http1.invalid_host")
+            self.refuse(400, b"Bad Request", "http1.invalid_host")
             return b""
         http10 = self._http10 = head.version == HttpVersion.HTTP10
         self._close_after = http10
@@ -313,10 +319,10 @@ class Http1ServerConnection:
         if coding is not None:
             # Anything but exactly "chunked", once, in HTTP/1.1, is where requests are smuggled.
             if coding.lower() != b"chunked" or head.get(b"transfer-encoding") != coding:
-                self._refuse(501, b"Not Implemented", "http1.invalid_transfer_encoding")
+                self.refuse(501, b"Not Implemented", "http1.invalid_transfer_encoding")
                 return None
             if b"content-length" in index or head.version == HttpVersion.HTTP10:
-                self._refuse(400, b"Bad Request", "http1.content_length_and_chunked_not_allowed")
+                self.refuse(400, b"Bad Request", "http1.content_length_and_chunked_not_allowed")
                 return None
             self._parser = None
             self._chunked = ChunkedDecoder(self._settings.max_head_bytes)
@@ -410,7 +416,8 @@ class Http1ServerConnection:
         if self._responding:
             self.callbacks.protocol_error(status, reason(status).encode(), "http1.codec_error")
 
-    def _refuse(self, status: int, body: bytes, details: str) -> None:
+    def refuse(self, status: int, body: bytes, details: str) -> None:
+        """Answer what cannot be read as a request, and read nothing more."""
         self._state = _CLOSED
         self._partial = self._held = b""
         self._probe = None
@@ -420,7 +427,9 @@ class Http1ServerConnection:
 
     def encode_1xx(self, head: ResponseHead) -> None:
         if not self._http10:
-            self._write(_STATUS_LINES[head.status] + fields(head.items) + (b"\r\n\r\n" if head.items else b"\r\n"))
+            self._write(
+                _STATUS_LINES[head.status] + fields(head.items) + (b"\r\n\r\n" if head.items else b"\r\n")
+            )
 
     def encode_headers(self, head: ResponseHead, end_stream: bool) -> None:
         status = head.status
@@ -524,7 +533,19 @@ class Http1ServerConnection:
         """The response about to be encoded is the last one."""
         self._close_after = True
 
+    def half_close(self) -> None:
+        """Send what is written and FIN, and ignore what still comes: closing at once could reset the connection
+        before the client has read the answer."""
+        if self._state != _CLOSED or not self.half_closed:
+            self._state = _CLOSED
+            self._held = b""
+            self.half_closed = True
+            self.transport.unregisterProducer()
+            self.transport.loseWriteConnection()
+
     def close(self) -> None:
+        if self.half_closed:
+            return
         self._state = _CLOSED
         self._held = b""
         self.transport.unregisterProducer()

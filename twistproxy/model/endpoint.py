@@ -40,7 +40,9 @@ class Endpoint:
         """A dict of JSON values; `from_json` is its inverse.  Defaults are left out."""
         address = self.address
         out: dict[str, Any] = (
-            {"p": address.path} if isinstance(address, PipeAddress) else {"h": address.host, "o": address.port}
+            {"p": address.path}
+            if isinstance(address, PipeAddress)
+            else {"h": address.host, "o": address.port}
         )
         if self.weight != 1:
             out["w"] = self.weight

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from twistproxy.model.access_log import AccessLogSettings
 from twistproxy.model.address import Cidr
@@ -61,3 +61,11 @@ class HttpManagerSettings:
     delayed_close_timeout: float = 1.0
     headers_with_underscores: str = "ALLOW"
     max_stream_duration: float | None = None
+    envoy_headers: bool = True
+
+    def without_routes(self) -> HttpManagerSettings:
+        """The same manager with no routes: what has to be equal for connections to outlive a change of routes."""
+        return replace(self, routes=_NO_ROUTES)
+
+
+_NO_ROUTES = RouteConfiguration("", ())

@@ -17,6 +17,7 @@ class ServerOptions:
     log_level      trace debug info warning error critical off
     run_dir        where the processes' Unix sockets are, "" for a fresh private directory
     worker_reactor "twistproxy" (libuv) or "epoll" (Twisted's own)
+    local_address  an address of this machine that others can reach, for x-forwarded-for
     """
 
     config_path: str = ""
@@ -31,3 +32,4 @@ class ServerOptions:
     unsupported: str = "error"
     log_level: str = "info"
     worker_reactor: str = "twistproxy"
+    local_address: str = "127.0.0.1"

@@ -6,7 +6,7 @@ Hot code adds to attributes (`stats.upstream_rq_total += 1`); `collect` writes E
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twistproxy.observe.histogram import Histogram
 
@@ -45,6 +45,12 @@ class Group:
             setattr(self, name, 0)
         for name in self.GAUGES:
             setattr(self, name, 0)
+
+    if TYPE_CHECKING:  # the slots are made from tuples, which a type checker does not follow
+
+        def __getattr__(self, name: str) -> int: ...
+
+        def __setattr__(self, name: str, value: object) -> None: ...
 
     def collect(self, prefix: str, out: Snapshot) -> None:
         """Write all of them under `prefix`, which ends in a dot."""
@@ -148,7 +154,7 @@ class ClusterStats(Group):
         if self.statuses:
             collect_statuses(prefix, "upstream_rq", self.statuses, out, True)
             collect_statuses(prefix + "external.", "upstream_rq", self.statuses, out, True)
-            out.counters[prefix + "external.upstream_rq_completed"] = self.upstream_rq_completed  # type: ignore[attr-defined]
+            out.counters[prefix + "external.upstream_rq_completed"] = self.upstream_rq_completed
         for name, histogram in (
             ("upstream_rq_time", self.rq_time),
             ("external.upstream_rq_time", self.rq_time),

@@ -8,7 +8,11 @@ from twistproxy.model.endpoint import Endpoint
 from twistproxy.observe.stats import HostStats
 
 #: EDS health states that get no traffic (envoy.config.core.v3.HealthStatus).
-_OUT = {"UNHEALTHY": "/failed_eds_health", "TIMEOUT": "/eds_status_timeout", "DRAINING": "/eds_status_draining"}
+_OUT = {
+    "UNHEALTHY": "/failed_eds_health",
+    "TIMEOUT": "/eds_status_timeout",
+    "DRAINING": "/eds_status_draining",
+}
 
 
 class Host:

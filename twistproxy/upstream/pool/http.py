@@ -202,16 +202,13 @@ class HttpPool:
         connection = Http1ClientConnection(transport, self, self._settings.max_response_headers, now)
         self._open.add(connection)
         transport.registerProducer(connection, True)
-        return connection
-
-    def start(self, connection: Http1ClientConnection) -> None:
-        """The new connection's handler is in place: use it."""
         if self._pending:
             self._serve_pending(connection)
         elif self._draining:
             connection.close()
         else:
             self._keep(connection)
+        return connection
 
     def connect_failed(self, attempt: _Connecting, reason: str, timed_out: bool) -> None:
         self._connecting.discard(attempt)

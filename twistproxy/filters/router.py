@@ -1,0 +1,84 @@
+"""The terminal HTTP filter: route → cluster → host → pool (Envoy: docs/root/configuration/http/http_filters/router_filter)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twistproxy.filters.upstream_request import UpstreamRequest
+from twistproxy.http.headers import Header
+from twistproxy.http.message import RequestHead
+from twistproxy.observe import flags
+from twistproxy.observe.stats import HttpManagerStats
+from twistproxy.route.action import Route
+from twistproxy.stream.stream import Stream
+from twistproxy.upstream.cluster import Cluster
+
+_EXPECTED_TIMEOUT = b"x-envoy-expected-rq-timeout-ms"
+
+
+class RouterFilter:
+    """One router for all streams of a connection manager.
+
+    get_cluster  name → cluster or None, asked anew for each request
+    envoy_headers  False suppresses the x-envoy-* headers that the router adds (`suppress_envoy_headers`)
+    """
+
+    __slots__ = ("_envoy_headers", "_get_cluster", "_stats")
+
+    def __init__(
+        self,
+        get_cluster: Callable[[str], Cluster | None],
+        stats: HttpManagerStats,
+        envoy_headers: bool = True,
+    ) -> None:
+        self._get_cluster = get_cluster
+        self._stats = stats
+        self._envoy_headers = envoy_headers
+
+    def decode_headers(self, stream: Stream, head: RequestHead, end_stream: bool) -> None:
+        stats = self._stats
+        stats.rq_total += 1
+        route: Route | None = stream.route
+        if route is None:
+            stats.no_route += 1
+            stream.local_reply(404, b"", flags.NR, "route_not_found")
+            return
+        name = route.cluster
+        if name is None:
+            self._answer(stream, route, head)
+            return
+        cluster = self._get_cluster(name)
+        if cluster is None:
+            stats.no_cluster += 1
+            stream.local_reply(route.not_found_status, b"", flags.NC, "cluster_not_found")
+            return
+        stream.cluster = name
+        host = cluster.pick()
+        if host is None:
+            cluster.stats.upstream_cx_none_healthy += 1
+            cluster.charge(503, None)
+            stream.local_reply(503, b"no healthy upstream", flags.UH, "no_healthy_upstream")
+            return
+        if route.rewrites:
+            route.rewrite(head)
+        if route.timeout:
+            if self._envoy_headers:
+                head.set(_EXPECTED_TIMEOUT, route.timeout_text)
+            if end_stream:
+                stream.set_timeout(stream.start + route.timeout)
+        pool = cluster.pool(host, route.high_priority)
+        stream.upstream = request = UpstreamRequest(
+            stream, cluster, pool, head, end_stream, route.timeout, self._envoy_headers
+        )
+        pool.new_stream(request)
+
+    def _answer(self, stream: Stream, route: Route, head: RequestHead) -> None:
+        self._stats.rq_direct_response += 1
+        redirect = route.redirect
+        if redirect is not None:
+            location: tuple[Header, ...] = ((b"location", route.location(head)),)
+            stream.local_reply(redirect.status, b"", 0, "direct_response", location)
+            return
+        direct = route.direct_response
+        assert direct is not None
+        stream.local_reply(direct.status, direct.body, 0, "direct_response")

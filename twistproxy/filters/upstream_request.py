@@ -1,0 +1,257 @@
+"""One attempt of a stream at one upstream host."""
+
+from __future__ import annotations
+
+from twistproxy.api.codec import RESET_TEXT, RequestEncoder, ResetReason
+from twistproxy.api.upstream import PoolFailure
+from twistproxy.http.headers import HeaderMap
+from twistproxy.http.message import RequestHead, ResponseHead
+from twistproxy.observe import flags
+from twistproxy.stream.stream import Stream
+from twistproxy.upstream.cluster import Cluster
+from twistproxy.upstream.host import Host
+from twistproxy.upstream.pool.http import HttpPool
+
+_SERVICE_TIME = b"x-envoy-upstream-service-time"
+
+_RESET_FLAGS = {
+    ResetReason.CONNECTION_FAILURE: flags.UF,
+    ResetReason.CONNECTION_TIMEOUT: flags.UF,
+    ResetReason.CONNECTION_TERMINATION: flags.UC,
+    ResetReason.OVERFLOW: flags.UO,
+    ResetReason.PROTOCOL_ERROR: flags.UPE,
+    ResetReason.REMOTE_RESET: flags.UR,
+    ResetReason.REMOTE_REFUSED: flags.UR,
+    ResetReason.LOCAL_RESET: flags.LR,
+}
+_POOL_RESETS = {
+    PoolFailure.OVERFLOW: ResetReason.OVERFLOW,
+    PoolFailure.CONNECT_FAILURE: ResetReason.CONNECTION_FAILURE,
+    PoolFailure.CONNECT_TIMEOUT: ResetReason.CONNECTION_TIMEOUT,
+}
+
+
+class UpstreamRequest:
+    """`api.upstream.PoolCallbacks`, `api.codec.ResponseDecoder` and `api.http_filter.UpstreamSide` in one.
+
+    Content that comes before there is a connection is held, and reading it is paused at the cluster's buffer limit.
+    """
+
+    __slots__ = (
+        "_cluster",
+        "_done",
+        "_encoder",
+        "_end_stream",
+        "_envoy_headers",
+        "_head",
+        "_held",
+        "_held_bytes",
+        "_paused",
+        "_pool",
+        "_started",
+        "_stream",
+        "_timeout",
+        "_trailers",
+    )
+
+    def __init__(
+        self,
+        stream: Stream,
+        cluster: Cluster,
+        pool: HttpPool,
+        head: RequestHead,
+        end_stream: bool,
+        timeout: float,
+        envoy_headers: bool,
+    ) -> None:
+        self._stream = stream
+        self._cluster = cluster
+        self._pool = pool
+        self._head = head
+        self._end_stream = end_stream
+        self._timeout = timeout
+        self._envoy_headers = envoy_headers
+        self._encoder: RequestEncoder | None = None
+        self._held: list[bytes] | None = None
+        self._held_bytes = 0
+        self._trailers: HeaderMap | None = None
+        self._paused = False
+        self._started = False
+        self._done = False
+
+    # ---- from the pool
+
+    def pool_ready(self, encoder: RequestEncoder, host: Host) -> None:
+        self._encoder = encoder
+        stream = self._stream
+        stream.host = host
+        stream.upstream_connection = encoder
+        held = self._held
+        end_stream = self._end_stream
+        if held is None:
+            encoder.encode_headers(self._head, end_stream)
+            return
+        self._held = None
+        trailers = self._trailers
+        encoder.encode_headers(self._head, False)
+        last = len(held) - 1
+        for at, data in enumerate(held):
+            encoder.encode_data(data, end_stream and at == last and trailers is None)
+        if trailers is not None:
+            encoder.encode_trailers(trailers)
+        if self._paused and not self._done:
+            self._paused = False
+            stream.resume_request()
+
+    def pool_failed(self, failure: PoolFailure, detail: str) -> None:
+        self._done = True
+        stream = self._stream
+        if failure != PoolFailure.OVERFLOW:
+            stream.host = self._pool.host
+        self._reset(_POOL_RESETS[failure], detail)
+
+    # ---- from the stream: `UpstreamSide`
+
+    def send_data(self, data: bytes, end_stream: bool) -> None:
+        stream = self._stream
+        if end_stream:
+            self._request_ended()
+        encoder = self._encoder
+        if encoder is not None:
+            encoder.encode_data(data, end_stream)
+            return
+        if self._held is None:
+            self._held = []
+        self._held.append(data)
+        self._held_bytes += len(data)
+        self._end_stream = end_stream
+        if self._held_bytes > self._cluster.settings.buffer_limit and not self._paused and not end_stream:
+            self._paused = True
+            stream.pause_request()
+
+    def send_trailers(self, trailers: HeaderMap) -> None:
+        self._request_ended()
+        if self._encoder is not None:
+            self._encoder.encode_trailers(trailers)
+        else:
+            self._held = self._held or []
+            self._trailers = trailers
+
+    def _request_ended(self) -> None:
+        if self._timeout:
+            self._stream.set_timeout(self._stream.request_ended_at + self._timeout)
+
+    def pause_reading(self) -> None:
+        if self._encoder is not None and not self._done:
+            self._encoder.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._encoder is not None and not self._done:
+            self._encoder.resume_reading()
+
+    def timed_out(self) -> None:
+        stats = self._cluster.stats
+        stats.upstream_rq_timeout += 1
+        stream = self._stream
+        if self._encoder is not None:
+            self._pool.host.stats.rq_timeout += 1
+        started = self._started
+        self.cancel()
+        if not started:
+            self._cluster.charge(504, self._pool.host)
+        stream.upstream = None
+        stream.local_reply(504, b"upstream request timeout", flags.UT, "response_timeout")
+
+    def cancel(self) -> None:
+        if self._done:
+            return
+        self._done = True
+        encoder = self._encoder
+        if encoder is None:
+            self._pool.cancel(self)
+        else:
+            encoder.reset()
+            self._pool.stream_reset()
+
+    # ---- from the upstream's codec: `ResponseDecoder`
+
+    def decode_1xx(self, head: ResponseHead) -> None:
+        """Envoy passes no informational response on unless told to (`proxy_100_continue`)."""
+
+    def decode_headers(self, head: ResponseHead, end_stream: bool) -> None:
+        stream = self._stream
+        self._started = True
+        status = head.status
+        cluster = self._cluster
+        stream.response_at = now = stream.context.monotonic()
+        if self._envoy_headers:
+            ended = stream.request_ended_at
+            elapsed = int((now - ended) * 1000) if ended else 0
+            value = b"%d" % elapsed
+            index = head.index
+            if _SERVICE_TIME in index:
+                head.set(_SERVICE_TIME, value)
+            else:
+                index[_SERVICE_TIME] = value
+                head.items.append((_SERVICE_TIME, value))
+        cluster.charge(status, self._pool.host)
+        stream.details = "via_upstream"
+        if end_stream:
+            self._finish()
+        stream.encode_headers(head, end_stream)
+
+    def decode_data(self, data: bytes, end_stream: bool) -> None:
+        if end_stream:
+            self._finish()
+        self._stream.encode_data(data, end_stream)
+
+    def decode_trailers(self, trailers: HeaderMap) -> None:
+        self._finish()
+        self._stream.encode_trailers(trailers)
+
+    def _finish(self) -> None:
+        self._done = True
+        stream = self._stream
+        ended = stream.request_ended_at
+        if ended:
+            stream.upstream = None
+            self._cluster.stats.rq_time.record(int((stream.context.monotonic() - ended) * 1000))
+
+    def on_reset(self, reason: ResetReason, detail: str) -> None:
+        if self._done:
+            return
+        self._done = True
+        self._pool.stream_lost()
+        if reason == ResetReason.PROTOCOL_ERROR:
+            self._cluster.stats.upstream_cx_protocol_error += 1
+        self._cluster.stats.upstream_rq_rx_reset += 1
+        self._reset(reason, detail)
+
+    def _reset(self, reason: ResetReason, detail: str) -> None:
+        stream = self._stream
+        stream.upstream = None
+        stream.failure = detail
+        text = RESET_TEXT[reason]
+        words = text.replace(" ", "_") + ("|" + detail.replace(" ", "_") if detail else "")
+        flag = _RESET_FLAGS[reason]
+        if self._started:
+            stream.context.stats.rq_reset_after_downstream_response_started += 1
+            stream.reset(flag, "upstream_reset_after_response_started{" + words + "}")
+            return
+        status = 502 if reason == ResetReason.PROTOCOL_ERROR else 503
+        self._cluster.charge(status, None if reason == ResetReason.OVERFLOW else self._pool.host)
+        body = b"upstream connect error or disconnect/reset before headers. reset reason: " + text.encode()
+        headers = ((b"x-envoy-overloaded", b"true"),) if reason == ResetReason.OVERFLOW else ()
+        stream.local_reply(
+            status, body, flag, "upstream_reset_before_response_started{" + words + "}", headers
+        )
+
+    # ---- flow control from the upstream's transport
+
+    def above_write_buffer_high_watermark(self) -> None:
+        self._cluster.stats.upstream_flow_control_backed_up_total += 1
+        self._stream.pause_request()
+
+    def below_write_buffer_low_watermark(self) -> None:
+        self._cluster.stats.upstream_flow_control_drained_total += 1
+        self._stream.resume_request()

@@ -1,0 +1,295 @@
+"""The HTTP connection manager: the network filter that turns bytes into requests (Envoy: arch_overview/http/
+http_connection_management)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twistproxy.api.access_log import AccessLog
+from twistproxy.api.clock import Clock
+from twistproxy.api.codec import ResponseEncoder
+from twistproxy.api.http_filter import FilterChain
+from twistproxy.api.transport import Transport
+from twistproxy.codec.h1_server import Http1ServerConnection
+from twistproxy.http.message import RequestHead, ResponseHead
+from twistproxy.model.address import Address, TcpAddress
+from twistproxy.model.http_manager import HttpManagerSettings
+from twistproxy.observe import flags
+from twistproxy.observe.request_id import RequestIds
+from twistproxy.observe.stats import HttpManagerStats
+from twistproxy.primitives.deadlines import Deadlines
+from twistproxy.stream.request_headers import RequestHeaders
+from twistproxy.stream.response_headers import ResponseHeaders
+from twistproxy.stream.stream import Stream
+
+_FOREVER = float("inf")
+_CONTINUE = ResponseHead(100, [])
+
+
+class HttpConnectionManager:
+    """What all connections of one filter chain share; the `Context` of their streams.
+
+    `pick_route` may be replaced while connections live: each request takes the routes of its moment.
+    """
+
+    def __init__(
+        self,
+        settings: HttpManagerSettings,
+        stats: HttpManagerStats,
+        chain: FilterChain,
+        pick_route: Callable[[RequestHead], Any],
+        access_logs: tuple[AccessLog, ...],
+        clock: Clock,
+        deadlines: Deadlines,
+        ids: RequestIds,
+        local_address: str,
+    ) -> None:
+        self.settings = settings
+        self.stats = stats
+        self.chain = chain
+        self.pick_route = pick_route
+        self.monotonic = clock.monotonic
+        self.deadlines = deadlines
+        self.request_headers = RequestHeaders(settings, ids, local_address)
+        self.response_headers = ResponseHeaders(settings, clock.wall)
+        self.stream_idle_timeout = settings.stream_idle_timeout or _FOREVER
+        self.request_timeout = settings.request_timeout
+        self.connections: set[HttpConnection] = set()
+        self.draining = False
+        self._access_logs = access_logs
+
+    def accept(self, transport: Transport, remote: Address, local: Address) -> Http1ServerConnection:
+        """The handler of a new connection: its codec, so that nothing lies between transport and parser."""
+        codec = Http1ServerConnection(transport, self.settings.http1)
+        codec.callbacks = connection = HttpConnection(self, codec, remote, local)
+        self.connections.add(connection)
+        transport.registerProducer(codec, True)
+        if self.draining:
+            codec.drain()
+        if connection.deadline != _FOREVER:
+            self.deadlines.add(connection)
+        stats = self.stats
+        stats.downstream_cx_total += 1
+        stats.downstream_cx_http1_total += 1
+        return codec
+
+    def drain(self) -> None:
+        """Answers from now on ask their clients to close."""
+        self.draining = True
+        for connection in self.connections:
+            connection.codec.drain()
+
+    def undrain(self) -> None:
+        """New connections are kept again; those told to close still will."""
+        self.draining = False
+
+    def close_idle(self) -> None:
+        """Close connections that are between requests."""
+        for connection in list(self.connections):
+            if connection.codec.idle:
+                connection.codec.close()
+
+    def abort_all(self) -> None:
+        for connection in list(self.connections):
+            connection.codec.transport.abortConnection()
+
+    def check(self, stream: Stream, head: RequestHead) -> bool:
+        """Answer what cannot be a request to anybody, and return False."""
+        if not head.authority:
+            stream.local_reply(400, b"", 0, "missing_host_header")
+            return False
+        path = head.path
+        if path[:1] != b"/" and head.method != b"CONNECT" and path != b"*":
+            self.stats.downstream_rq_non_relative_path += 1
+            stream.local_reply(404, b"", 0, "absolute_path_rejected")
+            return False
+        if b"#" in path:
+            stream.local_reply(400, b"", 0, "path_normalization_failed")
+            return False
+        if b"expect" in head.index and head.index[b"expect"].lower() == b"100-continue":
+            head.remove(b"expect")
+            stream.encode_1xx(_CONTINUE)
+        if b"upgrade" in head.index:
+            self.stats.downstream_rq_ws_on_non_ws_route += 1
+            stream.local_reply(403, b"", 0, "upgrade_failed")
+            return False
+        return True
+
+    def log(self, stream: Stream) -> None:
+        """A stream is over."""
+        stats = self.stats
+        response = stream.response
+        if response is not None:
+            stats.statuses[response.status // 100 * 100] += 1
+            stats.downstream_rq_completed += 1
+        stats.rq_time.record(int((stream.end - stream.start) * 1000))
+        for access_log in self._access_logs:
+            access_log(stream)
+
+    def collect_active(self) -> tuple[int, int, int, int]:
+        """(connections, requests, bytes received, bytes sent) of what is open now."""
+        requests = received = sent = 0
+        for connection in self.connections:
+            requests += connection.stream is not None
+            received += connection.codec.bytes_received
+            sent += connection.codec.bytes_sent
+        return len(self.connections), requests, received, sent
+
+
+class HttpConnection:
+    """One downstream connection: `api.codec.ServerCallbacks` of its codec, `Connection` of its streams."""
+
+    __slots__ = (
+        "_closing",
+        "_headers_due",
+        "_local",
+        "_manager",
+        "_opened_at",
+        "_remote",
+        "_requests",
+        "_used_at",
+        "codec",
+        "deadline",
+        "remote_host",
+        "stream",
+        "tls",
+    )
+
+    def __init__(
+        self, manager: HttpConnectionManager, codec: Http1ServerConnection, remote: Address, local: Address
+    ) -> None:
+        self._manager = manager
+        self._remote = remote
+        self._local = local
+        self.codec = codec
+        self.remote_host = remote.host if isinstance(remote, TcpAddress) else ""
+        self.tls = False
+        self.stream: Stream | None = None
+        self._requests = 0
+        self._closing = False
+        self._headers_due = 0.0
+        self._opened_at = self._used_at = now = manager.monotonic()
+        settings = manager.settings
+        self.deadline = now + min(
+            settings.idle_timeout or _FOREVER, settings.max_connection_duration or _FOREVER
+        )
+
+    @property
+    def remote_text(self) -> str:
+        return str(self._remote)
+
+    @property
+    def local_text(self) -> str:
+        return str(self._local)
+
+    # ---- from the codec
+
+    def new_stream(self, encoder: ResponseEncoder) -> Stream:
+        manager = self._manager
+        stats = manager.stats
+        stats.downstream_rq_total += 1
+        stats.downstream_rq_http1_total += 1
+        self._headers_due = 0.0
+        self._requests += 1
+        most = manager.settings.max_requests_per_connection
+        if most and self._requests >= most:
+            stats.downstream_cx_max_requests_reached += 1
+            self.codec.drain()
+        self.stream = stream = Stream(manager, self, encoder)
+        return stream
+
+    def head_started(self) -> None:
+        timeout = self._manager.settings.request_headers_timeout
+        if timeout:
+            self._headers_due = self._manager.monotonic() + timeout
+            if self._headers_due < self.deadline:
+                self.deadline = self._headers_due
+                self._manager.deadlines.add(self)
+
+    def protocol_error(self, status: int, body: bytes, details: str) -> None:
+        manager = self._manager
+        stats = manager.stats
+        stats.downstream_cx_protocol_error += 1
+        stream = self.stream
+        if stream is None:
+            stats.downstream_rq_total += 1
+            stats.downstream_rq_http1_total += 1
+            self.stream = stream = Stream(manager, self, self.codec)
+            stream.head = RequestHead(b"", b"", b"", [], {})
+        if stream.response is None:
+            self.codec.close_after_response()
+            stream.local_reply(status, body, flags.DPE, details)
+        self._close_later()
+
+    def connection_closed(self, reason: str) -> None:
+        manager = self._manager
+        manager.connections.discard(self)
+        manager.deadlines.discard(self)
+        stats = manager.stats
+        stats.downstream_cx_destroy += 1
+        stats.downstream_cx_rx_bytes_total += self.codec.bytes_received
+        stats.downstream_cx_tx_bytes_total += self.codec.bytes_sent
+        if self._closing:
+            stats.downstream_cx_destroy_local += 1
+        else:
+            stats.downstream_cx_destroy_remote += 1
+        stats.cx_length_ms.record(int((manager.monotonic() - self._opened_at) * 1000))
+
+    # ---- from the stream
+
+    def stream_ended(self, stream: Stream, now: float) -> None:
+        self.stream = None
+        self._used_at = now
+
+    def local_reply_closes(self) -> None:
+        self._closing = True
+        self.codec.close_after_response()
+
+    # ---- time
+
+    def on_deadline(self, now: float) -> None:
+        """Idle, too old, or a head that does not come to its end."""
+        manager = self._manager
+        settings = manager.settings
+        if self.codec.half_closed:
+            manager.stats.downstream_cx_delayed_close_timeout += 1
+            manager.deadlines.discard(self)
+            self.codec.transport.abortConnection()
+            return
+        if self._headers_due and now >= self._headers_due:
+            self._headers_due = 0.0
+            manager.stats.downstream_rq_header_timeout += 1
+            self.codec.refuse(408, b"request header timeout", "request_header_timeout")
+            return
+        oldest = self._opened_at + (settings.max_connection_duration or _FOREVER)
+        idle_at = self._used_at + (settings.idle_timeout or _FOREVER) if self.stream is None else _FOREVER
+        if now >= oldest or now >= idle_at:
+            if self._closing or not self._requests:
+                manager.deadlines.discard(self)
+                if self.stream is None:
+                    self._closing = True
+                    self.codec.close()
+                return
+            if now >= oldest:
+                manager.stats.downstream_cx_max_duration_reached += 1
+            else:
+                manager.stats.downstream_cx_idle_timeout += 1
+            # Envoy only drains here: a request may be on its way.
+            self._closing = True
+            self.codec.drain()
+            self.deadline = now + settings.drain_timeout
+            return
+        if self.stream is not None:
+            idle_at = now + (settings.idle_timeout or _FOREVER)
+        self.deadline = min(oldest, idle_at, self._headers_due or _FOREVER)
+        if self.deadline == _FOREVER:
+            manager.deadlines.discard(self)
+
+    def _close_later(self) -> None:
+        """Let the client read the answer before its connection is gone (`delayed_close_timeout`)."""
+        self._closing = True
+        self.codec.half_close()
+        manager = self._manager
+        self.deadline = manager.monotonic() + manager.settings.delayed_close_timeout
+        manager.deadlines.add(self)

@@ -1,0 +1,220 @@
+"""The data plane of one worker, put together from a configuration.
+
+Reads in the order of the path: listener → filter chain → connection manager → HTTP filters → route table →
+clusters. Pure: clock, connector and log files are passed in, so tests build the whole graph on fakes.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from twistproxy.api.access_log import AccessLog, LogFiles
+from twistproxy.api.clock import Clock
+from twistproxy.api.http_filter import FilterChain
+from twistproxy.api.transport import ConnectionFactory, Connector, Transport, TransportHandler
+from twistproxy.filters.router import RouterFilter
+from twistproxy.model.access_log import AccessLogSettings
+from twistproxy.model.address import Address
+from twistproxy.model.bootstrap import Bootstrap
+from twistproxy.model.endpoint import EndpointSet
+from twistproxy.model.http_manager import HttpManagerSettings
+from twistproxy.model.listener import ListenerSettings
+from twistproxy.model.server_options import ServerOptions
+from twistproxy.network.http_connection_manager import HttpConnectionManager
+from twistproxy.observe.access_log import DEFAULT_FORMAT, Clocks, compile_format
+from twistproxy.observe.request_id import RequestIds
+from twistproxy.observe.stats import HttpManagerStats, ListenerStats, Snapshot
+from twistproxy.primitives.deadlines import Deadlines
+from twistproxy.route.table import RouteTable
+from twistproxy.upstream.cluster_manager import ClusterManager
+
+
+class Runtime:
+    """Everything that a worker does with traffic.
+
+    `apply` may be called again at any time: what is equal stays, what differs is built anew and takes the new
+    requests, and the old finishes what it has.
+    """
+
+    def __init__(
+        self, clock: Clock, connector: Connector, log_files: LogFiles, options: ServerOptions
+    ) -> None:
+        self._clock = clock
+        self._log_files = log_files
+        self._local_address = options.local_address
+        self._random = Random()
+        self._ids = RequestIds(self._random)
+        self._deadlines = Deadlines(clock.monotonic, clock.call_later)
+        self._clusters = ClusterManager(clock, connector, self._deadlines, self._random)
+        self._listeners: dict[str, _Listener] = {}
+        self._manager_stats: dict[str, HttpManagerStats] = {}
+        self._draining = False
+        self._healthy = True
+
+    # ---- configuration
+
+    def apply(self, bootstrap: Bootstrap) -> None:
+        self._clusters.apply(bootstrap.clusters)
+        listeners: dict[str, _Listener] = {}
+        for settings in bootstrap.listeners:
+            listener = self._listeners.get(settings.name) or _Listener()
+            self._build(listener, settings)
+            listeners[settings.name] = listener
+        for name, old in self._listeners.items():
+            if name not in listeners:
+                old.retire()
+        self._listeners = listeners
+
+    def _build(self, listener: _Listener, settings: ListenerSettings) -> None:
+        old = listener.settings
+        if old == settings:
+            return
+        new_manager = settings.filter_chain.http_manager
+        if old is not None and old.filter_chain.http_manager.without_routes() == new_manager.without_routes():
+            # Only routes differ: connections live on, and their next requests take the new routes.
+            listener.manager.pick_route = RouteTable(new_manager.routes).pick
+            listener.manager.settings = new_manager
+        else:
+            listener.use(self._manager(new_manager), self._draining)
+        listener.settings = settings
+
+    def _manager(self, settings: HttpManagerSettings) -> HttpConnectionManager:
+        stats = self._manager_stats.setdefault(settings.stat_prefix, HttpManagerStats())
+        chain = FilterChain(
+            (), RouterFilter(lambda name: self._clusters.get(name), stats, settings.envoy_headers)
+        )
+        return HttpConnectionManager(
+            settings,
+            stats,
+            chain,
+            RouteTable(settings.routes).pick,
+            tuple(self._access_log(log) for log in settings.access_logs),
+            self._clock,
+            self._deadlines,
+            self._ids,
+            self._local_address,
+        )
+
+    def _access_log(self, settings: AccessLogSettings) -> AccessLog:
+        write = self._log_files.open(settings.path).write
+        clocks = Clocks(self._clock.wall, self._clock.monotonic)
+        render = compile_format(DEFAULT_FORMAT if settings.format is None else settings.format, clocks)
+        return lambda stream: write(render(stream).encode())
+
+    # ---- from the worker
+
+    def accept(self, listener_name: str) -> ConnectionFactory:
+        """Stable across reloads: connections go to what the listener is when they come."""
+        return self._listeners[listener_name].accept
+
+    def update_endpoints(self, endpoints: EndpointSet) -> None:
+        self._clusters.update_endpoints(endpoints)
+
+    def discovered_clusters(self) -> frozenset[str]:
+        return self._clusters.discovered()
+
+    def drain(self) -> None:
+        """From now on every answer asks its client to close."""
+        self._draining = True
+        for listener in self._listeners.values():
+            listener.drain()
+
+    def set_healthy(self, healthy: bool) -> None:
+        """Admin's healthcheck/fail drains connections as Envoy does; new ones get the same until it is ok
+        again."""
+        if healthy != self._healthy:
+            self._healthy = healthy
+            for listener in self._listeners.values():
+                if healthy and not self._draining:
+                    listener.undrain()
+                else:
+                    listener.drain()
+
+    def active_connections(self) -> int:
+        return sum(listener.active()[0] for listener in self._listeners.values())
+
+    def active_requests(self) -> int:
+        return sum(listener.active()[1] for listener in self._listeners.values())
+
+    def close_idle(self) -> None:
+        for listener in self._listeners.values():
+            for manager in listener.managers():
+                manager.close_idle()
+
+    def abort_all(self) -> None:
+        for listener in self._listeners.values():
+            for manager in listener.managers():
+                manager.abort_all()
+
+    def snapshot(self) -> dict[str, Any]:
+        out = Snapshot()
+        for prefix, stats in self._manager_stats.items():
+            stats.collect(f"http.{prefix}.", out)
+        for listener in self._listeners.values():
+            listener.collect(out)
+        self._clusters.collect(out)
+        return out.as_dict()
+
+
+class _Listener:
+    """A listener at run time, the same object as long as its name is configured."""
+
+    def __init__(self) -> None:
+        self.settings: ListenerSettings | None = None
+        self.manager: HttpConnectionManager = None  # type: ignore[assignment]  # `use` comes before any connection
+        self.stats = ListenerStats()
+        self._old: list[HttpConnectionManager] = []
+
+    def use(self, manager: HttpConnectionManager, draining: bool) -> None:
+        if self.settings is not None:
+            self.manager.drain()
+            self._old = [old for old in (*self._old, self.manager) if old.connections]
+        self.manager = manager
+        manager.draining = draining
+
+    def accept(self, transport: Transport, remote: Address, local: Address) -> TransportHandler:
+        self.stats.downstream_cx_total += 1
+        return self.manager.accept(transport, remote, local)
+
+    def managers(self) -> list[HttpConnectionManager]:
+        return [self.manager, *self._old]
+
+    def drain(self) -> None:
+        for manager in self.managers():
+            manager.drain()
+
+    def undrain(self) -> None:
+        self.manager.undrain()
+
+    def retire(self) -> None:
+        """The listener is gone from the configuration; its connections finish."""
+        self.drain()
+
+    def active(self) -> tuple[int, int]:
+        """Open connections, and requests in flight on them."""
+        totals = [manager.collect_active() for manager in self.managers()]
+        return sum(total[0] for total in totals), sum(total[1] for total in totals)
+
+    def collect(self, out: Snapshot) -> None:
+        assert self.settings is not None
+        prefix = f"listener.{self.settings.stat_name}."
+        connections = 0
+        for manager in self.managers():
+            open_now, requests, received, sent = manager.collect_active()
+            connections += open_now
+            http = f"http.{manager.settings.stat_prefix}."
+            out.counters[http + "downstream_cx_rx_bytes_total"] += received
+            out.counters[http + "downstream_cx_tx_bytes_total"] += sent
+            out.gauges[http + "downstream_cx_active"] += open_now
+            out.gauges[http + "downstream_cx_http1_active"] += open_now
+            out.gauges[http + "downstream_rq_active"] += requests
+        self.stats.collect(prefix, out)
+        out.gauges[prefix + "downstream_cx_active"] = connections
+        out.counters[prefix + "downstream_cx_destroy"] = (
+            out.counters[prefix + "downstream_cx_total"] - connections
+        )
+        name = f"{prefix}http.{self.manager.settings.stat_prefix}."
+        for status, count in self.manager.stats.statuses.items():
+            out.counters[f"{name}downstream_rq_{status // 100}xx"] = count
+        out.counters[name + "downstream_rq_completed"] = self.manager.stats.downstream_rq_completed

@@ -1,0 +1,149 @@
+"""What the connection manager sets and strips in a request's head (Envoy: ConnectionManagerUtility::mutateRequestHeaders,
+docs/root/configuration/http/http_conn_man/headers)."""
+
+from __future__ import annotations
+
+import ipaddress
+from functools import lru_cache
+
+from twistproxy.http.message import RequestHead
+from twistproxy.model.address import Cidr
+from twistproxy.model.http_manager import HttpManagerSettings
+from twistproxy.observe.request_id import RequestIds
+
+_XFF = b"x-forwarded-for"
+_XFP = b"x-forwarded-proto"
+_REQUEST_ID = b"x-request-id"
+_INTERNAL = b"x-envoy-internal"
+
+#: What only a client inside may say; taken from everybody else.
+_EXTERNAL_STRIP = frozenset(
+    (
+        b"x-envoy-retriable-status-codes",
+        b"x-envoy-retriable-header-names",
+        b"x-envoy-retry-on",
+        b"x-envoy-retry-grpc-on",
+        b"x-envoy-max-retries",
+        b"x-envoy-upstream-alt-stat-name",
+        b"x-envoy-upstream-rq-timeout-ms",
+        b"x-envoy-upstream-rq-per-try-timeout-ms",
+        b"x-envoy-expected-rq-timeout-ms",
+        b"x-envoy-force-trace",
+        b"x-envoy-ip-tags",
+        b"x-envoy-original-url",
+        b"x-envoy-hedge-on-per-try-timeout",
+    )
+)
+_EDGE_STRIP = frozenset(
+    (
+        b"x-envoy-decorator-operation",
+        b"x-envoy-downstream-service-cluster",
+        b"x-envoy-downstream-service-node",
+    )
+)
+
+#: Present in few requests; one look tells whether any of it has to be dealt with.
+_UNUSUAL = _EXTERNAL_STRIP | {_INTERNAL, b"te", b"x-forwarded-client-cert"}
+
+
+class RequestHeaders:
+    """The rules of one connection manager.  `apply` changes a head in place."""
+
+    __slots__ = ("_ids", "_internal_cidrs", "_local_address", "_settings", "_trivial")
+
+    def __init__(self, settings: HttpManagerSettings, ids: RequestIds, local_address: str) -> None:
+        self._settings = settings
+        self._ids = ids
+        self._local_address = local_address.encode()
+        self._internal_cidrs = settings.internal_cidrs
+        self._trivial = not settings.use_remote_address and not settings.internal_cidrs
+
+    def apply(self, head: RequestHead, remote: str, tls: bool) -> None:
+        """`remote`: the address of the direct downstream, without its port."""
+        items = head.items
+        index = head.index
+        if not _UNUSUAL.isdisjoint(index):
+            head.remove(_INTERNAL)
+            head.remove(b"x-forwarded-client-cert")
+            if b"te" in index and (head.get(b"te") or b"").strip().lower() != b"trailers":
+                head.remove(b"te")
+            if self._trivial:
+                head.remove_all(_EXTERNAL_STRIP)
+        edge = False
+        if not self._trivial:
+            edge = self._trust(head, remote, tls)
+        if _XFP not in index:
+            value = b"https" if tls else b"http"
+            items.append((_XFP, value))
+            index[_XFP] = value
+        settings = self._settings
+        if settings.generate_request_id and (
+            _REQUEST_ID not in index or (edge and not settings.preserve_external_request_id)
+        ):
+            if edge:
+                head.remove(_REQUEST_ID)
+            value = self._ids.next()
+            items.append((_REQUEST_ID, value))
+            index[_REQUEST_ID] = value
+
+    def _trust(self, head: RequestHead, remote: str, tls: bool) -> bool:
+        """x-forwarded-for, and who counts as internal.  True for a request from outside at the edge."""
+        settings = self._settings
+        forwarded = head.get(_XFF)
+        if settings.use_remote_address:
+            single = forwarded is None
+            final = remote
+            if settings.xff_num_trusted_hops and forwarded is not None:
+                final = _hop(forwarded, settings.xff_num_trusted_hops - 1) or remote
+            if not settings.skip_xff_append and remote:
+                own = self._local_address if _is_loopback(remote) else remote.encode()
+                head.set(_XFF, own if forwarded is None else forwarded + b"," + own)
+            if not settings.xff_num_trusted_hops or _XFP not in head.index:
+                head.set(_XFP, b"https" if tls else b"http")
+        else:
+            single = forwarded is not None and b"," not in forwarded
+            final = _hop(forwarded, settings.xff_num_trusted_hops) if forwarded is not None else ""
+            if not final:
+                single, final = False, ""
+        internal = single and bool(final) and _within(final, self._internal_cidrs)
+        edge = not internal and settings.use_remote_address
+        if internal:
+            head.set(_INTERNAL, b"true")
+        else:
+            head.remove_all(_EXTERNAL_STRIP)
+        if edge:
+            head.remove_all(_EDGE_STRIP)
+            if final:
+                head.set(b"x-envoy-external-address", final.encode())
+        return edge
+
+
+def _hop(forwarded: bytes, back: int) -> str:
+    """The address `back` places before the last one of x-forwarded-for; "" if there is none or it is none."""
+    addresses = forwarded.split(b",")
+    if back >= len(addresses):
+        return ""
+    text = addresses[-1 - back].strip().decode("latin-1")
+    return text if _is_address(text) else ""
+
+
+@lru_cache(4096)
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+@lru_cache(4096)
+def _is_loopback(text: str) -> bool:
+    return _is_address(text) and ipaddress.ip_address(text).is_loopback
+
+
+@lru_cache(4096)
+def _within(text: str, cidrs: tuple[Cidr, ...]) -> bool:
+    if not _is_address(text):
+        return False
+    address = ipaddress.ip_address(text)
+    return any(address in cidr.network() for cidr in cidrs)

@@ -1,0 +1,42 @@
+"""What the connection manager sets in a response's head (Envoy: ConnectionManagerUtility::mutateResponseHeaders)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twistproxy.http.date import DateText
+from twistproxy.http.message import RequestHead, ResponseHead
+from twistproxy.model.http_manager import HttpManagerSettings
+
+_DATE = b"date"
+_SERVER = b"server"
+
+
+class ResponseHeaders:
+    """The rules of one connection manager.  `apply` changes a head in place."""
+
+    __slots__ = ("_date", "_overwrite", "_pass_through", "_request_id", "_server", "_wall")
+
+    def __init__(self, settings: HttpManagerSettings, wall: Callable[[], float]) -> None:
+        self._wall = wall
+        self._date = DateText()
+        self._server = settings.server_name
+        self._overwrite = settings.server_header == "OVERWRITE"
+        self._pass_through = settings.server_header == "PASS_THROUGH"
+        self._request_id = settings.always_set_request_id_in_response
+
+    def apply(self, head: ResponseHead, request: RequestHead | None) -> None:
+        items = head.items
+        index = head.index
+        if _DATE not in index:
+            date = self._date.at(self._wall())
+            items.append((_DATE, date))
+            index[_DATE] = date
+        if _SERVER not in index:
+            if not self._pass_through:
+                items.append((_SERVER, self._server))
+                index[_SERVER] = self._server
+        elif self._overwrite:
+            head.set(_SERVER, self._server)
+        if self._request_id and request is not None and b"x-request-id" in request.index:
+            head.set(b"x-request-id", request.index[b"x-request-id"])

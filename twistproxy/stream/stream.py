@@ -1,0 +1,321 @@
+"""One request with its response.
+
+A `Stream` receives the request from the codec of the downstream (`api.codec.RequestDecoder`), lets the connection
+manager's rules and the HTTP filters at it, and carries the response back.  It ends exactly once, in `_end`: complete,
+reset by either side, or timed out.  It is also the record of itself that statistics and access logs read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from twistproxy.api.codec import ResetReason, ResponseEncoder
+from twistproxy.api.http_filter import FilterChain, UpstreamSide
+from twistproxy.http.headers import Header, HeaderMap
+from twistproxy.http.message import HttpVersion, RequestHead, ResponseHead
+from twistproxy.observe import flags
+from twistproxy.observe.stats import HttpManagerStats
+from twistproxy.primitives.deadlines import Deadlines
+from twistproxy.stream.chain import FilterWalk
+from twistproxy.stream.request_headers import RequestHeaders
+from twistproxy.stream.response_headers import ResponseHeaders
+
+_FOREVER = float("inf")
+
+
+class Context(Protocol):
+    """What all streams of one connection manager share."""
+
+    stats: HttpManagerStats
+    monotonic: Callable[[], float]
+    deadlines: Deadlines
+    request_headers: RequestHeaders
+    response_headers: ResponseHeaders
+    chain: FilterChain
+    pick_route: Callable[[RequestHead], Any]
+    stream_idle_timeout: float
+    request_timeout: float
+    check: Callable[[Stream, RequestHead], bool]
+
+    def log(self, stream: Stream) -> None: ...
+
+
+class Connection(Protocol):
+    """The downstream connection of a stream."""
+
+    remote_host: str
+    remote_text: str
+    local_text: str
+    tls: bool
+
+    def stream_ended(self, stream: Stream, now: float) -> None: ...
+
+    def local_reply_closes(self) -> None:
+        """The answer about to be encoded comes before the whole request was read: let it be the last one."""
+
+
+class Stream:
+    """Attributes that others read:
+
+    head, response        the heads, None before they are known
+    route                 the route taken (`route.action.Route`), or None
+    start, end            monotonic seconds; `end` 0 until it is over
+    response_at           when the upstream's head came, 0 before
+    request_ended_at      when the last byte of the request came, 0 before
+    bytes_received/_sent  content only
+    flags, details        response flags (`observe.flags`) and Envoy's %RESPONSE_CODE_DETAILS%
+    host, cluster         the upstream host and the cluster's name, once chosen
+    upstream_connection   the codec of the upstream connection, once there is one
+    failure               why the upstream's transport failed, in words
+    """
+
+    __slots__ = (
+        "_encoder",
+        "_walk",
+        "bytes_received",
+        "bytes_sent",
+        "cluster",
+        "connection",
+        "context",
+        "deadline",
+        "details",
+        "end",
+        "failure",
+        "flags",
+        "head",
+        "host",
+        "last_activity",
+        "request_ended_at",
+        "response",
+        "response_at",
+        "route",
+        "start",
+        "timeout_at",
+        "upstream",
+        "upstream_connection",
+    )
+
+    def __init__(self, context: Context, connection: Connection, encoder: ResponseEncoder) -> None:
+        self.context = context
+        self.connection = connection
+        self._encoder = encoder
+        self._walk: FilterWalk | None = None
+        self.upstream: UpstreamSide | None = None
+        self.head: RequestHead = None  # type: ignore[assignment]  # `decode_headers` is the first call
+        self.response: ResponseHead | None = None
+        self.route: Any = None
+        self.request_ended_at = self.response_at = self.end = 0.0
+        self.bytes_received = self.bytes_sent = self.flags = 0
+        self.details = self.failure = ""
+        self.host: Any = None
+        self.upstream_connection: Any = None
+        self.cluster = ""
+        self.timeout_at = _FOREVER
+        self.start = self.last_activity = context.monotonic()
+
+    # ---- the request, from the codec
+
+    def decode_headers(self, head: RequestHead, end_stream: bool) -> None:
+        context = self.context
+        self.head = head
+        if end_stream:
+            self.request_ended_at = self.start
+        timeout = context.stream_idle_timeout
+        if context.request_timeout and not end_stream:
+            timeout = min(timeout, context.request_timeout)
+        self.deadline = self.start + timeout
+        if not context.check(self, head):
+            return
+        connection = self.connection
+        context.request_headers.apply(head, connection.remote_host, connection.tls)
+        self.route = context.pick_route(head)
+        chain = context.chain
+        if chain.filters:
+            self._walk = FilterWalk(self, chain)
+            self._walk.decode_headers(head, end_stream)
+        else:
+            chain.router.decode_headers(self, head, end_stream)
+        if not self.end:
+            context.deadlines.add(self)
+
+    def decode_data(self, data: bytes, end_stream: bool) -> None:
+        if self.end:
+            return
+        self.bytes_received += len(data)
+        self.last_activity = now = self.context.monotonic()
+        if end_stream:
+            self.request_ended_at = now
+        if self._walk is not None:
+            self._walk.decode_data(data, end_stream)
+        elif self.upstream is not None:
+            self.upstream.send_data(data, end_stream)
+
+    def decode_trailers(self, trailers: HeaderMap) -> None:
+        if self.end:
+            return
+        self.last_activity = self.request_ended_at = self.context.monotonic()
+        if self._walk is not None:
+            self._walk.decode_trailers(trailers)
+        elif self.upstream is not None:
+            self.upstream.send_trailers(trailers)
+
+    def on_reset(self, reason: ResetReason, detail: str) -> None:
+        """The downstream is gone, or what it sends makes no sense."""
+        if self.end:
+            return
+        if reason == ResetReason.PROTOCOL_ERROR:
+            self.flags |= flags.DPE
+            self.details = "http1.codec_error"
+        else:
+            self.flags |= flags.DC
+            self.details = "downstream_remote_disconnect"
+        self.context.stats.downstream_rq_rx_reset += 1
+        self._cancel_upstream()
+        self._end()
+
+    def above_write_buffer_high_watermark(self) -> None:
+        if self.upstream is not None:
+            self.upstream.pause_reading()
+
+    def below_write_buffer_low_watermark(self) -> None:
+        if self.upstream is not None:
+            self.upstream.resume_reading()
+
+    # ---- for filters and the router
+
+    def pause_request(self) -> None:
+        """Read no more of the request's content for now.  Counted."""
+        self._encoder.pause_reading()
+
+    def resume_request(self) -> None:
+        if not self.end:
+            self._encoder.resume_reading()
+
+    def set_timeout(self, when: float) -> None:
+        """The route's time limit, in monotonic seconds."""
+        self.timeout_at = when
+        if when < self.deadline:
+            self.deadline = when
+            self.context.deadlines.add(self)
+
+    def local_reply(
+        self, status: int, body: bytes, flag: int, details: str, headers: tuple[Header, ...] = ()
+    ) -> None:
+        """Answer by ourselves.  After the response has begun, all that is left is to reset."""
+        if self.end:
+            return
+        self.flags |= flag
+        self.details = details
+        self._cancel_upstream()
+        if self.response is not None:
+            self.context.stats.downstream_rq_tx_reset += 1
+            self._encoder.reset()
+            self._end()
+            return
+        if not self.request_ended_at:
+            self.connection.local_reply_closes()
+        items: list[Header] = []
+        if body:
+            items = [(b"content-length", b"%d" % len(body)), (b"content-type", b"text/plain")]
+        items.extend(headers)
+        self.encode_headers(ResponseHead(status, items), not body)
+        if body:
+            self.encode_data(body, True)
+
+    def reset(self, flag: int, details: str) -> None:
+        """Give the response up in the middle."""
+        self.flags |= flag
+        self.details = details
+        self._cancel_upstream()
+        self._encoder.reset()
+        self._end()
+
+    # ---- the response, from the router or a local reply
+
+    def encode_1xx(self, head: ResponseHead) -> None:
+        self._encoder.encode_1xx(head)
+
+    def encode_headers(self, head: ResponseHead, end_stream: bool) -> None:
+        if self._walk is not None:
+            self._walk.encode_headers(head, end_stream)
+        else:
+            self.send_headers(head, end_stream)
+
+    def encode_data(self, data: bytes, end_stream: bool) -> None:
+        if self._walk is not None:
+            self._walk.encode_data(data, end_stream)
+        else:
+            self.send_data(data, end_stream)
+
+    def encode_trailers(self, trailers: HeaderMap) -> None:
+        if self._walk is not None:
+            self._walk.encode_trailers(trailers)
+        else:
+            self.send_trailers(trailers)
+
+    def send_headers(self, head: ResponseHead, end_stream: bool) -> None:
+        """Past all filters: to the downstream."""
+        self.response = head
+        self.context.response_headers.apply(head, self.head)
+        self._encoder.encode_headers(head, end_stream)
+        if end_stream:
+            self._end()
+
+    def send_data(self, data: bytes, end_stream: bool) -> None:
+        self.bytes_sent += len(data)
+        if end_stream:
+            self._encoder.encode_data(data, True)
+            self._end()
+        else:
+            self.last_activity = self.context.monotonic()
+            self._encoder.encode_data(data, False)
+
+    def send_trailers(self, trailers: HeaderMap) -> None:
+        self._encoder.encode_trailers(trailers)
+        self._end()
+
+    # ---- time, and the end
+
+    def on_deadline(self, now: float) -> None:
+        """Called by `Deadlines`."""
+        context = self.context
+        if now >= self.timeout_at:
+            assert self.upstream is not None
+            self.timeout_at = _FOREVER
+            self.deadline = now + context.stream_idle_timeout
+            self.upstream.timed_out()
+            return
+        if (
+            context.request_timeout
+            and not self.request_ended_at
+            and now >= self.start + context.request_timeout
+        ):
+            context.stats.downstream_rq_timeout += 1
+            self.local_reply(408, b"request timeout", flags.DT, "request_overall_timeout")
+            return
+        idle_at = self.last_activity + context.stream_idle_timeout
+        if now >= idle_at:
+            context.stats.downstream_rq_idle_timeout += 1
+            self.local_reply(408, b"stream timeout", flags.SI, "stream_idle_timeout")
+            return
+        self.deadline = min(self.timeout_at, idle_at)
+
+    def _cancel_upstream(self) -> None:
+        upstream, self.upstream = self.upstream, None
+        if upstream is not None:
+            upstream.cancel()
+
+    def _end(self) -> None:
+        context = self.context
+        self.end = now = context.monotonic()
+        context.deadlines.discard(self)
+        upstream, self.upstream = self.upstream, None
+        if upstream is not None and not self.request_ended_at:
+            upstream.cancel()  # the response is complete, the request will never be
+        context.log(self)
+        self.connection.stream_ended(self, now)
+
+    @property
+    def version(self) -> HttpVersion:
+        return self.head.version

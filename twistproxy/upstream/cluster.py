@@ -1,0 +1,150 @@
+"""A cluster at run time: hosts, balancer, limits, pools."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from twistproxy.api.clock import Clock
+from twistproxy.api.transport import Connector
+from twistproxy.model.address import Address
+from twistproxy.model.cluster import ClusterSettings
+from twistproxy.model.endpoint import Endpoint
+from twistproxy.observe.stats import ClusterStats, Snapshot
+from twistproxy.primitives.deadlines import Deadlines
+from twistproxy.upstream.host import Host
+from twistproxy.upstream.lb.choose import LoadBalancer, load_balancer
+from twistproxy.upstream.pool.http import HttpPool
+from twistproxy.upstream.resource_limits import ResourceLimits
+
+
+class Cluster:
+    """A named set of equivalent hosts.
+
+    `pick()` chooses a host, `pool(host, high_priority)` gives its connections.  `set_endpoints` replaces the hosts:
+    those that stay keep their connections and counts, the others drain.
+    `warm` is False until endpoints are known for the first time.
+    """
+
+    def __init__(
+        self,
+        settings: ClusterSettings,
+        clock: Clock,
+        connector: Connector,
+        timeouts: Deadlines,
+        random: Random,
+    ) -> None:
+        self.settings = settings
+        self.name = settings.name
+        self.stats = ClusterStats()
+        self.limits = (ResourceLimits(settings.default_thresholds), ResourceLimits(settings.high_thresholds))
+        self.hosts: dict[Address, Host] = {}
+        self.warm = settings.source is None
+        self._clock = clock
+        self._connector = connector
+        self._timeouts = timeouts
+        self._random = random
+        self._balancer: LoadBalancer = load_balancer(settings, [], random)
+        self.pick = self._balancer.pick
+        if settings.source is None:
+            self.set_endpoints(settings.endpoints)
+
+    def set_endpoints(self, endpoints: tuple[Endpoint, ...]) -> None:
+        self.warm = True
+        old = self.hosts
+        hosts: dict[Address, Host] = {}
+        for endpoint in endpoints:
+            host = old.get(endpoint.address)
+            if host is None:
+                host = Host(endpoint)
+            else:
+                host.endpoint = endpoint
+            hosts.setdefault(endpoint.address, host)
+        gone = [host for address, host in old.items() if address not in hosts]
+        if gone or len(hosts) != len(old):
+            self.stats.membership_change += 1
+        self.hosts = hosts
+        self._rebalance()
+        for host in gone:
+            for pool in host.pools:
+                if pool is not None:
+                    pool.drain()
+
+    def _rebalance(self) -> None:
+        """Healthy hosts of the first priority that has any; all of it in a panic (Envoy: panic threshold of 50 %)."""
+        by_priority: dict[int, list[Host]] = {}
+        for host in self.hosts.values():
+            by_priority.setdefault(host.endpoint.priority, []).append(host)
+        chosen: list[Host] = []
+        for priority in sorted(by_priority):
+            chosen = [host for host in by_priority[priority] if host.healthy]
+            if chosen:
+                break
+        self._balancer = load_balancer(self.settings, chosen, self._random)
+        self.pick = self._balancer.pick
+
+    def pool(self, host: Host, high_priority: bool) -> HttpPool:
+        pool: HttpPool | None = host.pools[high_priority]
+        if pool is None:
+            pool = host.pools[high_priority] = HttpPool(
+                host,
+                self.settings,
+                self.stats,
+                self.limits[high_priority],
+                self._clock,
+                self._connector,
+                self._timeouts,
+            )
+        return pool
+
+    def charge(self, status: int, host: Host | None) -> None:
+        """Count a response, or the one that we gave in its place; `host`: whose it was, if anybody's."""
+        stats = self.stats
+        stats.upstream_rq_completed += 1
+        statuses = stats.statuses
+        statuses[status] = statuses.get(status, 0) + 1
+        if host is not None:
+            if status >= 500:
+                host.stats.rq_error += 1
+            else:
+                host.stats.rq_success += 1
+
+    def drain(self) -> None:
+        """The cluster is gone from the configuration; what is in flight finishes."""
+        for host in self.hosts.values():
+            for pool in host.pools:
+                if pool is not None:
+                    pool.drain()
+
+    def collect(self, out: Snapshot) -> None:
+        prefix = f"cluster.{self.settings.stat_name or self.name}."
+        stats = self.stats
+        stats.collect(prefix, out)
+        for host in self.hosts.values():
+            for pool in host.pools:
+                if pool is not None:
+                    received, sent = pool.open_bytes()
+                    out.counters[prefix + "upstream_cx_rx_bytes_total"] += received
+                    out.counters[prefix + "upstream_cx_tx_bytes_total"] += sent
+        hosts = list(self.hosts.values())
+        out.gauges[prefix + "membership_total"] = len(hosts)
+        out.gauges[prefix + "membership_healthy"] = sum(host.healthy for host in hosts)
+        out.gauges[prefix + "membership_degraded"] = 0
+        out.gauges[prefix + "membership_excluded"] = 0
+        out.gauges[prefix + "max_host_weight"] = max((host.weight for host in hosts), default=0)
+        out.gauges[prefix + "version"] = 0
+        out.gauges[prefix + "warming_state"] = int(not self.warm)
+        for name, limits in zip(("default", "high"), self.limits, strict=True):
+            limits.collect(f"{prefix}circuit_breakers.{name}.", out)
+        out.hosts[self.name] = [host.describe() for host in hosts]
+        out.clusters[self.name] = self.describe()
+
+    def describe(self) -> dict[str, Any]:
+        """What `/clusters` prints of a cluster that is not counted."""
+        return {
+            "added_via_api": False,
+            "observability_name": self.settings.stat_name or self.name,
+            "circuit_breakers": {
+                name: limits.describe() for name, limits in zip(("default", "high"), self.limits, strict=True)
+            },
+        }

@@ -1,0 +1,76 @@
+"""All clusters by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from random import Random
+
+from twistproxy.api.clock import Clock
+from twistproxy.api.transport import Connector
+from twistproxy.model.cluster import ClusterSettings
+from twistproxy.model.endpoint import EndpointSet
+from twistproxy.observe.stats import Snapshot
+from twistproxy.primitives.deadlines import Deadlines
+from twistproxy.upstream.cluster import Cluster
+
+
+class ClusterManager:
+    """`get(name)` → the cluster or None.  `apply` rebuilds only what differs; endpoints that were discovered stay."""
+
+    def __init__(self, clock: Clock, connector: Connector, timeouts: Deadlines, random: Random) -> None:
+        self._clock = clock
+        self._connector = connector
+        self._timeouts = timeouts
+        self._random = random
+        self._clusters: dict[str, Cluster] = {}
+        self._added = self._modified = self._removed = 0
+        self.get = self._clusters.get
+
+    def apply(self, settings: Iterable[ClusterSettings]) -> None:
+        clusters: dict[str, Cluster] = {}
+        for one in settings:
+            old = self._clusters.get(one.name)
+            if old is not None and old.settings == one:
+                clusters[one.name] = old
+                continue
+            cluster = Cluster(one, self._clock, self._connector, self._timeouts, self._random)
+            if old is None:
+                self._added += 1
+            else:
+                self._modified += 1
+                cluster.stats = old.stats
+                if old.warm and one.source is not None and one.source == old.settings.source:
+                    cluster.set_endpoints(tuple(host.endpoint for host in old.hosts.values()))
+            clusters[one.name] = cluster
+        self._removed += sum(name not in clusters for name in self._clusters)
+        for name, old in self._clusters.items():
+            if clusters.get(name) is not old:
+                old.drain()
+        self._clusters = clusters
+        self.get = clusters.get
+
+    def update_endpoints(self, update: EndpointSet) -> None:
+        """New endpoints from discovery.  Before the source has answered there are none, but those known stay."""
+        cluster = self._clusters.get(update.cluster)
+        if cluster is not None and cluster.settings.source is not None:
+            if update.resolved or (update.endpoints and not cluster.warm):
+                cluster.set_endpoints(update.endpoints)
+
+    def discovered(self) -> frozenset[str]:
+        """Names of the clusters that discovery feeds."""
+        return frozenset(
+            name for name, cluster in self._clusters.items() if cluster.settings.source is not None
+        )
+
+    def warming(self) -> frozenset[str]:
+        return frozenset(name for name, cluster in self._clusters.items() if not cluster.warm)
+
+    def collect(self, out: Snapshot) -> None:
+        for cluster in self._clusters.values():
+            cluster.collect(out)
+        prefix = "cluster_manager."
+        out.counters[prefix + "cluster_added"] = self._added
+        out.counters[prefix + "cluster_modified"] = self._modified
+        out.counters[prefix + "cluster_removed"] = self._removed
+        out.gauges[prefix + "active_clusters"] = len(self._clusters)
+        out.gauges[prefix + "warming_clusters"] = 0
