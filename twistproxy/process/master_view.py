@@ -1,9 +1,169 @@
-"""`MasterView`: the master as the admin pages see it.  It implements `admin.view.AdminView`, which is the
-interface.
-
-Besides what `AdminView` names it has `reset_counters()` (POST /reset_counters: all counters and histograms of
-all processes start at 0 again).  The master calls `admin.server.make_admin_site(view, settings) -> Site`-like
-entry.
-"""
+"""The master as the admin pages see it: it implements `admin.view.AdminView`."""
 
 from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+
+from twistproxy.admin.merge import Statistics
+from twistproxy.admin.view import DrainRequest, Json, ListenerFacts, ServerFacts
+from twistproxy.api.clock import Clock
+from twistproxy.config.dump import message_to_json
+from twistproxy.model.address import Address
+from twistproxy.model.server_options import ServerOptions
+from twistproxy.process.generation import Generation
+from twistproxy.process.log_levels import LEVELS, LOGGERS, LogLevels
+from twistproxy.process.reload import Reloader
+from twistproxy.process.supervisor import Supervisor
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+#: Seconds until the program ends after /quitquitquit: the answer is to leave first.
+_QUIT_DELAY = 0.1
+
+
+class ViewedMaster(Protocol):
+    """The part of the master that is shown and told."""
+
+    clock: Clock
+    options: ServerOptions
+    levels: LogLevels
+    supervisor: Supervisor
+    reloader: Reloader
+    draining: bool
+    started_at: float
+    live_at: float | None
+
+    @property
+    def generation(self) -> Generation: ...
+
+    @property
+    def listening_on(self) -> list[tuple[str, Address]]: ...
+
+    def set_log_levels(self, levels: dict[str, str]) -> None: ...
+
+    def drain_listeners(self, graceful: bool, keep_open: bool) -> None: ...
+
+    def quit_after(self, seconds: float) -> None: ...
+
+
+class MasterView:
+    """See `AdminView` for what each method says."""
+
+    def __init__(self, master: ViewedMaster) -> None:
+        self._master = master
+
+    def collect(self) -> Deferred[Statistics]:
+        return self._master.supervisor.collect()
+
+    def facts(self) -> ServerFacts:
+        master = self._master
+        supervisor = master.supervisor
+        now = master.clock.monotonic()
+        bootstrap = master.generation.configuration.bootstrap
+        live_at = master.live_at
+        children = [keeper.child for keeper in supervisor.keepers() if keeper.child is not None]
+        memory, reserved = _memory([os.getpid(), supervisor.template.pid, *(c.pid for c in children)])
+        return ServerFacts(
+            state=self._state(),
+            uptime=now - master.started_at,
+            epoch_uptime=master.clock.wall() - master.generation.taken,
+            concurrency=master.options.concurrency,
+            memory_allocated=memory,
+            memory_heap_size=reserved,
+            total_connections=sum(child.snapshot.get("connections", 0) for child in children),
+            initialization_ms=None if live_at is None else round((live_at - master.started_at) * 1000),
+            listeners_active=len(master.generation.sockets),
+            clusters_active=len(bootstrap.clusters),
+            worker_restarts=sum(slot.restarts for slot in supervisor.slots),
+            discovery_restarts=supervisor.discovery.restarts,
+            reloads=master.reloader.succeeded,
+            reloads_rejected=master.reloader.refused,
+            bootstrap_updated=master.generation.taken,
+            workers_started=live_at is not None,
+            counters={"server.template_restarts": supervisor.template.restarts},
+        )
+
+    def _state(self) -> str:
+        """A program none of whose workers is up is not live, whatever it was before."""
+        master = self._master
+        if master.draining:
+            return "DRAINING"
+        if master.supervisor.template.pid == 0 and master.live_at is None:
+            return "PRE_INITIALIZING"
+        if master.live_at is None or not any(slot.ready for slot in master.supervisor.slots):
+            return "INITIALIZING"
+        return "LIVE"
+
+    def wall(self) -> float:
+        return self._master.clock.wall()
+
+    def node(self) -> Json:
+        options = self._master.options
+        node: Json = dict(self.bootstrap().get("node", {}))
+        if options.service_node:
+            node["id"] = options.service_node
+        if options.service_cluster:
+            node["cluster"] = options.service_cluster
+        if options.service_zone:
+            node["locality"] = {**node.get("locality", {}), "zone": options.service_zone}
+        return node
+
+    def command_line_options(self) -> Json:
+        options = self._master.options
+        return {
+            "concurrency": options.concurrency,
+            "config_path": options.config_path,
+            "config_yaml": options.config_yaml,
+            "log_level": options.log_level,
+            "mode": "Serve",
+            "drain_time": f"{options.drain_time:g}s",
+            "service_node": options.service_node,
+            "service_cluster": options.service_cluster,
+            "service_zone": options.service_zone,
+        }
+
+    def bootstrap(self) -> Json:
+        return message_to_json(self._master.generation.configuration.document.message)
+
+    def listeners(self) -> list[ListenerFacts]:
+        return [ListenerFacts(name, (str(address),)) for name, address in self._master.listening_on]
+
+    def log_levels(self) -> dict[str, str]:
+        return self._master.levels.as_dict()
+
+    def set_log_level(self, level: str, logger: str | None = None) -> None:
+        if level not in LEVELS:
+            raise ValueError(f"no level {level!r}")
+        self._master.set_log_levels(dict.fromkeys(LOGGERS if logger is None else (logger,), level))
+
+    def set_healthy(self, healthy: bool) -> None:
+        self._master.supervisor.set_healthy(healthy)
+
+    def is_healthy(self) -> bool:
+        return self._master.supervisor.healthy
+
+    def drain_listeners(self, request: DrainRequest) -> None:
+        self._master.drain_listeners(request.graceful, request.skip_exit)
+
+    def quit(self) -> None:
+        self._master.quit_after(_QUIT_DELAY)
+
+
+def _memory(pids: Iterable[int]) -> tuple[int, int]:
+    """Bytes in use and bytes reserved by these processes together (proc(5), statm).
+
+    What they share is counted in each: an upper bound that costs one small read a process.
+    """
+    resident = reserved = 0
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/statm") as file:
+                size, used = file.read().split()[:2]
+        except OSError:
+            continue
+        reserved += int(size) * _PAGE
+        resident += int(used) * _PAGE
+    return resident, reserved

@@ -122,23 +122,33 @@ class ControlLink:
         if not waiting:
             self.doWrite()
 
+    def read_rest(self) -> None:
+        """Deliver everything that is in the socket now."""
+        while not self.closed and self._read_once():
+            pass
+
     def doRead(self) -> None:
         """The socket is readable (called by the reactor)."""
+        self._read_once()
+
+    def _read_once(self) -> bool:
+        """Returns whether there may be more."""
         try:
             messages = self._incoming.read(self._socket)
         except BlockingIOError:
-            return
+            return False
         except (OSError, RemoteProtocolError):
             messages = None
         if messages is None:
             self._end()
-            return
+            return False
         for message, fds in messages:
             if self.closed:
                 for fd in fds:
                     os.close(fd)
             else:
                 self._on_message(message, fds)
+        return True
 
     def doWrite(self) -> None:
         """The socket is writable (called by the reactor)."""

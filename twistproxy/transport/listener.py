@@ -14,6 +14,7 @@ from zope.interface import implementer
 from twistproxy.api.transport import ConnectionFactory
 from twistproxy.model.address import Address, PipeAddress, TcpAddress
 from twistproxy.transport.addresses import from_twisted, is_wildcard
+from twistproxy.transport.listen_sockets import ListenSockets
 from twistproxy.transport.stream_protocol import StreamProtocol
 
 #: Connections taken from a Unix socket in one turn of the reactor.
@@ -99,6 +100,23 @@ class Listener:
             pass  # it was gone before we had a look at it
         finally:
             accepted.close()
+
+
+def serve(reactor: Any, sockets: ListenSockets, factory: Any) -> Any:
+    """Serve an ordinary Twisted factory on sockets of one slot; returns what has `stopListening()`."""
+    fd = sockets.descriptor(0)
+    assert fd is not None
+    if isinstance(sockets.address, TcpAddress):
+        family = socket.AF_INET6 if ":" in sockets.address.host else socket.AF_INET
+        return reactor.adoptStreamPort(fd, family, factory)
+    sock = socket.socket(fileno=os.dup(fd))
+
+    def accepted(connection: socket.socket) -> None:
+        connection.setblocking(False)
+        reactor.adoptStreamConnection(connection.fileno(), connection.family, factory)
+        connection.close()
+
+    return _UnixAcceptor(reactor, sock, accepted)
 
 
 @implementer(IReadDescriptor)

@@ -23,6 +23,8 @@ class ProcessHandle:
 
     def __init__(self, reactor: FDReactor, pid: int, pidfd: int, on_exit: Callable[[], None]) -> None:
         self.pid = pid
+        #: as `os.waitpid` gives it, when the process has ended and was ours to reap
+        self.status: int | None = None
         self._pidfd = pidfd
         self._reactor = reactor
         self._on_exit = on_exit
@@ -60,7 +62,7 @@ class ProcessHandle:
             return
         self.close()
         try:
-            os.waitpid(self.pid, os.WNOHANG)
+            self.status = os.waitpid(self.pid, os.WNOHANG)[1]
         except ChildProcessError:
             pass
         self._on_exit()

@@ -1,0 +1,47 @@
+"""A configuration, from the command line to the description that the processes run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from twistproxy.config.build import build_bootstrap
+from twistproxy.config.load import load_bootstrap
+from twistproxy.config.types import message_class
+from twistproxy.errors import ConfigProblem
+from twistproxy.model.bootstrap import Bootstrap
+from twistproxy.model.server_options import ServerOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A configuration that was found to be good.
+
+    source      what to call it: the file's name
+    document    the `config.load.Document`, with the message
+    bootstrap   the run-time description
+    serialized  the message, as it travels to the other processes
+    warnings    what is worth saying though it does not keep it from running
+    """
+
+    source: str
+    document: Any
+    bootstrap: Bootstrap
+    serialized: bytes
+    warnings: tuple[ConfigProblem, ...] = ()
+
+
+def load_configuration(options: ServerOptions) -> Configuration:
+    """Read, check and build what the command line names.  ConfigError with all problems."""
+    document = load_bootstrap(options.config_path or None, options.config_yaml or None)
+    built = build_bootstrap(document, options)
+    return Configuration(
+        options.config_path or "--config-yaml", document, built, document.message.SerializeToString()
+    )
+
+
+def rebuild(serialized: bytes, source: str, options: ServerOptions) -> Bootstrap:
+    """Build the description again in another process.  ConfigError as there."""
+    bootstrap_class = message_class("envoy.config.bootstrap.v3.Bootstrap")
+    assert bootstrap_class is not None
+    return build_bootstrap(bootstrap_class.FromString(serialized), options)

@@ -1,0 +1,29 @@
+"""How the processes are run: the command line, and what tests replace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from twistproxy.model.server_options import ServerOptions
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSettings:
+    """What master, template and children agree on; children have it by fork.
+
+    options          the command line
+    worker_main      dotted name of what a worker runs: `main(control socket, settings)`
+    discovery_main   the same for the discovery process
+    preload          dotted names of modules that the template imports for its children
+    watchdog         seconds without an answer after which a child is killed
+    reload_timeout   seconds that a child may take to apply a configuration
+    stop_timeout     seconds that a child may take to leave when told to stop
+    """
+
+    options: ServerOptions
+    worker_main: str = "twistproxy.process.worker.main"
+    discovery_main: str = "twistproxy.process.discovery_process.main"
+    preload: tuple[str, ...] = ("twistproxy.process.worker", "twistproxy.process.discovery_process")
+    watchdog: float = 30.0
+    reload_timeout: float = 60.0
+    stop_timeout: float = 3.0
