@@ -156,6 +156,19 @@ def test_endpoints_are_grouped_by_priority_and_locality() -> None:
     assert (second["locality"], second["priority"]) == ({"zone": "b"}, 1)
 
 
+def test_a_cluster_without_hosts_is_listed_too() -> None:
+    statistics = Statistics()
+    statistics.report("w0", {"clusters": {"empty": {}}})
+    (section,) = (
+        part for part in sections({}, {}, NOW, statistics.totals()) if "static_endpoint_configs" in part
+    )
+    assert section["static_endpoint_configs"][0]["endpoint_config"] == {
+        "@type": "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
+        "cluster_name": "empty",
+        "policy": {"overprovisioning_factor": 140},
+    }
+
+
 def test_secrets_are_hidden_wherever_they_are() -> None:
     assert "-----BEGIN" not in json.dumps(dump())
     secret = {"private_key": {"filename": "a", "@type": "t"}, "certificate_chain": {"filename": "b"}}

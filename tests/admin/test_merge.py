@@ -92,6 +92,22 @@ def test_used_is_what_was_ever_written() -> None:
     assert statistics.totals().used == {"x", "g"}
 
 
+def test_what_all_workers_have_alike_is_not_added_up() -> None:
+    statistics = Statistics()
+    for worker in ("a", "b"):
+        counters = {"cluster.app.membership_change": 2, "cluster_manager.cluster_added": 1}
+        gauges = {"cluster.app.membership_total": 3, "cluster.app.circuit_breakers.default.rq_open": 1}
+        statistics.report(worker, {"counters": counters, "gauges": gauges})
+    statistics.worker_gone("a")
+    statistics.report("c", {"gauges": {"cluster.app.membership_total": 4}})
+    totals = statistics.totals()
+    assert totals.counters == {"cluster.app.membership_change": 2, "cluster_manager.cluster_added": 1}
+    assert totals.gauges == {
+        "cluster.app.membership_total": 4,
+        "cluster.app.circuit_breakers.default.rq_open": 1,
+    }
+
+
 def test_merging_leaves_the_reports_alone() -> None:
     statistics = Statistics()
     report = snapshot(3, 1)

@@ -96,11 +96,10 @@ def sections(bootstrap: Json, node: Json, updated: float, totals: Totals | None)
     bootstrap = redacted({**bootstrap, "node": node})
     static = bootstrap.get("static_resources", {})
     listeners = static.get("listeners", [])
+    clusters = sorted(static.get("clusters", []), key=lambda cluster: str(cluster.get("name", "")))
     result: list[Json] = [
         {"@type": f"{_ADMIN}BootstrapConfigDump", "bootstrap": bootstrap, "last_updated": when},
-        _section(
-            "static_clusters", _typed("cluster", "cluster.v3.Cluster", static.get("clusters", []), when)
-        ),
+        _section("static_clusters", _typed("cluster", "cluster.v3.Cluster", clusters, when)),
     ]
     if totals is not None:
         result.append(_section("static_endpoint_configs", _endpoint_configs(totals)))
@@ -151,28 +150,34 @@ def _route_configs(listeners: Iterable[Json]) -> list[Json]:
 def _endpoint_configs(totals: Totals) -> list[Json]:
     """The hosts as they are now, as envoy.config.endpoint.v3.ClusterLoadAssignment."""
     result = []
-    for cluster, hosts in totals.hosts.items():
-        groups: dict[tuple[Any, ...], list[Json]] = {}
-        for host in hosts:
-            key = (host.get("priority", 0), *(host.get(k, "") for k in ("region", "zone", "sub_zone")))
-            groups.setdefault(key, []).append(host)
-        endpoints = []
-        for key, members in sorted(groups.items()):
-            group: Json = {
-                "locality": locality_json(members[0]),
-                "lb_endpoints": [_lb_endpoint(host) for host in members],
-                "load_balancing_weight": members[0].get("locality_weight", 0),
-            }
-            if key[0]:
-                group["priority"] = key[0]
-            endpoints.append(group)
-        assignment = {
+    for cluster in sorted(totals.clusters.keys() | totals.hosts.keys()):
+        assignment: Json = {
             "@type": f"{_CONFIG}endpoint.v3.ClusterLoadAssignment",
             "cluster_name": cluster,
-            "endpoints": endpoints,
-            "policy": {"overprovisioning_factor": 140},
         }
+        if hosts := totals.hosts.get(cluster):
+            assignment["endpoints"] = _by_locality(hosts)
+        assignment["policy"] = {"overprovisioning_factor": 140}
         result.append({"endpoint_config": assignment})
+    return result
+
+
+def _by_locality(hosts: Iterable[Json]) -> list[Json]:
+    """Hosts as envoy.config.endpoint.v3.LocalityLbEndpoints, by priority, then by locality."""
+    groups: dict[tuple[Any, ...], list[Json]] = {}
+    for host in hosts:
+        key = (host.get("priority", 0), *(host.get(k, "") for k in ("region", "zone", "sub_zone")))
+        groups.setdefault(key, []).append(host)
+    result = []
+    for key, members in sorted(groups.items()):
+        group: Json = {
+            "locality": locality_json(members[0]),
+            "lb_endpoints": [_lb_endpoint(host) for host in members],
+            "load_balancing_weight": members[0].get("locality_weight", 0),
+        }
+        if key[0]:
+            group["priority"] = key[0]
+        result.append(group)
     return result
 
 

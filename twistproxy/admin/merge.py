@@ -8,6 +8,9 @@ A worker reports everything it has counted since it was born, as plain data (the
     clusters           cluster -> facts that /clusters prints
 
 Counters and histograms outlive the worker that counted them; gauges do not.
+
+Most figures add up.  Some describe what every worker has its own copy of, the hosts of a cluster for
+example: of those the largest counts, so that two hosts do not become four with two workers.
 """
 
 from __future__ import annotations
@@ -21,6 +24,23 @@ Snapshot = Mapping[str, Any]
 
 #: One host's counters, kept by (cluster, address).
 _HostCounters = dict[tuple[str, str], dict[str, int]]
+
+#: Ends of the names of figures that all workers have alike.
+_ALIKE = (
+    ".membership_change",
+    ".membership_degraded",
+    ".membership_excluded",
+    ".membership_healthy",
+    ".membership_total",
+    ".max_host_weight",
+    ".warming_state",
+    ".version",
+    ".cx_open",
+    ".cx_pool_open",
+    ".rq_open",
+    ".rq_pending_open",
+    ".rq_retry_open",
+)
 
 
 @dataclass(slots=True)
@@ -44,9 +64,12 @@ class Totals:
 
 
 def add_into(target: dict[str, int], more: Mapping[str, int]) -> None:
-    """Add `more` to `target`, name by name."""
+    """Add `more` to `target`, name by name; of figures that all workers have alike keep the larger."""
     for name, value in more.items():
-        target[name] = target.get(name, 0) + value
+        if name.endswith(_ALIKE) or name.startswith("cluster_manager."):
+            target[name] = max(value, target.get(name, 0))
+        else:
+            target[name] = target.get(name, 0) + value
 
 
 class Statistics:

@@ -83,9 +83,12 @@ class AdminResource(Resource):
 
 
 def _path(request: Request) -> str:
-    """The path without its leading slashes and its query."""
-    path, _, _ = request.uri.partition(b"?")
-    return path.decode("latin-1").lstrip("/")
+    """The path without its leading slashes and its query; also of a target in absolute form (RFC 9112,
+    3.2.2)."""
+    path = request.uri.partition(b"?")[0].decode("latin-1")
+    if path.startswith(("http://", "https://")):
+        path = path.partition("://")[2].partition("/")[2]
+    return path.lstrip("/")
 
 
 def _failed(failure: Failure) -> Answer:

@@ -46,6 +46,11 @@ _OPTION_DEFAULTS: Json = {
     "socket_mode": 0,
     "enable_core_dump": False,
     "stats_tag": [],
+    "skip_hot_restart_on_no_parent": False,
+    "skip_hot_restart_parent_stats": False,
+    "skip_deprecated_logs": False,
+    "file_flush_min_size": 0,
+    "log_stacktrace_single_entry": False,
 }
 
 
