@@ -178,7 +178,7 @@ class TwistproxyReactor(EPollReactor):
         return ours + list(super().removeAll())
 
     def getReaders(self) -> list[Any]:
-        return [*self.ports, *self.streams, *super().getReaders()]
+        return [*self.ports, *(s for s in self.streams if s.reading), *super().getReaders()]
 
     # IReactorTCP
 

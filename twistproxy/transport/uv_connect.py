@@ -24,12 +24,21 @@ from twistproxy.transport.uv_stream import UvStream
 if TYPE_CHECKING:
     from twistproxy.transport.reactor import TwistproxyReactor
 
+#: Seconds until connecting to a Unix socket whose queue is full is tried again.
+QUEUE_RETRY_DELAY = 0.01
+
 
 class UvConnector(tcp.Connector):
     """IReactorTCP.connectTCP's IConnector: time limit, states, factory notifications are Twisted's."""
 
     def _makeTransport(self) -> Any:
         return UvTCPClient(self.host, self.port, self.bindAddress, self, self.reactor)
+
+
+class _Unwanted(Protocol):
+    def connectionMade(self) -> None:
+        assert self.transport is not None
+        self.transport.loseConnection()
 
 
 class UvClient(UvStream):
@@ -46,25 +55,24 @@ class UvClient(UvStream):
         self.reactor = reactor
 
     def connection_made(self, uv: Any) -> None:
-        connector = self.connector
         self._uv = uv
-        self._own = None
-        if connector is None:  # given up in the same turn
+        if self.connector is None:  # given up in the same turn
             self.forsake()
-            return
+        elif (protocol := self._build_protocol()) is not None:
+            self._begin(uv, protocol)
+
+    def _build_protocol(self) -> Any:
+        """The factory's protocol; None if it failed, which is dealt with."""
         try:
-            protocol = connector.buildProtocol(self.getPeer())
+            protocol = self.connector.buildProtocol(self.getPeer())
         except BaseException:
             log.err()
             self.failIfNotConnected(error.ConnectError(string=Failure()))
-            uv.abort()
-            return
-        if protocol is None:
-            # As in Twisted: the factory does not want it, so nobody sees the connection that is closed at once.
-            self._begin(uv, Protocol())
-            self.loseConnection()
-        else:
-            self._begin(uv, protocol)
+            if self._uv is not None:
+                self.forsake()
+            return None
+        # As in Twisted: if the factory does not want it, nobody sees the connection that is closed at once.
+        return protocol if protocol is not None else _Unwanted()
 
     def connectionLost(self, reason: Failure) -> None:
         connector = self.connector
@@ -110,13 +118,23 @@ class UvClient(UvStream):
     def _connect_own(self, address: Any) -> None:
         """Connect the socket made here."""
         assert self._own is not None
-        code = self._own.connect_ex(address)
+        try:
+            code = self._own.connect_ex(address)
+        except (OSError, OverflowError) as problem:  # the name is too long, the port too high
+            self._failed(problem)
+            return
         if code == 0:
             self._own_connected()
         elif code == errno.EINPROGRESS:
             self.reactor.loop.add_writer(self._own.fileno(), self._own_ready)
+        elif code == errno.EAGAIN:  # a Unix socket whose queue is full (unix(7))
+            self.reactor.loop.call_later(QUEUE_RETRY_DELAY, self._retry_own, address)
         else:
             self._failed(OSError(code, os.strerror(code)))
+
+    def _retry_own(self, address: Any) -> None:
+        if self._own is not None:
+            self._connect_own(address)
 
     def _own_ready(self) -> None:
         assert self._own is not None
@@ -140,6 +158,10 @@ class UvClient(UvStream):
             self._own = None
 
     @property
+    def logstr(self) -> str:
+        return f"{self.logPrefix()},client"
+
+    @property
     def socket(self) -> Any:
         return self._own if self._own is not None else super().socket
 
@@ -159,7 +181,8 @@ class UvTCPClient(UvClient):
             family = socket.AF_INET6
             self._address_type = IPv6Address
         self.realAddress: tuple[Any, ...] = self.addr
-        if local is not None or "%" in host:
+        # libuv would cut a port that is out of range down to 16 bits; connect_ex says what is wrong.
+        if local is not None or "%" in host or not 0 <= port <= 65535:
             try:
                 self._own = bound_socket(family, local)
             except OSError as problem:
@@ -192,7 +215,7 @@ class UvTCPClient(UvClient):
         return self._address_type("TCP", *self.realAddress)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} to {self.addr} at {id(self):x}>"
+        return f"<{type(self)} to {self.addr} at {id(self):x}>"
 
 
 def bound_socket(family: int, local: Any) -> socket.socket:

@@ -46,6 +46,8 @@ class UvListening:
     connected: bool
     disconnecting: bool
     sessionno: int
+    factory: Any
+    _realPortNumber: int | None
     stream: type[UvServer]
 
     _server: Any = None
@@ -123,10 +125,13 @@ class UvServer(UvStream):
         self.reactor = port.reactor
 
     def connection_made(self, uv: Any) -> None:
+        port = self._port
         self._uv = uv
+        self.sessionno = port.sessionno
+        port.sessionno += 1
         try:
             self._peer = self._peer_of(uv)
-            protocol = self._port.factory.buildProtocol(self._peer)  # type: ignore[attr-defined]
+            protocol = port.factory.buildProtocol(self._peer)
         except BaseException:
             log.err()
             protocol = None
@@ -141,8 +146,12 @@ class UvServer(UvStream):
     def getPeer(self) -> Any:
         return self._peer
 
+    @property
+    def logstr(self) -> str:
+        return f"{self.logPrefix()},{self.sessionno},{getattr(self._peer, 'host', None)}"
+
     def __repr__(self) -> str:
-        return f"<{type(self._protocol).__name__} on {self._port!r}>"
+        return f"<{type(self._protocol).__name__} #{self.sessionno} on {self._port._realPortNumber}>"
 
 
 class UvPort(UvListening, tcp.Port):
@@ -158,6 +167,8 @@ class UvAdopted(UvStream):
         self.reactor = reactor
         self._peer = peer
         self._first_protocol = protocol
+        self._local_port = skt.getsockname()[1]
+        self.sessionno = getattr(peer, "port", 0)
         opening = reactor.loop.create_connection(lambda: self, sock=skt)
         Steps(opening, self._failed)
         skt.detach()  # libuv owns the descriptor now
@@ -188,5 +199,9 @@ class UvAdopted(UvStream):
     def getPeer(self) -> Any:
         return self._peer
 
+    @property
+    def logstr(self) -> str:
+        return f"{self.logPrefix()},{self.sessionno},{getattr(self._peer, 'host', None)}"
+
     def __repr__(self) -> str:
-        return f"<{type(self._protocol).__name__} from {self._peer}>"
+        return f"<{type(self._protocol).__name__} #{self.sessionno} on {self._local_port}>"

@@ -40,7 +40,8 @@ class ChildReaper:
         self._loop.remove_reader(descriptor)
         self._descriptors.discard(descriptor)
         os.close(descriptor)
-        process.reapProcess()
+        if process.pid is not None:  # Twisted also looks when the pipes have been closed
+            process.reapProcess()
 
     def _poll(self) -> None:
         if not self._polling:

@@ -3,13 +3,12 @@
 `UvStream` is two things in one object, so that a connection costs one Python object: the asyncio protocol that
 uvloop calls, and the Twisted transport that the protocol calls.  Speed comes from what is *not* here:
 
+* `write`, once connected, **is** the libuv transport's bound `write`;
 * `data_received`, which uvloop looks up once and calls for each read, **is** the Twisted protocol's bound
-  `dataReceived`;
-* `write`, once connected, **is** the libuv transport's bound `write`.
+  `dataReceived` if the protocol is direct (see `receiver`).
 
-So no Python frame lies between libuv and the protocol.  The price: a protocol may rebind its `dataReceived` only
-until `connectionMade` has returned, or by assigning `transport.protocol`.  States in which Twisted's rules differ
-from libuv's (not connected, TLS, pull producers) replace the two attributes instead of being asked about per call.
+So no Python frame lies between libuv and such a protocol.  States in which Twisted's rules differ from libuv's (not
+connected, TLS, pull producers) replace the two attributes instead of being asked about per call.
 
 This file owns all changes of state of an established stream.  Semantics are those of
 `twisted.internet.abstract.FileDescriptor` and `twisted.internet.tcp.Connection`; differences are listed in
@@ -21,10 +20,11 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet import _newtls, error, interfaces, main
-from twisted.python import log, reflect
+from twisted.internet.protocol import Protocol
+from twisted.python import log
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -43,6 +43,27 @@ def discard(data: bytes) -> None:
     """`write` of a transport that is not connected.  As Twisted's, it still refuses what is not bytes."""
     if not isinstance(data, bytes):
         raise TypeError("Data must be bytes")
+
+
+def is_direct(protocol: Any) -> bool:
+    """Whether `protocol` promises, by a true attribute `direct_delivery`, that its `dataReceived` stays what it is
+    when `makeConnection` has returned, that it wants no log context, and that it passes no descriptors."""
+    return getattr(protocol, "direct_delivery", False) is True
+
+
+def receiver(protocol: Any) -> Callable[[bytes], None]:
+    """What libuv calls with the data for `protocol`, which is connected.
+
+    The bound `dataReceived` itself if the protocol is direct, or has set it on the instance by now.  Any other may
+    set it later (twisted.web does), so it is looked up each time.  A `logPrefix` of its own gets the protocol a log
+    context as on Twisted's reactors, the default one does not.
+    """
+    if is_direct(protocol) or "dataReceived" in getattr(protocol, "__dict__", ()):
+        return cast("Callable[[bytes], None]", protocol.dataReceived)
+    prefix = getattr(protocol, "logPrefix", None)
+    if prefix is not None and getattr(prefix, "__func__", None) is not Protocol.logPrefix:
+        return lambda data: log.callWithContext({"system": prefix()}, protocol.dataReceived, data)
+    return lambda data: protocol.dataReceived(data)
 
 
 class _BelowTLS:
@@ -106,6 +127,7 @@ class UvStream:
     _write_closed = False
     #: libuv's write buffer is over the high water mark.
     _full = False
+    _high_water = 65536
     _pull_due = False
     #: Data that arrived although the protocol paused in `connectionMade` (libuv starts reading after it anyway).
     _held: list[bytes] | None = None
@@ -135,7 +157,7 @@ class UvStream:
 
     def _deliver(self) -> None:
         """Let libuv's read callback call the protocol."""
-        self.data_received = self._protocol.dataReceived
+        self.data_received = receiver(self._protocol)
         self._uv.set_protocol(self)
 
     @property
@@ -168,7 +190,7 @@ class UvStream:
                 half_closeable.readConnectionLost()
             except BaseException:
                 log.err()
-                self._end(Failure())
+                self._fail()
         return True  # uvloop shall not close: it would first flush what the peer may never read
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -187,23 +209,11 @@ class UvStream:
 
     def pause_writing(self) -> None:
         self._full = True
-        if self.producer is not None and self.streamingProducer:
-            self.producerPaused = True
-            self.producer.pauseProducing()
+        self._pause_producer()
 
     def resume_writing(self) -> None:
         self._full = False
-        try:
-            if self.producer is None:
-                pass
-            elif not self.streamingProducer:
-                self.producer.resumeProducing()
-            elif self.producerPaused:
-                self.producerPaused = False
-                self.producer.resumeProducing()
-        except BaseException:
-            log.err()
-            self._end(Failure())
+        self._resume_producer()
         if self._write_closing:
             self._close_write()
 
@@ -213,6 +223,11 @@ class UvStream:
         """Close at once, without flushing; the protocol is told `reason` in the next turn of the loop."""
         if self._reason is None:
             self._reason = reason
+        self._uv.abort()
+
+    def _fail(self) -> None:
+        """Application code has raised: that is the reason now, whatever it was before."""
+        self._reason = Failure()
         self._uv.abort()
 
     def connectionLost(self, reason: Failure) -> None:
@@ -293,12 +308,31 @@ class UvStream:
                 half_closeable.writeConnectionLost()
             except BaseException:
                 log.err()
-                self._end(Failure())
+                self._fail()
 
     # Writing
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
-        self.write(b"".join(iovec))
+        pieces = list(iovec)
+        if not all(isinstance(piece, bytes) for piece in pieces):
+            raise TypeError("Data must be bytes")
+        data = b"".join(pieces)
+        self.write(data)
+        if self.producer is not None and len(data) > self._high_water and not self.TLS:
+            # Sent already, maybe; still the others shall have their turn, as on Twisted's reactors.
+            self._pause_producer()
+            self.reactor.loop.call_soon(self._resume_producer)
+
+    @property
+    def bufferSize(self) -> int:
+        """The high water mark of the write buffer, in bytes."""
+        return self._high_water
+
+    @bufferSize.setter
+    def bufferSize(self, size: int) -> None:
+        self._high_water = size
+        if self.connected and not self._write_closing and (self.producer is None or self.streamingProducer):
+            self._uv.set_write_buffer_limits(high=size)
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         if self.TLS:
@@ -329,14 +363,31 @@ class UvStream:
             if not self.TLS:
                 self.write = self._write_pulled
             producer.resumeProducing()
+            # Twisted asks again when what was written before has been sent, which here it may be already.
+            self._pull_soon()
         elif self._full:
             self.reactor.loop.call_soon(self._pause_late_producer)
 
     def _pause_late_producer(self) -> None:
         """The producer was registered when the buffer was full already."""
-        if self._full and self.producer is not None and self.streamingProducer and not self.producerPaused:
+        if self._full:
+            self._pause_producer()
+
+    def _pause_producer(self) -> None:
+        if self.producer is not None and self.streamingProducer and not self.producerPaused:
             self.producerPaused = True
             self.producer.pauseProducing()
+
+    def _resume_producer(self) -> None:
+        """The write buffer has room: a paused producer may go on, a pull producer is asked for more."""
+        if self._full or self.producer is None or (self.streamingProducer and not self.producerPaused):
+            return
+        self.producerPaused = False
+        try:
+            self.producer.resumeProducing()
+        except BaseException:
+            log.err()
+            self._fail()
 
     def _unregister(self) -> None:
         pulled = self.producer is not None and not self.streamingProducer
@@ -344,7 +395,7 @@ class UvStream:
         if not self.connected:
             return
         if pulled:
-            self._uv.set_write_buffer_limits()
+            self._uv.set_write_buffer_limits(high=self._high_water)
             if not self.TLS:
                 self.write = self._uv.write
         if self.disconnecting:
@@ -355,18 +406,17 @@ class UvStream:
     def _write_pulled(self, data: bytes) -> None:
         """`write` while a pull producer is registered: it is asked for more when `data` has been sent."""
         self._uv.write(data)
+        self._pull_soon()
+
+    def _pull_soon(self) -> None:
         if not self._full and not self._pull_due:
             self._pull_due = True
             self.reactor.loop.call_soon(self._pull)
 
     def _pull(self) -> None:
         self._pull_due = False
-        if self.connected and not self._full and self.producer is not None and not self.streamingProducer:
-            try:
-                self.producer.resumeProducing()
-            except BaseException:
-                log.err()
-                self._end(Failure())
+        if not self.streamingProducer:
+            self._resume_producer()
 
     def stopConsuming(self) -> None:
         self.unregisterProducer()
@@ -391,6 +441,11 @@ class UvStream:
 
     stopReading = pauseProducing
     startReading = resumeProducing
+
+    @property
+    def reading(self) -> bool:
+        """Whether data is taken from the socket."""
+        return bool(self.connected and not (self._paused or self.disconnecting or self._read_closed))
 
     def stopWriting(self) -> None:
         """Nothing to stop: libuv writes by itself (for callers that know `FileDescriptor`)."""
@@ -422,7 +477,7 @@ class UvStream:
                 self._protocol.dataReceived(held)
             except BaseException:
                 log.err()
-                self._end(Failure())
+                self._fail()
         if self.connected and not self._aborting and self._reason is None:
             if self._held_end:
                 self.eof_received()
@@ -483,4 +538,4 @@ class UvStream:
         protocol = self._protocol
         if interfaces.ILoggingContext.providedBy(protocol):
             return str(protocol.logPrefix())
-        return reflect.qual(protocol.__class__) if protocol is not None else "-"
+        return type(protocol).__name__ if protocol is not None else "-"
