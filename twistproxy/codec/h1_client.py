@@ -15,7 +15,7 @@ from twistproxy.api.transport import Transport
 from twistproxy.codec.h1_chunked import ChunkedDecoder, encode_chunk
 from twistproxy.codec.h1_head import HEAD_END, LOWER, HeadProbe, fields, has_bare_lf, strip_values, with_crlf
 from twistproxy.errors import RemoteProtocolError
-from twistproxy.http.headers import HeaderMap
+from twistproxy.http.headers import Header, HeaderMap
 from twistproxy.http.message import RequestHead, ResponseHead
 from twistproxy.http.status import has_no_body
 
@@ -203,7 +203,8 @@ class Http1ClientConnection:
 
     def _head(self, raw: bytes, rest: bytes) -> bytes:
         """Parse a whole head and hand it on.  Returns what of `rest` is still to be used."""
-        self._items = items = []
+        items: list[Header] = []
+        self._items = items
         parser = self._parser
         if parser is None:
             self._parser = parser = HttpResponseParser(self)

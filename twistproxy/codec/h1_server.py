@@ -13,7 +13,7 @@ from twistproxy.api.transport import Transport
 from twistproxy.codec.h1_chunked import ChunkedDecoder, encode_chunk
 from twistproxy.codec.h1_head import HEAD_END, LOWER, HeadProbe, fields, has_bare_lf, strip_values, with_crlf
 from twistproxy.errors import RemoteProtocolError
-from twistproxy.http.headers import HeaderMap
+from twistproxy.http.headers import Header, HeaderMap
 from twistproxy.http.message import HttpVersion, RequestHead, ResponseHead
 from twistproxy.http.status import has_no_body, reason
 from twistproxy.http.target import split_target, valid_host
@@ -211,7 +211,8 @@ class Http1ServerConnection:
 
     def _head(self, raw: bytes, rest: bytes) -> bytes:
         """Parse a whole head, and hand the request on.  Returns what of `rest` is still to be used."""
-        self._items = items = []
+        items: list[Header] = []
+        self._items = items
         parser = self._parser
         if parser is None:
             self._parser = parser = HttpRequestParser(self)

@@ -36,7 +36,9 @@ class Context(Protocol):
     pick_route: Callable[[RequestHead], Any]
     stream_idle_timeout: float
     request_timeout: float
-    check: Callable[[Stream, RequestHead], bool]
+
+    def check(self, stream: Stream, head: RequestHead, /) -> bool:
+        """Whether the request can be routed; if not, it has been answered."""
 
     def log(self, stream: Stream) -> None: ...
 
@@ -45,9 +47,13 @@ class Connection(Protocol):
     """The downstream connection of a stream."""
 
     remote_host: str
-    remote_text: str
-    local_text: str
     tls: bool
+
+    @property
+    def remote_text(self) -> str: ...
+
+    @property
+    def local_text(self) -> str: ...
 
     def stream_ended(self, stream: Stream, now: float) -> None: ...
 

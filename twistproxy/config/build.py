@@ -1,0 +1,86 @@
+"""A bootstrap message to the frozen description that the processes run: `model.bootstrap.Bootstrap`.
+
+One builder a kind of resource, in modules of its own; here is the root.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twistproxy.config.access_logs import build_access_logs
+from twistproxy.config.clusters import build_clusters
+from twistproxy.config.fields import Reader, Report
+from twistproxy.config.listeners import build_listeners
+from twistproxy.config.values import address
+from twistproxy.errors import ConfigError, ConfigProblem
+from twistproxy.model.bootstrap import AdminSettings, Bootstrap, Node
+from twistproxy.model.server_options import ServerOptions
+
+
+def build_bootstrap(
+    source: Any, options: ServerOptions, warn: Callable[[ConfigProblem], None] | None = None
+) -> Bootstrap:
+    """Build from a `config.load.Document`, or from a message that another process has loaded.
+
+    Raises ConfigError with all problems, placed in the user's text if `source` is a document.  Fields that are set and
+    that nothing implements are problems too, or with `--unsupported warn` handed to `warn`.
+    """
+    message = getattr(source, "message", source)
+    place = getattr(source, "place", lambda problem: problem)
+    report = Report()
+    root = Reader(message, report)
+    resources = root.message_or_empty("static_resources")
+    clusters = build_clusters(resources, options)
+    bootstrap = Bootstrap(
+        node=_node(root, options),
+        admin=_admin(root),
+        listeners=build_listeners(resources, {cluster.name for cluster in clusters}),
+        clusters=clusters,
+        stats_flush_interval=root.duration("stats_flush_interval", 5.0),
+    )
+    problems = [place(problem) for problem in report.problems]
+    unread = [place(problem) for problem in report.unread(root)]
+    if options.unsupported == "warn":
+        for problem in unread:
+            if warn is not None:
+                warn(problem)
+    else:
+        problems += unread
+    if problems:
+        raise ConfigError(sorted(problems, key=lambda problem: (problem.file, problem.line, problem.column)))
+    return bootstrap
+
+
+def _node(root: Reader, options: ServerOptions) -> Node:
+    """The command line wins over the file, as in Envoy."""
+    node = root.message_or_empty("node")
+    locality = node.message_or_empty("locality")
+    # What a control plane is told about us; there is none to tell yet.
+    node.ignore(
+        "metadata", "user_agent_name", "user_agent_version", "user_agent_build_version", "client_features"
+    )
+    return Node(
+        id=options.service_node or node.string("id"),
+        cluster=options.service_cluster or node.string("cluster"),
+        zone=options.service_zone or locality.string("zone"),
+        region=locality.string("region"),
+        sub_zone=locality.string("sub_zone"),
+    )
+
+
+def _admin(root: Reader) -> AdminSettings:
+    admin = root.message("admin")
+    if admin is None:
+        return AdminSettings()
+    # Envoy's CPU profiler writes to profile_path; there is none here to write anything.
+    admin.ignore("profile_path", "ignore_global_conn_limit")
+    paths = [log.path for log in build_access_logs(admin)]
+    old_path = admin.string("access_log_path")
+    if old_path:
+        paths.append(old_path)
+    where = admin.message("address")
+    return AdminSettings(
+        address=None if where is None else address(where),
+        access_log_paths=tuple(path for path in paths if path),
+    )

@@ -1,0 +1,266 @@
+"""envoy.config.cluster.v3 to `model.cluster`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, cast
+
+from twistproxy.config.fields import Reader
+from twistproxy.config.values import endpoints
+from twistproxy.model.address import TcpAddress
+from twistproxy.model.cluster import ClusterSettings, Thresholds
+from twistproxy.model.discovery import (
+    DiscoverySource,
+    DnsSource,
+    DnsTarget,
+    EdsFileSource,
+    LookupFamily,
+    V1SdsSource,
+)
+from twistproxy.model.endpoint import Endpoint
+from twistproxy.model.server_options import ServerOptions
+
+#: Ours: a cluster that is polled from a v1 SDS REST API, as the translation of v1 JSON writes it.
+V1_SDS = "twistproxy.clusters.v1_sds"
+
+_UPSTREAM_HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_POLICIES = ("ROUND_ROBIN", "LEAST_REQUEST", "RANDOM")
+_RAW_BUFFER = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"
+_CARES = "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"
+
+
+def build_clusters(resources: Reader, options: ServerOptions) -> tuple[ClusterSettings, ...]:
+    """All static clusters, in order.  A name may be used once."""
+    built: dict[str, ClusterSettings] = {}
+    later: list[tuple[str, Reader, Reader]] = []
+    for reader in resources.messages("clusters"):
+        settings = _cluster(reader, options, later)
+        if settings.name in built:
+            reader.problem(f"cluster manager: duplicate cluster '{settings.name}'", "name")
+        built[settings.name] = settings
+    for name, reader, config in later:
+        built[name] = replace(built[name], source=_v1_sds(name, reader, config, built))
+    return tuple(built.values())
+
+
+def _cluster(
+    reader: Reader, options: ServerOptions, later: list[tuple[str, Reader, Reader]]
+) -> ClusterSettings:
+    name = reader.string("name")
+    policy = reader.enum("lb_policy")
+    if policy not in _POLICIES:
+        reader.problem(f"{policy} is not implemented; {', '.join(_POLICIES)} are", "lb_policy")
+    choices = 2
+    if reader.oneof("lb_config") == "least_request_lb_config":
+        choices = reader.message_or_empty("least_request_lb_config").integer("choice_count", 2)
+    _transport_socket(reader)
+    http = _http_options(reader)
+    fixed, source = _endpoints(reader, name, options, later)
+    default, high = _thresholds(reader)
+    return ClusterSettings(
+        name=name,
+        lb_policy=policy,
+        connect_timeout=reader.duration("connect_timeout", 5.0),
+        endpoints=tuple(fixed),
+        source=source,
+        stat_name=reader.string("alt_stat_name"),
+        least_request_choices=choices,
+        max_requests_per_connection=http.get("max_requests", 0)
+        or reader.integer("max_requests_per_connection", 0),
+        idle_timeout=http.get("idle_timeout", 3600.0) or None,
+        max_connection_duration=http.get("max_connection_duration"),
+        max_response_headers=http.get("max_headers", 100),
+        buffer_limit=reader.integer("per_connection_buffer_limit_bytes", 1024 * 1024),
+        default_thresholds=default,
+        high_thresholds=high,
+    )
+
+
+def _transport_socket(reader: Reader) -> None:
+    socket = reader.message("transport_socket")
+    if socket is not None:
+        config = socket.unpack("typed_config")
+        socket.ignore("name")
+        if config is None or config.type_name != _RAW_BUFFER:
+            socket.problem("only plain text to upstreams is implemented so far")
+
+
+def _http_options(reader: Reader) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    options = reader.map_messages("typed_extension_protocol_options")
+    for name, entry in options.items():
+        if entry.type_name != _UPSTREAM_HTTP:
+            reader.problem(
+                f"{name}: {entry.type_name} is not implemented", "typed_extension_protocol_options"
+            )
+            entry.ignore(*(field.name for field in entry.raw.DESCRIPTOR.fields))
+            continue
+        common = entry.message("common_http_protocol_options")
+        if common is not None:
+            out["idle_timeout"] = common.duration("idle_timeout", 3600.0)
+            out["max_connection_duration"] = common.duration("max_connection_duration")
+            out["max_requests"] = common.integer("max_requests_per_connection", 0)
+            out["max_headers"] = common.integer("max_headers_count", 100)
+        explicit = entry.message("explicit_http_config")
+        if explicit is not None:
+            explicit.message("http_protocol_options")
+            kind = explicit.oneof("protocol_config")
+            if kind not in (None, "http_protocol_options"):
+                explicit.problem("only HTTP/1.1 to upstreams is implemented so far", kind)
+                explicit.ignore(str(kind))
+    return out
+
+
+def _thresholds(reader: Reader) -> tuple[Thresholds, Thresholds]:
+    found = {"DEFAULT": Thresholds(), "HIGH": Thresholds()}
+    breakers = reader.message("circuit_breakers")
+    if breakers is not None:
+        for one in breakers.messages("thresholds"):
+            found[one.enum("priority")] = Thresholds(
+                max_connections=one.integer("max_connections", 1024),
+                max_pending_requests=one.integer("max_pending_requests", 1024),
+                max_requests=one.integer("max_requests", 1024),
+                max_retries=one.integer("max_retries", 3),
+            )
+    return found["DEFAULT"], found["HIGH"]
+
+
+def _endpoints(
+    reader: Reader, name: str, options: ServerOptions, later: list[tuple[str, Reader, Reader]]
+) -> tuple[list[Endpoint], DiscoverySource | None]:
+    if reader.oneof("cluster_discovery_type") == "cluster_type":
+        custom = reader.message_or_empty("cluster_type")
+        config = custom.unpack("typed_config")
+        if config is None or custom.string("name") != V1_SDS:
+            custom.problem("cluster extensions are not implemented; use `type`")
+            return [], None
+        config.ignore("type_url", "value")
+        later.append((name, custom, config))
+        return [], None
+    kind = reader.enum("type")
+    if kind == "EDS":
+        return [], _eds(reader, name, options)
+    assignment = reader.message("load_assignment")
+    named = kind in ("STRICT_DNS", "LOGICAL_DNS")
+    found = [] if assignment is None else endpoints(assignment, named)
+    if kind == "STATIC":
+        return found, None
+    if named:
+        if kind == "LOGICAL_DNS" and len(found) != 1:
+            reader.problem(
+                "LOGICAL_DNS clusters must have a single locality_lb_endpoint and a single lb_endpoint"
+            )
+        return [], _dns(reader, name, kind == "LOGICAL_DNS", found)
+    reader.problem(f"{kind} is not implemented", "type")
+    return [], None
+
+
+def _dns(reader: Reader, name: str, logical: bool, found: list[Endpoint]) -> DnsSource:
+    targets = tuple(
+        DnsTarget(
+            host=one.address.host,
+            port=one.address.port,
+            weight=one.weight,
+            priority=one.priority,
+            locality=one.locality,
+            locality_weight=one.locality_weight,
+            hostname=one.hostname,
+            health=one.health,
+            canary=one.canary,
+        )
+        for one in found
+        if isinstance(one.address, TcpAddress)
+    )
+    if len(targets) != len(found):
+        reader.problem("a Unix socket has no name to resolve", "load_assignment")
+    failure = reader.message("dns_failure_refresh_rate")
+    back_off = None
+    if failure is not None:
+        base = failure.duration("base_interval", 5.0)
+        back_off = (base, failure.duration("max_interval", base * 10))
+    resolvers, tcp_only, search = _resolvers(reader)
+    return DnsSource(
+        cluster=name,
+        logical=logical,
+        targets=targets,
+        refresh_rate=reader.duration("dns_refresh_rate", 5.0),
+        failure_refresh_rate=back_off,
+        respect_dns_ttl=reader.boolean("respect_dns_ttl"),
+        family=cast(LookupFamily, reader.enum("dns_lookup_family")),
+        resolvers=resolvers,
+        jitter=reader.duration("dns_jitter", 0.0),
+        search_domains=search,
+        tcp_only=tcp_only,
+    )
+
+
+def _resolvers(reader: Reader) -> tuple[tuple[tuple[str, int], ...], bool, bool]:
+    extension = reader.message("typed_dns_resolver_config")
+    if extension is None:
+        return (), reader.boolean("use_tcp_for_dns_lookups"), True
+    extension.ignore("name")
+    config = extension.unpack("typed_config")
+    if config is None or config.type_name != _CARES:
+        extension.problem("only the c-ares resolver's settings are implemented", "typed_config")
+        return (), False, True
+    servers = []
+    for one in config.messages("resolvers"):
+        socket = one.message("socket_address")
+        if socket is None:
+            one.problem("a socket_address is expected")
+            continue
+        socket.enum("protocol")
+        servers.append((socket.string("address"), socket.integer("port_value", 53)))
+    options = config.message_or_empty("dns_resolver_options")
+    config.boolean("use_resolvers_as_fallback")
+    return (
+        tuple(servers),
+        options.boolean("use_tcp_for_dns_lookups"),
+        not options.boolean("no_default_search_domain"),
+    )
+
+
+def _eds(reader: Reader, name: str, options: ServerOptions) -> DiscoverySource | None:
+    config = reader.message_or_empty("eds_cluster_config")
+    source = config.message("eds_config")
+    if source is None:
+        reader.problem("an EDS cluster needs an eds_config", "eds_cluster_config")
+        return None
+    source.enum("resource_api_version")
+    kind = source.oneof("config_source_specifier")
+    watched = None
+    if kind == "path_config_source":
+        file = source.message_or_empty("path_config_source")
+        path = file.string("path")
+        directory = file.message("watched_directory")
+        watched = None if directory is None else directory.string("path")
+    elif kind == "path":
+        path = source.string("path")
+    else:
+        source.problem(
+            "endpoints can come from a file (path_config_source) so far, not from a control plane", kind
+        )
+        source.ignore(str(kind))
+        return None
+    unsupported: Any = options.unsupported
+    return EdsFileSource(name, config.string("service_name"), path, watched, unsupported)
+
+
+def _v1_sds(
+    name: str, custom: Reader, config: Reader, built: dict[str, ClusterSettings]
+) -> V1SdsSource | None:
+    """`value`: {cluster: where the API is, service_name, refresh_delay: "30s"}."""
+    value = config.struct("value")
+    asked = str(value.get("cluster", ""))
+    service = built.get(asked)
+    if service is None:
+        custom.problem(f"unknown cluster {asked!r}", "typed_config.value.cluster")
+        return None
+    hosts = service.source if service.source is not None else service.endpoints
+    if isinstance(hosts, (EdsFileSource, V1SdsSource)):
+        custom.problem(
+            "the discovery service's own cluster must be static or resolved", "typed_config.value.cluster"
+        )
+        return None
+    delay = float(str(value.get("refresh_delay", "30s")).rstrip("s"))
+    return V1SdsSource(name, str(value.get("service_name") or name), delay, hosts, asked)

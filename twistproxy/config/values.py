@@ -1,0 +1,112 @@
+"""Values that several builders read: addresses, localities, endpoints."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from twistproxy.config.fields import Reader
+from twistproxy.model.address import Address, Cidr, PipeAddress, TcpAddress
+from twistproxy.model.endpoint import Endpoint, Locality
+
+
+def address(reader: Reader, names_allowed: bool = False) -> Address:
+    """envoy.config.core.v3.Address.  `names_allowed`: a host name will do, it is to be resolved."""
+    kind = reader.oneof("address")
+    if kind == "pipe":
+        pipe = reader.message_or_empty("pipe")
+        return PipeAddress(pipe.string("path"), pipe.integer("mode", 0))
+    socket = reader.message("socket_address")
+    if socket is None:
+        if kind is not None:
+            reader.problem("only socket_address and pipe are implemented", kind)
+            reader.ignore(kind)
+        return TcpAddress("", 0)
+    if socket.enum("protocol") != "TCP":
+        socket.problem("only TCP is implemented", "protocol")
+    host = socket.string("address")
+    port = socket.integer("port_value", 0)
+    if not names_allowed and not _is_ip(host):
+        socket.problem(
+            f"malformed IP address: {host}. Consider setting resolver_name or setting cluster type to "
+            "'STRICT_DNS' or 'LOGICAL_DNS'",
+            "address",
+        )
+    if socket.oneof("port_specifier") == "named_port":
+        socket.problem("named ports are not implemented", "named_port")
+        socket.ignore("named_port")
+    return TcpAddress(host, port)
+
+
+def ipv4_compat(reader: Reader) -> bool:
+    """Whether an IPv6 listener takes IPv4 as well."""
+    socket = reader.message("socket_address")
+    return socket is not None and socket.boolean("ipv4_compat")
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+def cidr(reader: Reader) -> Cidr:
+    """envoy.config.core.v3.CidrRange."""
+    found = Cidr(reader.string("address_prefix"), reader.integer("prefix_len", 0))
+    try:
+        found.network()
+    except ValueError:
+        reader.problem(f"invalid ip/mask combo '{found.prefix}/{found.length}'")
+    return found
+
+
+def endpoints(assignment: Reader, names_allowed: bool) -> list[Endpoint]:
+    """All endpoints of an envoy.config.endpoint.v3.ClusterLoadAssignment, in order."""
+    found = []
+    assignment.ignore("cluster_name")
+    for group in assignment.messages("endpoints"):
+        locality = _locality(group)
+        weight = group.integer("load_balancing_weight", 0)
+        priority = group.integer("priority", 0)
+        for one in group.messages("lb_endpoints"):
+            endpoint = one.message("endpoint")
+            if endpoint is None:
+                one.problem("an endpoint is expected", "endpoint")
+                continue
+            where = endpoint.message("address")
+            if where is None:
+                endpoint.problem("an address is expected", "address")
+                continue
+            found.append(
+                Endpoint(
+                    address=address(where, names_allowed),
+                    weight=one.integer("load_balancing_weight", 1),
+                    hostname=endpoint.string("hostname"),
+                    health=one.enum("health_status"),
+                    priority=priority,
+                    locality=locality,
+                    locality_weight=weight,
+                    canary=_canary(one),
+                )
+            )
+    return found
+
+
+def _locality(group: Reader) -> Locality:
+    locality = group.message("locality")
+    if locality is None:
+        return Locality()
+    return Locality(locality.string("region"), locality.string("zone"), locality.string("sub_zone"))
+
+
+def _canary(endpoint: Reader) -> bool:
+    """`canary` in the metadata of envoy.lb; the rest of it is for balancers that look at metadata."""
+    metadata = endpoint.message("metadata")
+    if metadata is None:
+        return False
+    metadata.ignore("filter_metadata")
+    fields = (
+        metadata.raw.filter_metadata["envoy.lb"].fields if "envoy.lb" in metadata.raw.filter_metadata else {}
+    )
+    return "canary" in fields and bool(fields["canary"].bool_value)
