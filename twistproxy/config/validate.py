@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, OneofDescriptor
 from google.protobuf.message import DecodeError
 from validate import validate_pb2
 
@@ -155,7 +155,7 @@ def _plan(descriptor: Descriptor) -> _Plan:
         return _Plan()
     plan = _Plan([rule for rule in map(_rule, descriptor.fields) if not rule.idle])
     for oneof in descriptor.oneofs:
-        if oneof.GetOptions().Extensions[validate_pb2.required]:
+        if _is_required(oneof):
             plan.oneofs.append((oneof.name, ", ".join(member.name for member in oneof.fields)))
     return plan
 
@@ -182,7 +182,9 @@ def _rule(descriptor: FieldDescriptor) -> _Rule:
         return rule
     rule = _Rule(descriptor.name, "one", descend=descend, explicit=descriptor.has_presence)
     rule.wrapped = _is_wrapper(inner) and kind != ""
-    rule.required = rules.message.required or bool(kind in ("duration", "any", "timestamp") and own.required)
+    required = rules.message.required or bool(kind in ("duration", "any", "timestamp") and own.required)
+    # A member of a oneof must be there only if it is the one that is chosen, and then it is.
+    rule.required = required and descriptor.containing_oneof is None
     if kind:
         rule.check = value_check(descriptor, kind, own)
     return rule
@@ -207,6 +209,10 @@ def _is_wrapper(descriptor: Descriptor | None) -> bool:
     return descriptor is not None and descriptor.file.name == "google/protobuf/wrappers.proto"
 
 
+def _is_required(oneof: OneofDescriptor) -> bool:
+    return bool(oneof.GetOptions().Extensions[validate_pb2.required])
+
+
 @cache
 def _leads_to_rules(descriptor: Descriptor | None) -> bool:
     """Whether a message of the type, or one that it may hold, could violate anything."""
@@ -217,9 +223,7 @@ def _leads_to_rules(descriptor: Descriptor | None) -> bool:
         if here.full_name in seen:
             continue
         seen.add(here.full_name)
-        if here.full_name == _ANY or any(
-            o.GetOptions().Extensions[validate_pb2.required] for o in here.oneofs
-        ):
+        if here.full_name == _ANY or any(map(_is_required, here.oneofs)):
             return True
         for member in here.fields:
             if member.GetOptions().HasExtension(validate_pb2.rules):
