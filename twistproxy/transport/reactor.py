@@ -40,8 +40,10 @@ _log = Logger()
 # libuv counts in milliseconds and uvloop rounds; a timer must not come before its time, only to be set again.
 _ROUND_UP = 0.000499
 
+_EPollReactor: Any = EPollReactor  # without types: Twisted gives it none
 
-class TwistproxyReactor(EPollReactor):
+
+class TwistproxyReactor(_EPollReactor):
     """See the module.  `loop` is the uvloop loop, `streams` and `ports` what is open on it."""
 
     def __init__(self) -> None:
@@ -123,7 +125,7 @@ class TwistproxyReactor(EPollReactor):
     def callLater(
         self, delay: float, callable: Callable[..., Any], *args: object, **kw: object
     ) -> DelayedCall:
-        call = super().callLater(delay, callable, *args, **kw)
+        call: DelayedCall = super().callLater(delay, callable, *args, **kw)
         if call.time < self._timer_due:
             self._set_timer(call.time)
         return call

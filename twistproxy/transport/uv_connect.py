@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 #: Seconds until connecting to a Unix socket whose queue is full is tried again.
 QUEUE_RETRY_DELAY = 0.01
 
+_TwistedConnector: Any = tcp.Connector  # without its types: its reactor can be any
 
-class UvConnector(tcp.Connector):
+
+class UvConnector(_TwistedConnector):
     """IReactorTCP.connectTCP's IConnector: time limit, states, factory notifications are Twisted's."""
 
     def _makeTransport(self) -> Any:
@@ -37,8 +39,8 @@ class UvConnector(tcp.Connector):
 
 class _Unwanted(Protocol):
     def connectionMade(self) -> None:
-        assert self.transport is not None
-        self.transport.loseConnection()
+        transport: Any = self.transport
+        transport.loseConnection()
 
 
 class UvClient(UvStream):
@@ -169,11 +171,12 @@ class UvClient(UvStream):
 class UvTCPClient(UvClient):
     """IReactorTCP.connectTCP."""
 
+    addr: Any
     _address_type: type[IPv4Address | IPv6Address] = IPv4Address
 
     def __init__(self, host: str, port: int, local: Any, connector: Any, reactor: TwistproxyReactor) -> None:
         super().__init__(connector, reactor)
-        self.addr: tuple[Any, ...] = (host, port)
+        self.addr = (host, port)
         family = socket.AF_INET
         literal = isIPAddress(host)
         if not literal and isIPv6Address(host):
@@ -192,7 +195,7 @@ class UvTCPClient(UvClient):
         if literal:
             self._connect(host)
         else:
-            resolving = reactor.resolve(host)
+            resolving: Any = reactor.resolve(host)
             resolving.addCallbacks(self._connect, self.failIfNotConnected)
             resolving.addErrback(log.err)
 
@@ -224,7 +227,7 @@ def bound_socket(family: int, local: Any) -> socket.socket:
     try:
         skt.setblocking(False)
         if local is not None:
-            binding = tcp.makeBinding(*local) if isinstance(local, tuple) else local
+            binding: Any = tcp.makeBinding(*local) if isinstance(local, tuple) else local
             if binding._reuseAddress:
                 skt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if binding._reusePort:
@@ -242,5 +245,6 @@ def bound_socket(family: int, local: Any) -> socket.socket:
 def connect_error(problem: Exception) -> Exception:
     """uvloop's or the kernel's error as Twisted's."""
     if isinstance(problem, OSError) and problem.errno is not None:
-        return error.getConnectError((problem.errno, os.strerror(problem.errno)))
+        refused: Exception = error.getConnectError((problem.errno, os.strerror(problem.errno)))
+        return refused
     return problem

@@ -114,6 +114,10 @@ def _backlog_of(listening: socket.socket) -> int:
     return socket.SOMAXCONN
 
 
+# Without its types: what UvListening knows of them is more than they say.
+_TwistedPort: Any = tcp.Port
+
+
 class UvServer(UvStream):
     """A connection that came in by TCP."""
 
@@ -154,7 +158,7 @@ class UvServer(UvStream):
         return f"<{type(self._protocol).__name__} #{self.sessionno} on {self._port._realPortNumber}>"
 
 
-class UvPort(UvListening, tcp.Port):
+class UvPort(UvListening, _TwistedPort):
     """IReactorTCP.listenTCP and adoptStreamPort."""
 
     stream = UvServer

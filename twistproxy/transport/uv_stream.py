@@ -5,30 +5,31 @@ uvloop calls, and the Twisted transport that the protocol calls.  Speed comes fr
 
 * `write`, once connected, **is** the libuv transport's bound `write`;
 * `data_received`, which uvloop looks up once and calls for each read, **is** the Twisted protocol's bound
-  `dataReceived` if the protocol is direct (see `receiver`).
+  `dataReceived` if the protocol is direct (see `uv_read.receiver`).
 
 So no Python frame lies between libuv and such a protocol.  States in which Twisted's rules differ from libuv's (not
 connected, TLS, pull producers) replace the two attributes instead of being asked about per call.
 
-This file owns all changes of state of an established stream.  Semantics are those of
-`twisted.internet.abstract.FileDescriptor` and `twisted.internet.tcp.Connection`; differences are listed in
-`tests/conformance/test_reactor.py`.
+Semantics are those of `twisted.internet.abstract.FileDescriptor` and `twisted.internet.tcp.Connection`; differences
+are listed in `tests/conformance/test_reactor.py`.  This file owns the life of a stream, `uv_read` and `uv_write` what
+happens in between.
 """
 
 from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet import _newtls, error, interfaces, main
-from twisted.internet.protocol import Protocol
 from twisted.python import log
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twistproxy.transport.uv_read import ReadSide, discard
 from twistproxy.transport.uv_socket import StreamSocket, internet_address
+from twistproxy.transport.uv_write import WriteSide
 
 if TYPE_CHECKING:
     from twistproxy.transport.reactor import TwistproxyReactor
@@ -37,33 +38,6 @@ CONNECTION_DONE = Failure(main.CONNECTION_DONE)
 CONNECTION_LOST = Failure(main.CONNECTION_LOST)
 # close(2) then sends RST (socket(7), SO_LINGER), which is what abortConnection promises.
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-
-
-def discard(data: bytes) -> None:
-    """`write` of a transport that is not connected.  As Twisted's, it still refuses what is not bytes."""
-    if not isinstance(data, bytes):
-        raise TypeError("Data must be bytes")
-
-
-def is_direct(protocol: Any) -> bool:
-    """Whether `protocol` promises, by a true attribute `direct_delivery`, that its `dataReceived` stays what it is
-    when `makeConnection` has returned, that it wants no log context, and that it passes no descriptors."""
-    return getattr(protocol, "direct_delivery", False) is True
-
-
-def receiver(protocol: Any) -> Callable[[bytes], None]:
-    """What libuv calls with the data for `protocol`, which is connected.
-
-    The bound `dataReceived` itself if the protocol is direct, or has set it on the instance by now.  Any other may
-    set it later (twisted.web does), so it is looked up each time.  A `logPrefix` of its own gets the protocol a log
-    context as on Twisted's reactors, the default one does not.
-    """
-    if is_direct(protocol) or "dataReceived" in getattr(protocol, "__dict__", ()):
-        return cast("Callable[[bytes], None]", protocol.dataReceived)
-    prefix = getattr(protocol, "logPrefix", None)
-    if prefix is not None and getattr(prefix, "__func__", None) is not Protocol.logPrefix:
-        return lambda data: log.callWithContext({"system": prefix()}, protocol.dataReceived, data)
-    return lambda data: protocol.dataReceived(data)
 
 
 class _BelowTLS:
@@ -99,17 +73,13 @@ class _BelowTLS:
     interfaces.IPushProducer,
     interfaces.ILoggingContext,
 )
-class UvStream:
+class UvStream(ReadSide, WriteSide):
     """One connected stream.  Subclasses say how it comes to be (`connection_made`) and what its addresses are."""
 
     connected = 0
     disconnecting = 0
     disconnected = 0
     TLS = False
-    producer: Any = None
-    streamingProducer = False
-    producerPaused = False
-
     reactor: TwistproxyReactor
     _tlsClientDefault = False
     _uv: Any = None
@@ -120,21 +90,6 @@ class UvStream:
     _no_delay = False
     #: TCP_NODELAY is really off.
     _delayed = False
-    #: The application has paused reading.
-    _paused = False
-    _read_closed = False
-    _write_closing = False
-    _write_closed = False
-    #: libuv's write buffer is over the high water mark.
-    _full = False
-    _high_water = 65536
-    _pull_due = False
-    #: Data that arrived although the protocol paused in `connectionMade` (libuv starts reading after it anyway).
-    _held: list[bytes] | None = None
-    _held_end = False
-
-    write: Callable[[bytes], None] = staticmethod(discard)
-    data_received: Callable[[bytes], None] = staticmethod(discard)
 
     # Coming to be
 
@@ -155,22 +110,6 @@ class UvStream:
             else:
                 self._deliver()
 
-    def _deliver(self) -> None:
-        """Let libuv's read callback call the protocol."""
-        self.data_received = receiver(self._protocol)
-        self._uv.set_protocol(self)
-
-    @property
-    def protocol(self) -> Any:
-        """The Twisted protocol, None when the connection is gone.  Assigning one redirects what is received."""
-        return self._protocol
-
-    @protocol.setter
-    def protocol(self, protocol: Any) -> None:
-        self._protocol = protocol
-        if self.connected and self._held is None:
-            self._deliver()
-
     # What uvloop tells
 
     def connection_made(self, uv: Any) -> None:
@@ -182,7 +121,7 @@ class UvStream:
             self._held_end = True
             return True
         self._read_closed = True
-        half_closeable = interfaces.IHalfCloseableProtocol(self._protocol, None)
+        half_closeable: Any = interfaces.IHalfCloseableProtocol(self._protocol, None)
         if half_closeable is None:
             self._end(CONNECTION_DONE)
         else:
@@ -190,7 +129,7 @@ class UvStream:
                 half_closeable.readConnectionLost()
             except BaseException:
                 log.err()
-                self._fail()
+                self.fail()
         return True  # uvloop shall not close: it would first flush what the peer may never read
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -207,16 +146,6 @@ class UvStream:
                 log.err(reason)
         self.connectionLost(reason)
 
-    def pause_writing(self) -> None:
-        self._full = True
-        self._pause_producer()
-
-    def resume_writing(self) -> None:
-        self._full = False
-        self._resume_producer()
-        if self._write_closing:
-            self._close_write()
-
     # The end
 
     def _end(self, reason: Failure) -> None:
@@ -225,7 +154,7 @@ class UvStream:
             self._reason = reason
         self._uv.abort()
 
-    def _fail(self) -> None:
+    def fail(self) -> None:
         """Application code has raised: that is the reason now, whatever it was before."""
         self._reason = Failure()
         self._uv.abort()
@@ -271,10 +200,6 @@ class UvStream:
             else:
                 self._uv.close()
 
-    def _awaits_producer(self) -> bool:
-        """A pull producer, or one that we have paused, still has to be asked for the rest."""
-        return self.producer is not None and (not self.streamingProducer or self.producerPaused)
-
     def abortConnection(self) -> None:
         if self.disconnected or self._aborting or self._uv is None:
             return
@@ -287,202 +212,8 @@ class UvStream:
             pass
         self._uv.abort()
 
-    def loseWriteConnection(self) -> None:
-        """Send FIN when all is written; reading goes on."""
-        if self.connected and not self._write_closing:
-            self._write_closing = True
-            self.reactor.loop.call_soon(self._close_write)
-
-    def _close_write(self) -> None:
-        if not self.connected or self._write_closed or self._aborting or self._awaits_producer():
-            return
-        if self._uv.get_write_buffer_size():
-            self._uv.set_write_buffer_limits(high=0)  # resume_writing then says when the buffer is empty
-            return
-        self._write_closed = True
-        self.write = discard
-        self._uv.write_eof()
-        half_closeable = interfaces.IHalfCloseableProtocol(self._protocol, None)
-        if half_closeable is not None:
-            try:
-                half_closeable.writeConnectionLost()
-            except BaseException:
-                log.err()
-                self._fail()
-
-    # Writing
-
-    def writeSequence(self, iovec: Iterable[bytes]) -> None:
-        pieces = list(iovec)
-        if not all(isinstance(piece, bytes) for piece in pieces):
-            raise TypeError("Data must be bytes")
-        data = b"".join(pieces)
-        self.write(data)
-        if self.producer is not None and len(data) > self._high_water and not self.TLS:
-            # Sent already, maybe; still the others shall have their turn, as on Twisted's reactors.
-            self._pause_producer()
-            self.reactor.loop.call_soon(self._resume_producer)
-
-    @property
-    def bufferSize(self) -> int:
-        """The high water mark of the write buffer, in bytes."""
-        return self._high_water
-
-    @bufferSize.setter
-    def bufferSize(self, size: int) -> None:
-        self._high_water = size
-        if self.connected and not self._write_closing and (self.producer is None or self.streamingProducer):
-            self._uv.set_write_buffer_limits(high=size)
-
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        if self.TLS:
-            self._protocol.registerProducer(producer, streaming)
-        else:
-            self._register(producer, streaming)
-
-    def unregisterProducer(self) -> None:
-        if self.TLS:
-            if self._protocol is not None:
-                self._protocol.unregisterProducer()
-        else:
-            self._unregister()
-
-    def _register(self, producer: Any, streaming: bool) -> None:
-        if self.producer is not None:
-            raise RuntimeError(
-                f"Cannot register producer {producer}, because producer {self.producer} was never unregistered."
-            )
-        if self.disconnected:
-            producer.stopProducing()
-            return
-        self.producer = producer
-        self.streamingProducer = bool(streaming)
-        self.producerPaused = False
-        if not streaming:
-            self._uv.set_write_buffer_limits(high=0)
-            if not self.TLS:
-                self.write = self._write_pulled
-            producer.resumeProducing()
-            # Twisted asks again when what was written before has been sent, which here it may be already.
-            self._pull_soon()
-        elif self._full:
-            self.reactor.loop.call_soon(self._pause_late_producer)
-
-    def _pause_late_producer(self) -> None:
-        """The producer was registered when the buffer was full already."""
-        if self._full:
-            self._pause_producer()
-
-    def _pause_producer(self) -> None:
-        if self.producer is not None and self.streamingProducer and not self.producerPaused:
-            self.producerPaused = True
-            self.producer.pauseProducing()
-
-    def _resume_producer(self) -> None:
-        """The write buffer has room: a paused producer may go on, a pull producer is asked for more."""
-        if self._full or self.producer is None or (self.streamingProducer and not self.producerPaused):
-            return
-        self.producerPaused = False
-        try:
-            self.producer.resumeProducing()
-        except BaseException:
-            log.err()
-            self._fail()
-
-    def _unregister(self) -> None:
-        pulled = self.producer is not None and not self.streamingProducer
-        self.producer = None
-        if not self.connected:
-            return
-        if pulled:
-            self._uv.set_write_buffer_limits(high=self._high_water)
-            if not self.TLS:
-                self.write = self._uv.write
-        if self.disconnecting:
-            self._uv.close()
-        elif self._write_closing:
-            self._close_write()
-
-    def _write_pulled(self, data: bytes) -> None:
-        """`write` while a pull producer is registered: it is asked for more when `data` has been sent."""
-        self._uv.write(data)
-        self._pull_soon()
-
-    def _pull_soon(self) -> None:
-        if not self._full and not self._pull_due:
-            self._pull_due = True
-            self.reactor.loop.call_soon(self._pull)
-
-    def _pull(self) -> None:
-        self._pull_due = False
-        if not self.streamingProducer:
-            self._resume_producer()
-
-    def stopConsuming(self) -> None:
-        self.unregisterProducer()
-        self.loseConnection()
-
-    # Reading
-
-    def pauseProducing(self) -> None:
-        self._paused = True
-        if self._uv is not None:
-            self._uv.pause_reading()
-
-    def resumeProducing(self) -> None:
-        self._paused = False
-        if self._held is not None:
-            self.reactor.loop.call_soon(self._release)
-        elif self.connected and not self.disconnecting and not self._read_closed:
-            self._uv.resume_reading()
-
     def stopProducing(self) -> None:
         self.loseConnection()
-
-    stopReading = pauseProducing
-    startReading = resumeProducing
-
-    @property
-    def reading(self) -> bool:
-        """Whether data is taken from the socket."""
-        return bool(self.connected and not (self._paused or self.disconnecting or self._read_closed))
-
-    def stopWriting(self) -> None:
-        """Nothing to stop: libuv writes by itself (for callers that know `FileDescriptor`)."""
-
-    def _hold(self) -> None:
-        """The protocol paused in `connectionMade`, but uvloop starts reading when that returns."""
-        self._held = []
-        self.data_received = self._hold_data
-        self._uv.set_protocol(self)
-        self.reactor.loop.call_soon(self._release)
-
-    def _hold_data(self, data: bytes) -> None:
-        assert self._held is not None
-        self._held.append(data)
-        self._uv.pause_reading()
-
-    def _release(self) -> None:
-        """Hand over what was held, if reading is wanted; until then see that nothing more comes."""
-        if self._held is None or not self.connected:
-            return
-        if self._paused:
-            self._uv.pause_reading()
-            if self._held or self._held_end:
-                return
-        held, self._held = b"".join(self._held), None
-        self._deliver()
-        if held:
-            try:
-                self._protocol.dataReceived(held)
-            except BaseException:
-                log.err()
-                self._fail()
-        if self.connected and not self._aborting and self._reason is None:
-            if self._held_end:
-                self.eof_received()
-            elif not self._paused and not self.disconnecting:
-                self._uv.resume_reading()
 
     # TLS (pyOpenSSL in Twisted's memory BIO protocol)
 

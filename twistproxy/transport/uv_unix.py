@@ -1,7 +1,7 @@
 """Unix stream sockets: libuv's transports, and Twisted's where descriptors may be passed.
 
 libuv as uvloop uses it moves bytes only; descriptors that arrive it cannot see.  So libuv accepts (the connection is
-made here), and then carries the streams of protocols that are direct (`uv_stream.is_direct`), which promise not to
+made here), and then carries the streams of protocols that are direct (`uv_read.is_direct`), which promise not to
 pass descriptors; the connection of any other is handed to Twisted's own Unix transport, with nothing read yet.
 """
 
@@ -16,10 +16,16 @@ from twisted.python import lockfile, log
 
 from twistproxy.transport.uv_connect import UvClient
 from twistproxy.transport.uv_listen import UvAdopted, UvListening, UvServer
-from twistproxy.transport.uv_stream import UvStream, is_direct
+from twistproxy.transport.uv_read import is_direct
+from twistproxy.transport.uv_stream import UvStream
 
 if TYPE_CHECKING:
     from twistproxy.transport.reactor import TwistproxyReactor
+
+# Without types: Twisted gives them none.
+_TwistedUnixPort: Any = unix.Port
+_TwistedUnixClient: Any = unix.Client
+_TwistedUnixConnector: Any = unix.Connector
 
 
 class UvUnixStream(UvStream):
@@ -64,7 +70,7 @@ class UvUnixServer(UvUnixStream, UvServer):
         return unix.Server(skt, protocol, self._peer.name, self._port, self.sessionno, self.reactor)
 
 
-class UvUnixPort(UvListening, unix.Port):
+class UvUnixPort(UvListening, _TwistedUnixPort):
     """IReactorUNIX.listenUNIX: path, mode, lock file and abstract names are Twisted's."""
 
     stream = UvUnixServer
@@ -90,7 +96,7 @@ class UvUnixAdopted(UvUnixStream, UvAdopted):
         return cls(reactor, skt, protocol, UNIXAddress(peer or None))
 
 
-class UvUnixConnector(unix.Connector):
+class UvUnixConnector(_TwistedUnixConnector):
     """IReactorUNIX.connectUNIX's IConnector."""
 
     def _makeTransport(self) -> Any:
@@ -105,9 +111,10 @@ class UvUnixClient(UvUnixStream, UvClient):
 
     def __init__(self, name: Any, connector: Any, reactor: TwistproxyReactor, check_lock: int) -> None:
         super().__init__(connector, reactor)
-        self.addr = self.realAddress = UNIXAddress(name).name
-        if check_lock and not lockfile.isLocked(self.addr + b".lock"):
-            reactor.loop.call_soon(self.failIfNotConnected, error.BadFileError(self.addr))
+        path: Any = UNIXAddress(name).name
+        self.addr = path
+        if check_lock and not lockfile.isLocked(path + b".lock"):
+            reactor.loop.call_soon(self.failIfNotConnected, error.BadFileError(path))
             return
         try:
             self._own = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -115,7 +122,7 @@ class UvUnixClient(UvUnixStream, UvClient):
             self._failed(problem)
             return
         self._own.setblocking(False)
-        reactor.loop.call_soon(self._retry_own, self.addr)
+        reactor.loop.call_soon(self._retry_own, path)
 
     def _own_connected(self) -> None:
         """Ask for the protocol before libuv has the socket."""
@@ -158,10 +165,10 @@ class UvUnixClient(UvUnixStream, UvClient):
         return f"<{type(self).__name__} to {self.addr!r} at {id(self):x}>"
 
 
-class _TwistedClient(unix.Client):
+class _TwistedClient(_TwistedUnixClient):
     """Twisted's outgoing Unix connection around a socket that is connected."""
 
-    def __init__(self, connector: Any, name: bytes, skt: socket.socket, protocol: Any, reactor: Any) -> None:
+    def __init__(self, connector: Any, name: bytes, skt: Any, protocol: Any, reactor: Any) -> None:
         unix._SendmsgMixin.__init__(self)
         unix.Client._commonConnection.__init__(self, skt, protocol, reactor)
         self.connector = connector
