@@ -22,7 +22,7 @@ from envoy.config.bootstrap.v3.bootstrap_pb2 import Bootstrap
 from twistproxy.errors import ConfigError, ConfigProblem
 
 from .json_mapping import Filler
-from .places import Mapping, Tree, describe, locate
+from .places import Mapping, Tree, describe, is_written, locate
 from .source import collector_paused, parse
 from .suggest import listed
 from .v1 import V1_KEYS, to_v3
@@ -117,7 +117,11 @@ def _load(texts: list[tuple[str, str]]) -> Document:
             message.MergeFrom(part)
             document.trees.append(tree)
         broken = {problem.path for problem in problems if problem.path}
-        found = (violation for violation in violations(message) if not _follows(violation, broken, unknown))
+        found = (
+            violation
+            for violation in violations(message)
+            if not _follows(violation, broken, unknown, document.trees)
+        )
         problems += map(document.place, found)
     if problems:
         order = {name: index for index, (_, name) in enumerate(texts)}
@@ -149,10 +153,15 @@ def _is_v1(tree: Tree) -> bool:
     return bool(keys & V1_KEYS) or (isinstance(manager, Mapping) and "clusters" in manager.entries)
 
 
-def _follows(violation: ConfigProblem, broken: set[str], unknown: set[str]) -> bool:
+def _follows(violation: ConfigProblem, broken: set[str], unknown: set[str], trees: list[Tree]) -> bool:
     """Whether a violation is but the consequence of a field that could not be read or was misspelt."""
     around = list(_around(violation.path))
-    return any(path in broken for path in around) or (len(around) > 1 and around[1] in unknown)
+    if any(path in broken for path in around):
+        return True
+    # A message with a misspelt field in it may seem to lack a field; not so one that is written down.
+    if around[0] in unknown:
+        return True
+    return len(around) > 1 and around[1] in unknown and not is_written(trees, violation.path)
 
 
 def _around(path: str) -> Iterator[str]:

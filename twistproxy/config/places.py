@@ -129,16 +129,27 @@ def locate(trees: list[Tree], path: str) -> tuple[Source, int] | None:
     Several trees are an original and its overlays: lists continue one another, and the last one that has a
     field has the say.  None if there are no trees.
     """
+    found, _ = _walk(trees, path)
+    if not found:
+        return None
+    tree, _, offset = found[-1]
+    return tree.source, offset
+
+
+def is_written(trees: list[Tree], path: str) -> bool:
+    """Whether the field at `path` itself is in one of the texts."""
+    return _walk(trees, path)[1]
+
+
+def _walk(trees: list[Tree], path: str) -> tuple[list[tuple[Tree, Node, int]], bool]:
+    """The nodes as far along the path as there are any, and whether that is all of it."""
     here: list[tuple[Tree, Node, int]] = [(tree, tree.root, tree.root.offset) for tree in trees]
     for step in steps(path):
         inner = _step_index(here, step) if isinstance(step, int) else _step_key(here, step)
         if not inner:
-            break
+            return here, False
         here = inner
-    if not here:
-        return None
-    tree, _, offset = here[-1]
-    return tree.source, offset
+    return here, True
 
 
 def _step_key(here: list[tuple[Tree, Node, int]], step: str) -> list[tuple[Tree, Node, int]]:

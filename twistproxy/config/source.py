@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import yaml
-from yaml.cyaml import CParser
+from yaml._yaml import CParser
 from yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
 from twistproxy.errors import ConfigError, ConfigProblem
@@ -172,6 +172,11 @@ class _Reader:
                 for name, entry in part.entries.items():
                     entries.setdefault(name, entry)
         return Mapping(entries, offset)
+
+
+def reads_as_text(value: str) -> bool:
+    """Whether a scalar, written without quotes, is read as that text, by this reader and by Envoy's."""
+    return value not in _WORDS and _INTEGER.match(value) is None
 
 
 def _scalar(found: Any, offset: int) -> Scalar:

@@ -136,6 +136,8 @@ def _bound_checks(rules: Any, plain: Callable[[Any], Any]) -> list[Check]:
             texts.append(f"{word} {bound:g}{unit}")
     if tests:
         text = "must be " + " and ".join(texts)
+        if rules.HasField("gte") and rules.HasField("lte"):
+            text = f"must be from {plain(rules.gte):g}{unit} to {plain(rules.lte):g}{unit}"
 
         def bounded(value: Any) -> str | None:
             if all(test(value) for test in tests):
