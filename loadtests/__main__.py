@@ -51,7 +51,7 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m loadtests", description="Proxies side by side under load."
     )
-    parser.add_argument("--quick", action="store_true", help="one round of 2 s for each scenario")
+    parser.add_argument("--quick", action="store_true", help="one round instead of seven")
     parser.add_argument(
         "--peers", type=_choice(list(PEERS), "peer"), default=list(PEERS), help=f"of: {', '.join(PEERS)}"
     )
@@ -61,14 +61,14 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=list(SCENARIOS),
         help=f"of: {', '.join(SCENARIOS)}",
     )
-    parser.add_argument("--duration", type=_positive, metavar="S", help="seconds of each run (5)")
-    parser.add_argument("--repeat", type=_positive, metavar="N", help="rounds (3)")
+    parser.add_argument("--duration", type=_positive, metavar="S", help="seconds of each run (2)")
+    parser.add_argument("--repeat", type=_positive, metavar="N", help="rounds (7)")
     for kind, name in (("json", "latest.json"), ("chart", "latest.svg"), ("text", "latest.txt")):
         parser.add_argument(f"--{kind}", type=Path, metavar="FILE", default=RESULTS / name)
     parser.add_argument("--check", action="store_true", help="exit 1 unless twistproxy meets every target")
     options = parser.parse_args(arguments)
-    options.duration = options.duration or (2 if options.quick else 5)
-    options.repeat = options.repeat or (1 if options.quick else 3)
+    options.duration = options.duration or 2
+    options.repeat = options.repeat or (1 if options.quick else 7)
     return options
 
 
@@ -95,10 +95,11 @@ def measure(options: argparse.Namespace, cores: Cores) -> Report:
         "rounds": options.repeat,
         "versions": {peer.name: peer.version() for peer in peers},
     }
+    os.sched_setaffinity(0, {cores.generator})  # this program must not use the proxy's core either
     progress = Progress(sys.stderr, len(peers) * len(scenarios) * options.repeat)
     with private_directory() as directory:
         origin = start_origin(directory, cores.origin)
-        session = Session(peers, reference, directory, origin.port, cores, options.duration, progress)
+        session = Session(peers, reference, directory, origin, cores, options.duration, progress)
         with origin.process, session:
             session.run(scenarios, options.repeat)
     return make_report(session.runs, scenarios, options.peers, reference.name, about, session.failures)

@@ -141,7 +141,7 @@ def as_text(accounts: dict[str, Account], troubles: Sequence[str], notes: Sequen
 
 
 def passed(accounts: dict[str, Account], troubles: Sequence[str]) -> bool:
-    """No trouble, and no failed request in any phase; what a killed worker had in flight is not among them."""
+    """No trouble, and no failed request in any phase; what killed workers had in flight does not count."""
     return (
         not troubles
         and all(account.failed == 0 for account in accounts.values())

@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from loadtests.tools import LoadTestError, find_program
@@ -70,6 +70,17 @@ def tree_cpu_s(root: int) -> float:
             fields = _stat(pid)
             total += _own_cpu_s(pid, fields) + (int(fields[_CUTIME]) + int(fields[_CSTIME])) / _TICKS
     return total
+
+
+def cores_busy_s(cores: Collection[int]) -> float:
+    """Seconds for which these CPUs were not idle since the machine started, whoever used them (/proc/stat)."""
+    total = 0
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *ticks = line.split()
+        if name.startswith("cpu") and name[3:].isdigit() and int(name[3:]) in cores:
+            user, nice, system, _idle, _iowait, irq, softirq, steal = (int(tick) for tick in ticks[:8])
+            total += user + nice + system + irq + softirq + steal
+    return total / _TICKS
 
 
 def tree_memory_kib(root: int) -> int:

@@ -34,18 +34,24 @@ class Line:
     memory_kib: float
     errors: int
     ratio: float | None
+    ratio_range: tuple[float, float] | None
+    best_ratio: float | None
     cpu_ratio: float | None
+    cpu_best_us: float
     saturated: bool
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether twistproxy reached a scenario's target."""
+    """Whether twistproxy reached a scenario's target: the ratio, its range over the rounds, the bests' ratio."""
 
     scenario: str
     metric: str
-    ratio: float
     target: float
+    ratio: float
+    low: float
+    high: float
+    best: float
 
     @property
     def met(self) -> bool:
@@ -88,8 +94,9 @@ def make_report(
             if found
         ]
         for line in lines[scenario.name]:
-            if line.peer == SUBJECT and line.ratio is not None and reference != SUBJECT:
-                verdicts.append(Verdict(scenario.name, scenario.metric, line.ratio, scenario.target))
+            if line.peer == SUBJECT != reference and line.ratio and line.ratio_range and line.best_ratio:
+                figures = (line.ratio, *line.ratio_range, line.best_ratio)
+                verdicts.append(Verdict(scenario.name, scenario.metric, scenario.target, *figures))
     return Report(about, reference, scenarios, lines, verdicts, failures, runs)
 
 
@@ -97,6 +104,7 @@ def _line(peer: str, runs: Sequence[Run], reference: Sequence[Run], metric: str)
     def median(name: str) -> float:
         return float(statistics.median(getattr(run, name) for run in runs))
 
+    ratios = _ratios(runs, reference, metric)
     return Line(
         peer=peer,
         rounds=len(runs),
@@ -107,7 +115,10 @@ def _line(peer: str, runs: Sequence[Run], reference: Sequence[Run], metric: str)
         memory_kib=median("memory_kib"),
         errors=sum(run.errors for run in runs),
         ratio=median_ratio(runs, reference, metric),
+        ratio_range=(min(ratios), max(ratios)) if ratios else None,
+        best_ratio=_best_ratio(runs, reference, metric),
         cpu_ratio=median_ratio(runs, reference, "cpu_us"),
+        cpu_best_us=min(run.cpu_us for run in runs),
         saturated=any(run.offered_rate is not None and run.rate < 0.95 * run.offered_rate for run in runs),
     )
 
@@ -116,9 +127,19 @@ def median_ratio(runs: Sequence[Run], reference: Sequence[Run], metric: str) -> 
     """The median over rounds of `metric` against the reference's in the same round; None if no round has
     both.
     """
-    of_round = {run.round: getattr(run, metric) for run in reference}
-    ratios = [getattr(run, metric) / of_round[run.round] for run in runs if of_round.get(run.round)]
+    ratios = _ratios(runs, reference, metric)
     return statistics.median(ratios) if ratios else None
+
+
+def _best_ratio(runs: Sequence[Run], reference: Sequence[Run], metric: str) -> float | None:
+    """The least of all rounds against the reference's least."""
+    least = min((getattr(run, metric) for run in reference), default=0)
+    return min(getattr(run, metric) for run in runs) / least if least else None
+
+
+def _ratios(runs: Sequence[Run], reference: Sequence[Run], metric: str) -> list[float]:
+    of_round = {run.round: getattr(run, metric) for run in reference}
+    return [getattr(run, metric) / of_round[run.round] for run in runs if of_round.get(run.round)]
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -140,7 +161,8 @@ def as_text(report: Report) -> str:
     """The report as a table for a terminal or a mail."""
     out = ["Load tests: " + ", ".join(f"{name} {value}" for name, value in _about_lines(report))]
     header = (
-        f"  {'':<18}{'requests/s':>11}{'CPU µs/rq':>11}{'ratio':>7}{'p50 ms':>9}{'p99 ms':>9}{'ratio':>7}"
+        f"  {'':<18}{'requests/s':>11}{'CPU µs/rq':>11}{'best':>8}{'ratio':>7}"
+        f"{'p50 ms':>9}{'p99 ms':>9}{'ratio':>7}"
         f"{'MiB':>8}{'ratio':>7}{'errors':>8}"
     )
     for scenario in report.scenarios:
@@ -150,9 +172,9 @@ def as_text(report: Report) -> str:
             runs = [run for run in _runs(report, scenario) if run.peer == line.peer]
             p99, memory = (median_ratio(runs, reference, name) for name in ("p99_ms", "memory_kib"))
             out.append(
-                f"  {line.peer:<18}{line.rate:>11.0f}{line.cpu_us:>11.1f}{_ratio(line.cpu_ratio):>7}"
-                f"{line.p50_ms:>9.2f}{line.p99_ms:>9.2f}{_ratio(p99):>7}{line.memory_kib / 1024:>8.1f}"
-                f"{_ratio(memory):>7}{line.errors:>8}"
+                f"  {line.peer:<18}{line.rate:>11.0f}{line.cpu_us:>11.1f}{line.cpu_best_us:>8.1f}"
+                f"{_ratio(line.cpu_ratio):>7}{line.p50_ms:>9.2f}{line.p99_ms:>9.2f}{_ratio(p99):>7}"
+                f"{line.memory_kib / 1024:>8.1f}{_ratio(memory):>7}{line.errors:>8}"
                 + ("  below the offered rate" if line.saturated else "")
             )
     if report.verdicts:
@@ -161,6 +183,8 @@ def as_text(report: Report) -> str:
             word = "met" if verdict.met else "MISSED"
             out.append(
                 f"  {verdict.scenario:<12}{verdict.metric:<11}{verdict.ratio:6.2f}"
+                f" ({verdict.low:.2f} to {verdict.high:.2f}; of the best {verdict.best:.2f})"
+                f"  at most {verdict.target:.2f}  {word}"
                 f"  at most {verdict.target:.2f}  {word}"
             )
     for peer, reason in report.failures.items():

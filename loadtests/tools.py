@@ -63,6 +63,11 @@ class Cores:
     generator: int
     origin: int
 
+    @property
+    def all(self) -> set[int]:
+        """The CPUs that take part."""
+        return {self.proxy, self.generator, self.origin}
+
 
 def choose_cores() -> Cores:
     """Of the CPUs that this process may use: the second for the proxy, the first and, if there is one, the
