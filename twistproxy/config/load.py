@@ -28,7 +28,7 @@ from .suggest import listed
 from .v1 import V1_KEYS, to_v3
 from .validate import violations
 
-_COMMON_KEYS = {"admin", "flags_path", "cluster_manager"}
+_COMMON_KEYS = {"admin", "flags_path", "cluster_manager", "tracing"}
 _V3_KEYS = {
     name for field in Bootstrap.DESCRIPTOR.fields for name in (field.name, field.json_name)
 } - _COMMON_KEYS

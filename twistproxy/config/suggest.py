@@ -53,14 +53,13 @@ def unknown_field(descriptor: Descriptor, key: str) -> str:
     names = [field.name for field in descriptor.fields]
     if key == "@type":
         return f"{short} is not a message of variable type: there is no place for @type"
-    hint = did_you_mean(key, names)
-    if not hint:
-        wanted = key.replace("-", "_")
-        for field in descriptor.fields:
-            inner = field.message_type
-            if inner is not None and not inner.GetOptions().map_entry and wanted in inner.fields_by_name:
-                hint = f'; did you mean "{field.name}.{wanted}"?'
-                break
+    hint = ""
+    for field in descriptor.fields:
+        inner = field.message_type
+        if inner is not None and not inner.GetOptions().map_entry and key in inner.fields_by_name:
+            hint = f'; did you mean "{field.name}.{key}"?'
+            break
+    hint = hint or did_you_mean(key, names)
     if not hint and key == "config" and "typed_config" in names:
         hint = '; did you mean "typed_config" (with "@type")?'
     if not hint and _is_reserved(descriptor, key):

@@ -17,6 +17,7 @@ FilterMaker: TypeAlias = Callable[[V1Object], dict[str, Any]]
 TCP_PROXY_STRUCT = "twistproxy.filters.network.v1_tcp_proxy"
 CLIENT_SSL_AUTH_STRUCT = "twistproxy.filters.network.client_ssl_auth"
 _NETWORK = "envoy.extensions.filters.network"
+_ORIGINAL_DST = "envoy.extensions.filters.listener.original_dst.v3.OriginalDst"
 _PROXY_PROTOCOL = "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol"
 FILTER_TYPES = ("read", "write", "both")
 
@@ -31,16 +32,12 @@ def listener(item: V1Object) -> Part:
         if made is not None:
             filters.append(made)
         direction = direction or connection_manager_direction(entry)
-    proxy_protocol = None
-    if item.boolean("use_proxy_proto"):
-        name = "envoy.filters.listener.proxy_protocol"
-        proxy_protocol = [typed(name, _PROXY_PROTOCOL, {"disallowed_versions": ["V2"]})]
     chain = {"filters": filters, "transport_socket": listener_transport_socket(item)}
     content = {
         "name": item.name(required=False),
         "address": _address(item),
         "traffic_direction": direction,
-        "listener_filters": proxy_protocol,
+        "listener_filters": _listener_filters(item) or None,
         "filter_chains": [chain],
         "bind_to_port": item.boolean("bind_to_port"),
         "use_original_dst": item.boolean("use_original_dst"),
@@ -49,6 +46,29 @@ def listener(item: V1Object) -> Part:
         "drain_type": drain.upper() if drain else None,
     }
     return item.v3(content)
+
+
+def _listener_filters(item: V1Object) -> list[dict[str, Any]]:
+    """`use_proxy_proto`, and the array `listener_filters` that the last releases with v1 also took."""
+    made: list[dict[str, Any]] = []
+    proxy_protocol = bool(item.boolean("use_proxy_proto"))
+    for entry in item.objects("listener_filters"):
+        name, config = entry.string("name", required=True), entry.object("config")
+        if config is not None:
+            config.close()
+        short = (name or "").removeprefix("envoy.").removeprefix("listener.")
+        if short == "original_dst":
+            made.append(entry.v3(typed("envoy.filters.listener.original_dst", _ORIGINAL_DST)))
+        elif short == "proxy_protocol":
+            proxy_protocol = True
+            entry.close()
+        elif name is not None:
+            entry.problem(f'unknown listener filter "{name}"', "name")
+    if proxy_protocol:
+        made.append(
+            typed("envoy.filters.listener.proxy_protocol", _PROXY_PROTOCOL, {"disallowed_versions": ["V2"]})
+        )
+    return made
 
 
 def _address(item: V1Object) -> dict[str, Any] | None:

@@ -21,8 +21,10 @@ def listener_transport_socket(owner: V1Object) -> dict[str, Any] | None:
         {"filename": path} for path in context.strings("session_ticket_key_paths")
     ]
     if context.raw("alt_alpn_protocols") is not None:
-        text = "an ALPN list switched by the runtime key ssl.alt_alpn has no equivalent: leave it out"
-        context.problem(text, "alt_alpn_protocols")
+        text = (
+            "is left out: nothing switches to it (the runtime key ssl.alt_alpn did); alpn_protocols applies"
+        )
+        context.warning(text, "alt_alpn_protocols")
     content = {
         "common_tls_context": common,
         # A v1 listener that pins or names client certificates also demanded one.

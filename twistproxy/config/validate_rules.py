@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
+from validate import validate_pb2
 
 Check: TypeAlias = Callable[[Any], "str | None"]
 Predicate: TypeAlias = Callable[[Any], bool]
@@ -23,10 +24,10 @@ _BOUNDS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
     "lte": (lambda value, bound: value <= bound, "at most"),
 }
 # protoc-gen-validate's README, "well known regex".
-_HEADER_NAME = re.compile(r":?[0-9a-zA-Z!#$%&'*+\-.^_|~`]+\Z")
+# In its class of a header name `+-.` is a range, and so a comma passes.
+_HEADER_NAME = re.compile(r":?[0-9a-zA-Z!#$%&'*+,\-.^_|~`]+\Z")
 _HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*\Z")
-_LOOSE_HEADER_NAME = re.compile(r"[^\x00\n\r]+\Z")
-_LOOSE_HEADER_VALUE = re.compile(r"[^\x00\n\r]*\Z")
+_LOOSE_HEADER = re.compile(r"[^\x00\n\r]*\Z")
 
 
 def value_check(field: FieldDescriptor, kind: str, rules: Any) -> Check | None:
@@ -226,12 +227,12 @@ def _string_checks(rules: Any) -> list[Check]:
     checks += _membership_checks(rules, _same)
     if rules.WhichOneof("well_known") == "well_known_regex" and rules.well_known_regex:
         strict = rules.strict if rules.HasField("strict") else True
-        if rules.well_known_regex == 1:
-            known = _HEADER_NAME if strict else _LOOSE_HEADER_NAME
-            text = "must be a header name" if strict else "must be a header name without line breaks"
+        if not strict:
+            known, text = _LOOSE_HEADER, "must not have line breaks"
+        elif rules.well_known_regex == validate_pb2.HTTP_HEADER_NAME:
+            known, text = _HEADER_NAME, "must be a header name"
         else:
-            known = _HEADER_VALUE if strict else _LOOSE_HEADER_VALUE
-            text = "must be a header value: no control characters" if strict else "must not have line breaks"
+            known, text = _HEADER_VALUE, "must be a header value: no control characters"
         checks.append(_unless(lambda value: known.match(value) is not None, text))
     return checks
 
