@@ -360,7 +360,8 @@ SEQUENCES = [
     Case(
         "h2c upgrade with a body",
         POST
-        + "Connection: upgrade, http2-settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\nContent-Length: 5\r\n\r\n12345"
+        + "Connection: upgrade, http2-settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+        + "Content-Length: 5\r\n\r\n12345"
         + NEXT,
         "200 200",
     ),
