@@ -133,7 +133,11 @@ def makeService(options: Options) -> IService:
     master = Master(reactor, process_settings(server_options), configuration, _fail_later)
     try:
         master.bind()
+        # A run directory is its user's alone: with `twistd --uid` it has to wait until twistd is that user.
+        if options.parent is None or options.parent.get("uid") is None:
+            master.open_run_dir()
     except StartError as e:
+        master.unbind()
         _exit([str(e)])
     return master  # type: ignore[return-value]
 

@@ -34,10 +34,10 @@ class Configuration:
 def load_configuration(options: ServerOptions) -> Configuration:
     """Read, check and build what the command line names.  ConfigError with all problems."""
     document = load_bootstrap(options.config_path or None, options.config_yaml or None)
-    built = build_bootstrap(document, options)
-    return Configuration(
-        options.config_path or "--config-yaml", document, built, document.message.SerializeToString()
-    )
+    warnings = list(document.warnings)
+    built = build_bootstrap(document, options, warnings.append)
+    source = options.config_path or "--config-yaml"
+    return Configuration(source, document, built, document.message.SerializeToString(), tuple(warnings))
 
 
 def rebuild(serialized: bytes, source: str, options: ServerOptions) -> Bootstrap:

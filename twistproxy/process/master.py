@@ -102,12 +102,26 @@ class Master(Service):
         super().privilegedStartService()  # type: ignore[no-untyped-call]
         self.bind()
 
+    def open_run_dir(self) -> None:
+        """Make the run directory, if that has not been done.  StartError if that is impossible."""
+        if self._run_dir is None:
+            self._run_dir = open_run_dir(self.options.run_dir)
+
+    def unbind(self) -> None:
+        """Give back what `bind` has taken, when the program does not start after all."""
+        if self._admin is not None:
+            self._admin.close()
+        if self._generation is not None:
+            release(self._generation.sockets, ())
+            self._generation = None
+
     def startService(self) -> None:
         """Fork the template while this process is small and has no threads, then start everything else."""
         super().startService()  # type: ignore[no-untyped-call]
         setproctitle(f"twistproxy: master {self._configuration.source}")
         filter_existing_observers(self.levels)
-        self._run_dir = open_run_dir(self.options.run_dir)
+        self.open_run_dir()
+        assert self._run_dir is not None
         for warning in self._configuration.warnings:
             _log.warn("{warning}", warning=warning)
         self.supervisor.start(self.generation, self._run_dir.path)
@@ -122,10 +136,7 @@ class Master(Service):
         return self.supervisor.stop().addCallback(self._clean_up)
 
     def _clean_up(self, _: None) -> None:
-        if self._admin is not None:
-            self._admin.close()
-        if self._generation is not None:
-            release(self._generation.sockets, ())
+        self.unbind()
         if self._run_dir is not None:
             self._run_dir.remove()
             self._run_dir = None
