@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
 from twisted.names import dns
 from twisted.names.error import DNSNameError, DNSServerError
 
@@ -43,6 +45,7 @@ class FakeResolver:
     def __init__(self, servers: list[tuple[str, int]], timeout: object, reactor: object) -> None:
         self.servers = servers
         self.queries: list[tuple[str, int]] = []
+        self.connections: list[Any] = []
         self.over_tcp = 0
         FakeResolver.made.append(self)
 
@@ -180,6 +183,16 @@ def test_nameservers() -> None:
     world = World(BOTH, nameservers=[("127.0.0.1", 5353)])
     world.ask("app.test", "V4_ONLY")
     assert [resolver.servers for resolver in FakeResolver.made] == [[("127.0.0.1", 5353)]]
+
+
+def test_close_ends_connections() -> None:
+    world = World(BOTH)
+    world.lookup.close()
+    world.ask("app.test", "V4_ONLY")
+    connection = StringTransport()
+    FakeResolver.made[0].connections.append(SimpleNamespace(transport=connection))
+    world.lookup.close()
+    assert connection.disconnecting
 
 
 def test_tcp_only() -> None:

@@ -36,8 +36,8 @@ class World(Updates):
         )
         self.sds.start()
 
-    def fetch(self, url: str, host: str) -> Deferred[tuple[int, bytes]]:
-        self.asked.append((url, host))
+    def fetch(self, address: TcpAddress, target: str, host: str) -> Deferred[tuple[int, bytes]]:
+        self.asked.append((f"http://{address}{target}", host))
         self.waiting.append(Deferred())
         return self.waiting[-1]
 

@@ -97,6 +97,12 @@ class DnsLookup:
         lookup.addTimeout(LOOKUP_LIMIT, self._reactor)
         return lookup.addErrback(_as_lookup_failed)
 
+    def close(self) -> None:
+        """Close the connections that answers over TCP have left open."""
+        if self._resolver is not None:
+            for connection in tuple(self._resolver[1].connections):
+                connection.transport.loseConnection()
+
     def _local(self, name: str, family: LookupFamily) -> Answer | None:
         """What needs no nameserver; None if it takes one."""
         if is_ip(name):
@@ -146,6 +152,7 @@ class DnsLookup:
             resolver = client.Resolver(
                 servers=list(nameservers), timeout=QUERY_TIMEOUTS, reactor=self._reactor
             )
+            self.close()
             self._resolver = (nameservers, resolver)
         return self._resolver[1]
 

@@ -55,7 +55,7 @@ class DiscoveryService(Service):
         self._log = log
         self._random = random
         self._make_lookup = make_lookup or self._shared_lookup
-        self._lookups: dict[Any, Lookup] = {}
+        self._lookups: dict[Any, DnsLookup] = {}
         self.store = EndpointStore(self._changed)
         self.fanout = Fanout(instance or f"{os.getpid()}-{os.urandom(8).hex()}", self.store, log)
         self._watcher = FileWatcher(reactor, log)
@@ -81,6 +81,8 @@ class DiscoveryService(Service):
         super().stopService()  # type: ignore[no-untyped-call]
         for _, running in self._running.values():
             running.stop()
+        for lookup in self._lookups.values():
+            lookup.close()
         self.fanout.disconnect()
         waiting = [self._pool.closeCachedConnections()]
         if self._port is not None:

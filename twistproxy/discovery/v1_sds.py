@@ -26,6 +26,7 @@ from zope.interface import implementer
 from twistproxy.api.clock import Timer
 from twistproxy.discovery.registration import PATH_PREFIX, RegistrationError, parse_registration
 from twistproxy.discovery.source import ClusterUpdates, Random
+from twistproxy.model.address import TcpAddress
 from twistproxy.model.discovery import V1SdsSource
 from twistproxy.model.endpoint import Endpoint
 
@@ -34,42 +35,46 @@ _UNESCAPED = "".join(map(chr, range(0x21, 0x7F))).replace("#", "").replace("?", 
 
 
 class Fetch(Protocol):
-    """GETs a URL with a Host header; fires with (status, body)."""
+    """GETs `target` from an IP address with a Host header; fires with (status, body)."""
 
-    def __call__(self, url: str, host: str) -> Deferred[tuple[int, bytes]]: ...
+    def __call__(self, address: TcpAddress, target: str, host: str) -> Deferred[tuple[int, bytes]]: ...
 
 
 @implementer(IAgentEndpointFactory)
-class _IpEndpoints:
-    """Connects to IP addresses as they are: Twisted's own way asks a thread to resolve even those."""
+class _OneAddress:
+    """Connects to an IP address as it is: Twisted's own way asks a thread to resolve even that."""
 
-    def __init__(self, reactor: Any, timeout: float) -> None:
-        self._reactor = reactor
-        self._timeout = timeout
+    def __init__(self, reactor: Any, address: TcpAddress, timeout: float) -> None:
+        kind = TCP6ClientEndpoint if ":" in address.host else TCP4ClientEndpoint
+        self._endpoint = kind(reactor, address.host, address.port, timeout=timeout)
 
-    def endpointForURI(self, uri: Any) -> Any:
-        host = uri.host.decode("ascii")
-        endpoint = TCP6ClientEndpoint if ":" in host else TCP4ClientEndpoint
-        return endpoint(self._reactor, host, uri.port, timeout=self._timeout)
+    def endpointForURI(self, uri: object) -> Any:
+        return self._endpoint
 
 
 class TreqFetch:
-    """`Fetch` by treq on a pool of connections.  The URL's host is an IP address."""
+    """`Fetch` by treq on a pool of connections."""
 
     def __init__(self, reactor: Any, pool: HTTPConnectionPool, timeout: float) -> None:
-        endpoints = _IpEndpoints(reactor, timeout)
-        self._client = HTTPClient(Agent.usingEndpointFactory(reactor, endpoints, pool))
+        self._reactor = reactor
+        self._pool = pool
+        self._timeout = timeout
         # What Envoy's router adds to the request of its own REST client.
         self._headers = {
             "x-envoy-internal": "true",
             "x-envoy-expected-rq-timeout-ms": str(round(timeout * 1000)),
         }
 
-    def __call__(self, url: str, host: str) -> Deferred[tuple[int, bytes]]:
+    def __call__(self, address: TcpAddress, target: str, host: str) -> Deferred[tuple[int, bytes]]:
+        agent = Agent.usingEndpointFactory(
+            self._reactor, _OneAddress(self._reactor, address, self._timeout), self._pool
+        )
+        # The URL's host only names the connection in the pool.  treq takes no IPv6 address there.
+        url = EncodedURL.from_text(f"http://{address.host.replace(':', 'x')}:{address.port}{target}")
+
         async def get() -> tuple[int, bytes]:
-            response = await self._client.get(
-                EncodedURL.from_text(url), headers={"Host": host, **self._headers}, allow_redirects=False
-            )
+            headers = {"Host": host, **self._headers}
+            response = await HTTPClient(agent).get(url, headers=headers, allow_redirects=False)
             return response.code, await treq.content(response)
 
         return Deferred.fromCoroutine(get())
@@ -101,6 +106,7 @@ class V1SdsDiscovery:
         self._log = log
         self._timer: Timer | None = None
         self._poll: Deferred[None] | None = None
+        self._target = PATH_PREFIX + quote(source.service_name or source.cluster, safe=_UNESCAPED)
         self._waiting = False
         self._running = False
         self._turn = 0
@@ -148,12 +154,14 @@ class V1SdsDiscovery:
         if not hosts:
             self._waiting = True
             raise RegistrationError("the discovery service has no hosts")
-        problem: Exception = RegistrationError("")
+        problem = RegistrationError("the discovery service has no address to ask")
         for _ in hosts:
             address = hosts[self._turn % len(hosts)].address
             self._turn += 1
+            if not isinstance(address, TcpAddress):
+                continue
             try:
-                self._answered(*await self._fetch(self._url(address), self.source.authority))
+                self._answered(*await self._fetch(address, self._target, self.source.authority))
                 return
             except CancelledError:
                 raise
@@ -162,10 +170,6 @@ class V1SdsDiscovery:
             except Exception as e:
                 problem = RegistrationError(f"{address}: {_describe(e)}")
         raise problem
-
-    def _url(self, address: object) -> str:
-        name = quote(self.source.service_name or self.source.cluster, safe=_UNESCAPED)
-        return f"http://{address}{PATH_PREFIX}{name}"
 
     def _answered(self, status: int, body: bytes) -> None:
         if status != 200:
