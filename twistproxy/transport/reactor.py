@@ -155,6 +155,7 @@ class TwistproxyReactor(_EPollReactor):
 
     def addReader(self, reader: Any) -> None:
         if isinstance(reader, UvStream):
+            self.streams.add(reader)
             reader.startReading()
         else:
             super().addReader(reader)
@@ -174,7 +175,10 @@ class TwistproxyReactor(_EPollReactor):
             super().removeWriter(writer)
 
     def removeAll(self) -> list[Any]:
-        ours: list[Any] = [*self.ports, *self.streams]
+        """As in Twisted, a stream that neither reads nor has anything to write is not among those removed."""
+        active = [stream for stream in self.streams if stream.active]
+        self.streams.difference_update(active)
+        ours: list[Any] = [*self.ports, *active]
         for selectable in ours:
             selectable.stopReading()
         return ours + list(super().removeAll())

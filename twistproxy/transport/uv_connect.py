@@ -161,7 +161,7 @@ class UvClient(UvStream):
 
     @property
     def logstr(self) -> str:
-        return f"{self.logPrefix()},client"
+        return f"{self.logPrefix()},client" if self.connected else "Uninitialized"
 
     @property
     def socket(self) -> Any:

@@ -171,7 +171,8 @@ class UvAdopted(UvStream):
         self.reactor = reactor
         self._peer = peer
         self._first_protocol = protocol
-        self._local_port = skt.getsockname()[1]
+        local = skt.getsockname()
+        self._local = local[1] if isinstance(local, tuple) else local
         self.sessionno = getattr(peer, "port", 0)
         opening = reactor.loop.create_connection(lambda: self, sock=skt)
         Steps(opening, self._failed)
@@ -208,4 +209,4 @@ class UvAdopted(UvStream):
         return f"{self.logPrefix()},{self.sessionno},{getattr(self._peer, 'host', None)}"
 
     def __repr__(self) -> str:
-        return f"<{type(self._protocol).__name__} #{self.sessionno} on {self._local_port}>"
+        return f"<{type(self._protocol).__name__} #{self.sessionno} on {self._local}>"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
@@ -37,8 +39,12 @@ class StreamSocket:
     def __getattr__(self, name: str) -> Any:
         system_socket = self._stream._system_socket()
         if system_socket is None:
-            raise OSError("The connection is closed")
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         return getattr(system_socket, name)
+
+    def send(self, data: bytes, flags: int = 0) -> int:
+        """Not here: as on a closed socket."""
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
     def close(self) -> None:
         self._stream.forsake()

@@ -146,6 +146,11 @@ class UvStream(ReadSide, WriteSide):
                 log.err(reason)
         self.connectionLost(reason)
 
+    @property
+    def active(self) -> bool:
+        """Whether anything is awaited from libuv: data, or that data is sent."""
+        return self.reading or bool(self._tempDataBuffer)
+
     # The end
 
     def _end(self, reason: Failure) -> None:

@@ -34,7 +34,8 @@ class WriteSide:
     streamingProducer = False
     producerPaused = False
     _write_closing = False
-    _write_closed = False
+    #: FIN is sent (Twisted's name).
+    _writeDisconnected = False
     #: libuv's write buffer is over the high water mark.
     _full = False
     _high_water = 65536
@@ -69,12 +70,12 @@ class WriteSide:
             self.reactor.loop.call_soon(self._close_write)
 
     def _close_write(self) -> None:
-        if not self.connected or self._write_closed or self._aborting or self._awaits_producer():
+        if not self.connected or self._writeDisconnected or self._aborting or self._awaits_producer():
             return
         if self._uv.get_write_buffer_size():
             self._uv.set_write_buffer_limits(high=0)  # resume_writing then says when the buffer is empty
             return
-        self._write_closed = True
+        self._writeDisconnected = True
         self.write = discard
         self._uv.write_eof()
         half_closeable: Any = interfaces.IHalfCloseableProtocol(self._protocol, None)
@@ -95,6 +96,12 @@ class WriteSide:
             # Sent already, maybe; still the others shall have their turn, as on Twisted's reactors.
             self._pause_producer()
             self.reactor.loop.call_soon(self._resume_producer)
+
+    @property
+    def _tempDataBuffer(self) -> list[int]:
+        """Empty when all is written: so Twisted's own transports can be asked."""
+        size = self._uv.get_write_buffer_size() if self.connected else 0
+        return [size] if size else []
 
     @property
     def bufferSize(self) -> int:
