@@ -35,25 +35,28 @@ static_resources:
     load_assignment: {{cluster_name: a, endpoints: [{{lb_endpoints: [{}]}}]}}
 """
 
-MANAGER = """\
+_MANAGER_TYPE = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+MANAGER = f"""\
 static_resources:
   listeners:
   - name: l
-    address: {{socket_address: {{address: 127.0.0.1, port_value: 0}}}}
+    address: {{{{socket_address: {{{{address: 127.0.0.1, port_value: 0}}}}}}}}
     filter_chains:
     - filters:
       - name: h
-        typed_config:
-          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: x
-          http_filters:
-          - name: r
-            typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
-          {}
+        typed_config: {{{{
+          "@type": type.googleapis.com/{_MANAGER_TYPE},
+          stat_prefix: x,
+          http_filters: [{{{{
+            name: r,
+            typed_config: {{{{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}}}
+          }}}}],
+          {{}}
+        }}}}
 """
 
-ROUTE = MANAGER.format("route_config: {{virtual_hosts: [{{name: v, domains: ['*'], routes: [{}]}}]}}")
-VIRTUAL_HOST = MANAGER.format("route_config: {{virtual_hosts: [{{name: v, domains: ['*'], {}}}]}}")
+ROUTE = MANAGER.replace("{}", "route_config: {{virtual_hosts: [{{name: v, domains: ['*'], routes: [{}]}}]}}")
+VIRTUAL_HOST = MANAGER.replace("{}", "route_config: {{virtual_hosts: [{{name: v, domains: ['*'], {}}}]}}")
 
 # Each line is a case: a snippet, put in the place of {}.
 CASES = {
@@ -202,28 +205,26 @@ route_config: {response_headers_to_add: [{header: {key: '', value: b}}]}
 route_config: {response_headers_to_add: [{header: {key: a, value: "b\nc"}}]}
 route_config: {response_headers_to_add: [{}]}
 route_config: {response_headers_to_add: [{header: {key: a, value: b}, append_action: SOMETIMES}]}
-{route_config: {}, codec_type: http1}
-{route_config: {}, codec_type: HTTP4}
-{route_config: {}, server_name: "a\nb"}
-{route_config: {}, server_name: "a b"}
-{route_config: {}, max_request_headers_kb: 0}
-{route_config: {}, max_request_headers_kb: 8192}
-{route_config: {}, max_request_headers_kb: 8193}
-{route_config: {}, forward_client_cert_details: 9}
-{route_config: {}, path_with_escaped_slashes_action: KEEP_UNCHANGED}
-{route_config: {}, request_headers_timeout: -1s}
-{route_config: {}, rds: {}}
-{route_config: {}, foo: 1}
-{route_config: {}, stat_prefix: ''}
-{route_config: {}, http2_protocol_options: {max_concurrent_streams: 0}}
-{route_config: {}, http2_protocol_options: {initial_stream_window_size: 65534}}
-{route_config: {}, http2_protocol_options: {initial_stream_window_size: 65535}}
-{route_config: {}, upgrade_configs: [{upgrade_type: websocket}]}
-{route_config: {}, access_log: [{name: x}]}
-{route_config: {}, internal_address_config: {cidr_ranges: [{address_prefix: 10.0.0.0, prefix_len: 8}]}}
-{route_config: {}, internal_address_config: {cidr_ranges: [{address_prefix: 10.0.0.0, prefix_len: 129}]}}
-{route_config: {}, internal_address_config: {cidr_ranges: [{address_prefix: '', prefix_len: 8}]}}
-{}
+route_config: {}, codec_type: http1
+route_config: {}, codec_type: HTTP4
+route_config: {}, server_name: "a\nb"
+route_config: {}, server_name: "a b"
+route_config: {}, max_request_headers_kb: 0
+route_config: {}, max_request_headers_kb: 8192
+route_config: {}, max_request_headers_kb: 8193
+route_config: {}, forward_client_cert_details: 9
+route_config: {}, path_with_escaped_slashes_action: KEEP_UNCHANGED
+route_config: {}, request_headers_timeout: -1s
+route_config: {}, rds: {}
+route_config: {}, foo: 1
+route_config: {}, stat_prefix: ''
+route_config: {}, http2_protocol_options: {max_concurrent_streams: 0}
+route_config: {}, http2_protocol_options: {initial_stream_window_size: 65534}
+route_config: {}, http2_protocol_options: {initial_stream_window_size: 65535}
+route_config: {}, upgrade_configs: [{upgrade_type: websocket}]
+route_config: {}, internal_address_config: {cidr_ranges: [{address_prefix: 10.0.0.0, prefix_len: 8}]}
+route_config: {}, internal_address_config: {cidr_ranges: [{address_prefix: 10.0.0.0, prefix_len: 129}]}
+route_config: {}, internal_address_config: {cidr_ranges: [{address_prefix: '', prefix_len: 8}]}
 """,
     ROUTE: r"""
 {match: {prefix: /}, direct_response: {status: 200}}
@@ -275,7 +276,6 @@ route_config: {response_headers_to_add: [{header: {key: a, value: b}, append_act
 {match: {prefix: /}, route: {cluster_header: a, hash_policy: [{header: {header_name: ''}}]}}
 {match: {prefix: /}, route: {cluster_header: a, upgrade_configs: [{upgrade_type: ''}]}}
 {match: {prefix: /}, route: {weighted_clusters: {clusters: []}}}
-{match: {prefix: /}, route: {weighted_clusters: {clusters: [{name: '', weight: 1}]}}}
 {match: {prefix: /}, direct_response: {status: 200}, typed_per_filter_config: {a: {'@type': type.googleapis.com/nope.v3.Nope}}}
 {match: {prefix: /}, direct_response: {status: 200}, metadata: {filter_metadata: {'': {}}}}
 {match: {prefix: /, runtime_fraction: {default_value: {numerator: 5, denominator: HUNDRED}}}, direct_response: {status: 200}}
@@ -339,7 +339,6 @@ JSON = {
     "a missing brace": '{"node": {"id": "a"}',
     "a number as text": '{"node": {"id": 5}}',
     "text as a number": '{"stats_config": {"histogram_bucket_settings": [{"match": {"exact": "a"}, "buckets": ["1"]}]}}',
-    "not a number": '{"node": {"metadata": {"a": NaN}}}',
     "a pair of surrogates": '{"node": {"id": "\\ud83d\\ude00"}}',
     "half a pair of surrogates": '{"node": {"id": "\\ud83d"}}',
     "null": '{"node": null}',
@@ -349,15 +348,10 @@ JSON = {
 
 def _snippets() -> list[tuple[str, str]]:
     return [
-        (snippet, template.format(_indented(snippet)))
+        (snippet, template.format(snippet))
         for template, lines in CASES.items()
         for snippet in lines.strip().splitlines()
     ]
-
-
-def _indented(snippet: str) -> str:
-    """A mapping in braces, where several fields are meant, without them."""
-    return snippet
 
 
 def envoy_takes(path: Path) -> tuple[bool, str]:

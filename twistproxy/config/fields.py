@@ -31,6 +31,9 @@ from google.protobuf.message import DecodeError, Message
 
 from twistproxy.errors import ConfigProblem
 
+from .json_mapping import TYPED_STRUCTS, Filler
+from .json_values import struct_node
+from .places import Source
 from .types import message_class, type_name
 
 NOT_IMPLEMENTED = "is set, but twistproxy does not implement it"
@@ -233,7 +236,8 @@ class Reader:
     def unpack(self, name: str) -> Reader | None:
         """What a google.protobuf.Any field holds, or None if it is unset or of a type that is not installed.
 
-        The latter is a problem and noted.  A TypedStruct stays one (fields `type_url` and `value`).
+        The latter is a problem and noted.  A TypedStruct becomes the message it stands for; one whose type is not
+        installed stays as it is (fields `type_url` and `value`).
         """
         known = self._read.get(name)
         if isinstance(known, Reader):
@@ -304,7 +308,21 @@ class Reader:
         except DecodeError as error:
             self.problem(f"does not hold a {name}: {error}", at)
             return None
-        return Reader(content, self.report, at, self)
+        return Reader(self._untyped(content, at), self.report, at, self)
+
+    def _untyped(self, content: Any, at: str) -> Any:
+        """A TypedStruct as the message it stands for, if that type is installed, as Envoy takes it."""
+        if content.DESCRIPTOR.full_name not in TYPED_STRUCTS:
+            return content
+        found = message_class(type_name(content.type_url))
+        if found is None:
+            return content
+        real = found()
+        filler = Filler(Source("", ""))
+        filler.fill(real, struct_node(content.value))
+        for problem in filler.problems:
+            self.report.add(f"{self.path_of(at)}.{problem.path}", problem.message)
+        return real
 
 
 def _enum_name(message: Any, name: str, number: int) -> str:

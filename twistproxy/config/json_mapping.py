@@ -38,7 +38,8 @@ _WRAPPERS = {
 _BY_VALUE = _WRAPPERS | {
     f"google.protobuf.{name}" for name in ("Duration", "Timestamp", "Struct", "Value", "ListValue")
 }
-_TYPED_STRUCTS = {"xds.type.v3.TypedStruct", "udpa.type.v1.TypedStruct"}
+_TIMES = {"google.protobuf.Duration", "google.protobuf.Timestamp"}
+TYPED_STRUCTS = {"xds.type.v3.TypedStruct", "udpa.type.v1.TypedStruct"}
 
 
 class _Field(NamedTuple):
@@ -220,6 +221,8 @@ class Filler:
             if found:
                 message.value = content
                 message.SetInParent()
+        elif isinstance(node, Mapping) and full_name in _TIMES:
+            self._fill_fields(message, node, path, "")
         elif full_name == "google.protobuf.Duration":
             found, content = self._scalar(read_duration, node, path)
             if found:
@@ -267,7 +270,7 @@ class Filler:
             value = node.get("value")
             if value is not None:
                 self.fill(content, value, path)
-        elif full_name in _TYPED_STRUCTS and (real := self._typed_struct(node, path)) is not None:
+        elif full_name in TYPED_STRUCTS and (real := self._typed_struct(node, path)) is not None:
             content = real
         else:
             self._fill_fields(content, node, path, "@type")

@@ -1,10 +1,10 @@
-"""Nodes as google.protobuf.Struct, ListValue and Value: free-form data such as filter metadata."""
+"""Nodes as google.protobuf.Struct, ListValue and Value, and back: free-form data such as filter metadata."""
 
 from __future__ import annotations
 
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 
-from .places import Mapping, Node, Sequence
+from .places import Entry, Mapping, Node, Scalar, Sequence
 
 
 def fill_struct(message: Struct, node: Mapping) -> None:
@@ -35,3 +35,18 @@ def fill_value(message: Value, node: Node) -> None:
         message.string_value = node.value
     else:
         message.number_value = node.value
+
+
+def struct_node(message: Struct) -> Mapping:
+    """A Struct as a tree without places (every offset is 0)."""
+    return Mapping({key: Entry(0, value_node(value)) for key, value in message.fields.items()}, 0)
+
+
+def value_node(message: Value) -> Node:
+    """A Value as a tree without places."""
+    kind = message.WhichOneof("kind")
+    if kind == "struct_value":
+        return struct_node(message.struct_value)
+    if kind == "list_value":
+        return Sequence([value_node(item) for item in message.list_value.values], 0)
+    return Scalar(None if kind in (None, "null_value") else getattr(message, str(kind)), 0)

@@ -158,7 +158,7 @@ class _Reader:
             node = self.node(value, depth + 1)
             if key.tag == "!ignore":
                 continue
-            if name == "<<" and key.style is None:
+            if name == "<<" and not key.style:
                 merged.append((node, key_at))
                 continue
             if name in entries:
@@ -181,7 +181,7 @@ def reads_as_text(value: str) -> bool:
 
 def _scalar(found: Any, offset: int) -> Scalar:
     text: str = found.value
-    if found.style is not None:
+    if found.style:  # "" is plain
         return Scalar(text, offset)
     if text in _WORDS:
         return Scalar(_WORDS[text], offset, text)
