@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from loadtests.tools import LoadTestError, find_program
@@ -84,14 +84,37 @@ def cores_busy_s(cores: Collection[int]) -> float:
 
 
 def tree_memory_kib(root: int) -> int:
-    """The proportional set size of the tree: each page counted once, shared between those who map it."""
+    """The memory of the tree in KiB, each page counted once, whoever else on the machine uses the same files.
+
+    Anonymous and shared memory by proportional set size (/proc/PID/smaps_rollup).  Pages of files that way would cost
+    less the more programs outside the tree run the same binary, so of each mapping of a file the largest resident
+    part among the tree's processes counts (/proc/PID/smaps).
+    """
     total = 0
+    of_file: dict[tuple[str, str, str], int] = {}
     for pid in process_tree(root):
         with contextlib.suppress(OSError):
             for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss:"):
+                if line.startswith(("Pss_Anon:", "Pss_Shmem:")):
                     total += int(line.split()[1])
-    return total
+            for file, resident in _resident_of_files(Path(f"/proc/{pid}/smaps").read_text()):
+                of_file[file] = max(of_file.get(file, 0), resident)
+    return total + sum(of_file.values())
+
+
+def _resident_of_files(smaps: str) -> Iterator[tuple[tuple[str, str, str], int]]:
+    """(device, inode, offset) and KiB resident, private copies apart, of each mapping of a file in a smaps text."""
+    file = None
+    resident = 0
+    for line in smaps.splitlines():
+        fields = line.split()
+        if not fields[0].endswith(":"):
+            _addresses, _rights, offset, device, inode = fields[:5]
+            file = (device, inode, offset) if inode != "0" and not device.startswith("00:01") else None
+        elif file and fields[0] == "Rss:":
+            resident = int(fields[1])
+        elif file and fields[0] == "Anonymous:":
+            yield file, resident - int(fields[1])
 
 
 class ProcessUnderTest:

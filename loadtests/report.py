@@ -185,7 +185,6 @@ def as_text(report: Report) -> str:
                 f"  {verdict.scenario:<12}{verdict.metric:<11}{verdict.ratio:6.2f}"
                 f" ({verdict.low:.2f} to {verdict.high:.2f}; of the best {verdict.best:.2f})"
                 f"  at most {verdict.target:.2f}  {word}"
-                f"  at most {verdict.target:.2f}  {word}"
             )
     for peer, reason in report.failures.items():
         out += ["", f"{peer} failed: {reason}"]

@@ -118,6 +118,11 @@ class Session:
             self._running[peer.name] = running
         return running
 
+    def _stop_all(self) -> None:
+        for running in self._running.values():
+            running.process.stop()
+        self._running.clear()
+
     def _load(self, scenario: Scenario, peer: Peer, number: int, warm: bool) -> Run:
         offered = None if scenario.kind == "peak" else self._same_rate()
         running = self._start(peer)
@@ -196,6 +201,7 @@ class Session:
 
     def _memory(self, scenario: Scenario, peer: Peer, number: int) -> Run:
         """A fresh tree with two workers: load, a pause, then its memory."""
+        self._stop_all()  # a second tree of the same program would share pages with this one
         workers = 1 if peer.one_process else 2
         running = start_peer(peer, self._directory, self._origin.port, self._cores.proxy, workers)
         with running.process:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from loadtests.__main__ import main
 from loadtests.chart import draw
 from loadtests.generator import LoadResult, parse_h2load_log, parse_wrk, percentile
+from loadtests.processes import _resident_of_files, tree_memory_kib
 from loadtests.progress import Progress
 from loadtests.report import Report, as_json, as_text, make_report, median_ratio
 from loadtests.scenarios import SCENARIOS
@@ -70,7 +72,7 @@ def test_the_table_has_every_peer_and_the_failure() -> None:
     assert lines["twisted.web.proxy"][4] == "7.50"
     assert lines["twisted.web.proxy"][-1] == "3"
     assert "nginx failed: no port" in text
-    assert "0.60 (0.50 to 0.60; of the best 0.50)  at most 0.70  met" in text
+    assert "0.60 (0.50 to 0.60; of the best 0.50)  at most 0.70  met\n" in text
 
 
 def test_a_peer_below_the_offered_rate_is_marked() -> None:
@@ -128,6 +130,25 @@ def test_a_missing_program_is_named_with_its_package(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("loadtests.tools.PACKAGES", {"wrkk": "Debian package wrkk"})
     with pytest.raises(LoadTestError, match=r"wrkk is not installed \(Debian package wrkk\)"):
         find_program("wrkk")
+
+
+def test_pages_of_files_count_without_private_copies_and_anonymous_memory_does_not() -> None:
+    smaps = """\
+55d0-55d1 r-xp 00001000 fe:00 4711                       /usr/bin/some program
+Size:                 40 kB
+Rss:                  30 kB
+Pss:                  10 kB
+Anonymous:             4 kB
+VmFlags: rd ex
+7f00-7f01 rw-p 00000000 00:00 0                          [heap]
+Rss:                 500 kB
+Anonymous:           500 kB
+"""
+    assert list(_resident_of_files(smaps)) == [(("fe:00", "4711", "00001000"), 26)]
+
+
+def test_the_memory_of_a_tree_is_there() -> None:
+    assert 5_000 < tree_memory_kib(os.getpid()) < 2_000_000
 
 
 def test_one_second_of_envoy_and_nginx(tmp_path: Path) -> None:
