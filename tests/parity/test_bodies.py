@@ -35,7 +35,6 @@ def configure(proxy: Proxy) -> Config:
             routes_to("trailing"),
             http_protocol_options={"enable_trailers": True},
         ),
-        listener("hundred", proxy.port("hundred"), routes_to("app"), proxy_100_continue=True),
     ]
     return bootstrap(proxy.port("admin"), listeners, clusters)
 
@@ -187,22 +186,6 @@ def test_expect_without_a_body(proxy: Proxy) -> None:
     with proxy.client() as client:
         assert client.send(EXPECT, "\r\n").read().status == 100
         assert client.read().status == 200
-
-
-def test_expect_relayed(proxy: Proxy) -> None:
-    """With proxy_100_continue the upstream decides."""
-
-    def on_expect(exchange: Exchange) -> None:
-        exchange.send("HTTP/1.1 100 Continue\r\n\r\n")
-        exchange.read_body()
-        exchange.send(OK + "content-length: 2\r\n\r\nok")
-
-    proxy.origin().on("/x", on_expect)
-    with proxy.client("hundred") as client:
-        client.send(EXPECT, "content-length: 4\r\n\r\n")
-        assert client.read().status == 100
-        assert proxy.origin().take()["expect"] == "100-continue"
-        assert client.send("body").read().text == "ok"
 
 
 def test_request_chunks_are_kept_chunks(proxy: Proxy) -> None:

@@ -18,18 +18,6 @@ def configure(proxy: Proxy) -> Config:
         listener("small", proxy.port("small"), hosts, max_request_headers_kb=2),
         listener("large", proxy.port("large"), hosts, max_request_headers_kb=200),
         listener("few", proxy.port("few"), hosts, common_http_protocol_options={"max_headers_count": 5}),
-        listener(
-            "no_underscores",
-            proxy.port("no_underscores"),
-            hosts,
-            common_http_protocol_options={"headers_with_underscores_action": "REJECT_REQUEST"},
-        ),
-        listener(
-            "drop_underscores",
-            proxy.port("drop_underscores"),
-            hosts,
-            common_http_protocol_options={"headers_with_underscores_action": "DROP_HEADER"},
-        ),
     ]
     return bootstrap(proxy.port("admin"), listeners, [cluster("app", proxy.origin().port)])
 
@@ -132,13 +120,3 @@ def test_size_of_trailers(proxy: Proxy) -> None:
         response = client.send(f"{chunked}0\r\nx-a: {'v' * 70000}\r\n\r\n").read()
         assert response.status == 431
         assert client.ended()
-
-
-def test_underscores(proxy: Proxy) -> None:
-    request = "GET / HTTP/1.1\r\nhost: a\r\nx_a: 1\r\n\r\n"
-    assert status(proxy, "no_underscores", request) == 400
-    assert proxy.origin().nothing(0.01)
-    assert status(proxy, "drop_underscores", request) == 200
-    assert proxy.origin().take()["x_a"] is None
-    assert status(proxy, "main", request) == 200
-    assert proxy.origin().take()["x_a"] == "1"

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from .harness import Proxy
+from .harness import Proxy, wait_for
 from .origin import silent
 from .settings import Config, bootstrap, cluster, endpoint, listener
 
@@ -84,6 +84,7 @@ def test_least_request_avoids_the_busy_one(proxy: Proxy) -> None:
     for _ in range(3):
         clients.append(proxy.client().send("GET /pair/busy HTTP/1.1\r\nhost: a\r\n\r\n"))
         assert proxy.stat_becomes("cluster.pair.upstream_rq_active", len(clients))
+    wait_for(lambda: sum(proxy.origin(name).queue.qsize() for name in "ab") == 3)
     held = {name: proxy.origin(name).queue.qsize() for name in "ab"}
     assert sorted(held.values()) == [1, 2]
     freer = min(held, key=lambda name: held[name])

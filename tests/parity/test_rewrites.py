@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from .harness import Proxy
-from .origin import text
-from .settings import Config, bootstrap, cluster, listener, read
+from .settings import Config, bootstrap, cluster, listener
 
 pytestmark = pytest.mark.parity
 
@@ -38,38 +37,10 @@ VIRTUAL_HOSTS = r"""
   - {match: {prefix: "/"}, route: {cluster: app}}
 """
 
-HEADER_RULES = r"""
-- name: all
-  domains: ["*"]
-  request_headers_to_add: [{header: {key: x-level, value: vhost}}]
-  response_headers_to_add: [{header: {key: x-answer, value: vhost}}]
-  routes:
-  - match: {prefix: "/rules"}
-    route: {cluster: app}
-    request_headers_to_add:
-    - {header: {key: x-level, value: route}}
-    - {header: {key: x-overwritten, value: new}, append_action: OVERWRITE_IF_EXISTS_OR_ADD}
-    - {header: {key: x-if-absent, value: new}, append_action: ADD_IF_ABSENT}
-    - {header: {key: x-if-exists, value: new}, append_action: OVERWRITE_IF_EXISTS}
-    - {header: {key: x-from, value: "%REQ(x-src)%-%PROTOCOL%-%%"}}
-    request_headers_to_remove: [x-gone]
-    response_headers_to_add:
-    - {header: {key: x-answer, value: route}}
-    - {header: {key: x-code, value: "%RESPONSE_CODE%"}}
-    response_headers_to_remove: [x-secret]
-  - match: {prefix: "/local"}
-    direct_response: {status: 200}
-    response_headers_to_add: [{header: {key: x-answer, value: route}}]
-    response_headers_to_remove: [server, date]
-"""
-
 
 def configure(proxy: Proxy) -> Config:
-    listeners = [
-        listener("main", proxy.port(), VIRTUAL_HOSTS),
-        listener("rules", proxy.port("rules"), read(HEADER_RULES)),
-    ]
-    return bootstrap(proxy.port("admin"), listeners, [cluster("app", proxy.origin().port)])
+    main = listener("main", proxy.port(), VIRTUAL_HOSTS)
+    return bootstrap(proxy.port("admin"), [main], [cluster("app", proxy.origin().port)])
 
 
 # What is asked, and what arrives.
@@ -164,54 +135,4 @@ def test_client_cannot_set_the_original_path(proxy: Proxy) -> None:
     seen = proxy.origin().take()
     assert [pair for pair in seen.headers if pair[0] == "x-envoy-original-path"] == [
         ("x-envoy-original-path", "/prefix/a")
-    ]
-
-
-def test_request_header_rules(proxy: Proxy) -> None:
-    lines = "x-gone: 1\r\nx-overwritten: a\r\nx-overwritten: b\r\n"
-    lines += "x-if-absent: old\r\nx-if-exists: old\r\nx-src: s\r\n"
-    proxy.ask("/rules", "rules", headers=lines)
-    seen = proxy.origin().take()
-    found = [pair for pair in seen.headers if pair[0].startswith("x-") and pair[0] not in STANDARD]
-    assert [value for name, value in found if name == "x-level"] == ["route", "vhost"]
-    assert sorted(found) == [
-        ("x-from", "s-HTTP/1.1-%"),
-        ("x-if-absent", "old"),
-        ("x-if-exists", "new"),
-        ("x-level", "route"),
-        ("x-level", "vhost"),
-        ("x-overwritten", "new"),
-        ("x-src", "s"),
-    ]
-
-
-STANDARD = ("x-forwarded-proto", "x-request-id", "x-envoy-expected-rq-timeout-ms")
-
-
-def test_request_header_rules_without_any_header(proxy: Proxy) -> None:
-    proxy.ask("/rules", "rules")
-    seen = proxy.origin().take()
-    assert (seen["x-overwritten"], seen["x-if-absent"], seen["x-if-exists"]) == ("new", "new", None)
-    assert seen["x-from"] == "-HTTP/1.1-%"
-
-
-def test_response_header_rules(proxy: Proxy) -> None:
-    proxy.origin().on("/rules", text(headers="x-secret: 1\r\nx-answer: upstream\r\n"))
-    response = proxy.ask("/rules", "rules")
-    assert [pair for pair in response.headers if pair[0] in ("x-answer", "x-secret", "x-code")] == [
-        ("x-answer", "upstream"),
-        ("x-answer", "route"),
-        ("x-code", "200"),
-        ("x-answer", "vhost"),
-    ]
-
-
-def test_response_header_rules_on_own_answers(proxy: Proxy) -> None:
-    response = proxy.ask("/local", "rules")
-    assert response.normal == [
-        ("content-length", "0"),
-        ("date", "DATE"),
-        ("server", "SERVER"),
-        ("x-answer", "route"),
-        ("x-answer", "vhost"),
     ]

@@ -34,13 +34,6 @@ ROUTES = [
     answer("regex-alternatives", safe_regex={"regex": "/one|/two/.+"}),
     answer("regex-flag", safe_regex={"regex": "(?i)/flag"}),
     answer("regex-dot", safe_regex={"regex": "/dot.end"}),
-    answer("header", prefix="/h", headers=[{"name": "x-a", "string_match": {"exact": "1"}}]),
-    answer("header-present", prefix="/h", headers=[{"name": "x-b", "present_match": True}]),
-    answer("header-pseudo", prefix="/h", headers=[{"name": ":method", "string_match": {"exact": "PUT"}}]),
-    answer("header-none", prefix="/h"),
-    answer("query", prefix="/q", query_parameters=[{"name": "a", "string_match": {"exact": "1"}}]),
-    answer("query-present", prefix="/q", query_parameters=[{"name": "b", "present_match": True}]),
-    answer("query-none", prefix="/q"),
     answer("question", path="/ask?a=1"),
     answer("encoded", path="/enc%20oded"),
     answer("empty-prefix", prefix="/e/"),
@@ -109,16 +102,6 @@ CASES = [
     ("/%65xact", None),
     ("/./exact", None),
     ("//exact", None),
-    ("/q?a=1", "query"),
-    ("/q?x=y&a=1", "query"),
-    ("/q?a=2", "query-none"),
-    ("/q?a=2&a=1", "query-none"),
-    ("/q?b", "query-present"),
-    ("/q?b=", "query-present"),
-    ("/q?B=1", "query-none"),
-    ("/q", "query-none"),
-    ("/q?%61=1", "query-none"),
-    ("/q?a=%31", "query-none"),
     ("/", None),
     ("/none", None),
     ("*", None),
@@ -133,24 +116,6 @@ def test_route(proxy: Proxy, target: str, route: str | None) -> None:
         assert response.normal == [("content-length", "0"), ("date", "DATE"), ("server", "SERVER")]
     else:
         assert (response.status, response.text) == (200, route)
-
-
-@pytest.mark.parametrize(
-    ("headers", "method", "route"),
-    [
-        ("x-a: 1\r\n", "GET", "header"),
-        ("X-A:  1 \r\n", "GET", "header"),
-        ("x-a: 2\r\n", "GET", "header-none"),
-        ("x-a: 1\r\nx-a: 1\r\n", "GET", "header"),
-        ("x-a: 1\r\nx-a: 2\r\n", "GET", "header"),
-        ("x-a: 2\r\nx-a: 1\r\n", "GET", "header"),
-        ("x-b:\r\n", "GET", "header-present"),
-        ("", "PUT", "header-pseudo"),
-        ("", "GET", "header-none"),
-    ],
-)
-def test_header_matchers(proxy: Proxy, headers: str, method: str, route: str) -> None:
-    assert proxy.ask("/h", method=method, headers=headers).text == route
 
 
 def test_name_of_the_route_in_the_log(proxy: Proxy) -> None:

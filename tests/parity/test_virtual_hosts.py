@@ -35,10 +35,6 @@ def configure(proxy: Proxy) -> Config:
     listeners = [
         listener("main", proxy.port(), hosts),
         listener("strict", proxy.port("strict"), strict),
-        listener(
-            "ignoring", proxy.port("ignoring"), hosts, route_config={"ignore_port_in_host_matching": True}
-        ),
-        listener("strip", proxy.port("strip"), hosts, strip_any_host_port=True),
     ]
     return bootstrap(proxy.port("admin"), listeners, [cluster("app", proxy.origin().port)])
 
@@ -96,19 +92,6 @@ def test_without_a_catch_all(proxy: Proxy, host: str, status: int) -> None:
 
 def test_virtual_host_without_routes(proxy: Proxy) -> None:
     assert proxy.ask("/", "strict", host="none.test").status == 404
-
-
-@pytest.mark.parametrize(
-    ("host", "chosen"),
-    [("app.test:123", "exact"), ("x.app.test:1", "suffix-long"), ("app.test:8080", "exact")],
-)
-def test_port_ignored(proxy: Proxy, host: str, chosen: str) -> None:
-    assert proxy.ask("/", "ignoring", host=host).text == chosen
-
-
-@pytest.mark.parametrize(("host", "chosen"), [("app.test:123", "exact"), ("[::1]:82", "v6")])
-def test_port_stripped(proxy: Proxy, host: str, chosen: str) -> None:
-    assert proxy.ask("/", "strip", host=host).text == chosen
 
 
 def test_host_of_an_absolute_target_is_taken(proxy: Proxy) -> None:
