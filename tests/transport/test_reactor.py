@@ -87,6 +87,35 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), use("parent"))
     assert (done.stdout.split(), done.stderr) == (["42", "parent"], "")
 
 
+@pytest.mark.integration
+def test_twisted_finds_it_by_name() -> None:
+    program = (
+        "from twisted.application.reactors import installReactor\n"
+        "installReactor('twistproxy')\n"
+        "from twisted.internet import reactor\n"
+        "print(type(reactor).__name__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert (done.stdout, done.stderr) == ("TwistproxyReactor\n", "")
+
+
+@pytest.mark.integration
+def test_a_forked_child_that_ends_leaves_its_parents_sockets_alone(reactor: TwistproxyReactor) -> None:
+    factory = Counter(reactor)
+    port = reactor.listenTCP(0, factory, interface="127.0.0.1")
+    reactor.iterate(0)
+    child = os.fork()
+    if child == 0:
+        reactor.close()
+        os._exit(0)
+    os.waitpid(child, 0)
+    with socket.create_connection(("127.0.0.1", port.getHost().port), timeout=10):
+        run(reactor)
+    assert factory.connections == 1
+
+
 class Child(ProcessProtocol):
     def __init__(self, reactor: TwistproxyReactor) -> None:
         self._reactor = reactor

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import socket
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.protocol import ClientFactory, Factory, Protocol
 from twisted.internet.unix import Server as TwistedsUnixServer
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -268,6 +270,37 @@ def test_each_direction_closes_by_itself(ends: Ends) -> None:
     ends.turns()
     assert protocol.events == ["read", "write"]
     assert protocol.reason is not None
+
+
+@pytest.mark.integration
+def test_both_ends_of_an_ended_connection_are_freed_without_the_garbage_collector(ends: Ends) -> None:
+    reactor = ends.reactor
+    ended: list[weakref.ref[Any]] = []
+
+    def note(protocol: Recorder) -> None:
+        ended.append(weakref.ref(protocol.transport))
+        if len(ended) == 2:
+            reactor.callLater(0.01, reactor.crash)
+
+    def server() -> Recorder:
+        protocol = Recorder()
+        protocol.on_made = lambda made: made.transport.loseConnection()
+        protocol.on_lost = note
+        return protocol
+
+    def client() -> Recorder:
+        protocol = Recorder()
+        protocol.on_lost = note
+        return protocol
+
+    gc.disable()
+    try:
+        port = reactor.listenTCP(0, Factory.forProtocol(server), interface="127.0.0.1")
+        reactor.connectTCP("127.0.0.1", port.getHost().port, ClientFactory.forProtocol(client))
+        ends.run()
+        assert [transport() for transport in ended] == [None, None]
+    finally:
+        gc.enable()
 
 
 class Producer:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import atexit
 import math
+import os
 import socket
 import sys
 import weakref
@@ -54,6 +55,7 @@ class TwistproxyReactor(_EPollReactor):
         self._timer: Any = None
         self._timer_due = math.inf
         self._wake_pending = False
+        self._process_id = os.getpid()
         self._children = ChildReaper(self.loop)
         super().__init__()
         self.loop.add_reader(self._poller.fileno(), self.doPoll, 0)
@@ -65,7 +67,10 @@ class TwistproxyReactor(_EPollReactor):
     def close(self) -> None:
         """Free the loop's descriptors.  The reactor is of no use afterwards."""
         loop = self.__dict__.get("loop")
-        if loop is not None and not loop.is_running() and not loop.is_closed():
+        # In a forked child the epoll descriptor is shared: closing would take the parent's sockets out of its set.
+        if loop is None or self._process_id != os.getpid():
+            return
+        if not loop.is_running() and not loop.is_closed():
             for stream in list(self.streams):
                 stream.forsake()
             for port in list(self.ports):
@@ -96,6 +101,7 @@ class TwistproxyReactor(_EPollReactor):
             self._set_timer(self._pendingTimedCalls[0].time)
 
     def mainLoop(self) -> None:
+        self._process_id = os.getpid()  # twistd forks before it runs the reactor
         while self._started:
             self.loop.run_forever()
 

@@ -23,6 +23,9 @@ class StreamProtocol:
     """Base of the two kinds of connection.  `attach` must be called from `makeConnection`, before any data
     comes."""
 
+    #: Read by our own reactor (`uv_read.is_direct`): `dataReceived` stays what `attach` makes it.
+    direct_delivery = True
+
     #: Twisted's transports look at this name when a protocol is part of a log line.
     def logPrefix(self) -> str:
         return type(self).__name__

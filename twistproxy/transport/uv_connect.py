@@ -58,6 +58,7 @@ class UvClient(UvStream):
 
     def connection_made(self, uv: Any) -> None:
         self._uv = uv
+        self._attempt = None
         if self.connector is None:  # given up in the same turn
             self.forsake()
         elif (protocol := self._build_protocol()) is not None:

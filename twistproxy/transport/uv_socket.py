@@ -59,30 +59,37 @@ class Steps:
     __slots__ = ("_coroutine", "_failed", "_waiter")
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any], failed: Callable[[Exception], None]) -> None:
-        self._coroutine = coroutine
-        self._failed = failed
+        self._coroutine: Coroutine[Any, Any, Any] | None = coroutine
+        self._failed: Callable[[Exception], None] | None = failed
         self._waiter: Any = None
         self._step()
 
     def _step(self, _done: object = None) -> None:
+        coroutine, failed = self._coroutine, self._failed
+        if coroutine is None or failed is None:
+            return  # cancelled
         try:
-            self._waiter = self._coroutine.send(None)
+            self._waiter = coroutine.send(None)
         except StopIteration:
-            self._waiter = None
+            self._forget()
         except Exception as problem:
-            self._waiter = None
-            self._failed(problem)
+            self._forget()
+            failed(problem)
         else:
             self._waiter._asyncio_future_blocking = False
             self._waiter.add_done_callback(self._step)
 
     def cancel(self) -> None:
         """Give up: uvloop closes the descriptor."""
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None:
-            waiter.remove_done_callback(self._step)
+        waiter, coroutine = self._waiter, self._coroutine
+        self._forget()
+        if waiter is not None and coroutine is not None:
             waiter.cancel()
-            self._coroutine.close()
+            coroutine.close()
+
+    def _forget(self) -> None:
+        """Undo the reference cycles: stream, steps, coroutine, stream."""
+        self._coroutine = self._failed = self._waiter = None
 
 
 def run_to_end(coroutine: Coroutine[Any, Any, Any]) -> Any:

@@ -143,6 +143,7 @@ class UvUnixClient(UvUnixStream, UvClient):
 
     def connection_made(self, uv: Any) -> None:
         self._uv = uv
+        self._attempt = None
         early, self._early = self._early, None
         lose, self.disconnecting = self.disconnecting, 0
         self._begin(uv, early)
