@@ -111,8 +111,9 @@ async def run(options: argparse.Namespace, directory: Path, stack: contextlib.Ex
             load.start()
         for number in range(count):
             with progress.run(f"{phase.name:<10} {number + 1}/{count}", options.pause) as outcome:
-                await phase.action(chaos, number)
+                # The pause comes first: what is in flight when the first action strikes belongs to its phase.
                 await asyncio.sleep(options.pause)
+                await phase.action(chaos, number)
                 account = load.accounts[phase.name]
                 outcome.append(f"{account.ok} ok, {account.failed} failed")
         await asyncio.sleep(_SETTLE_S)
