@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -93,7 +94,9 @@ def own(body: str) -> Headers:
 def test_route_timeout(proxy: Proxy) -> None:
     proxy.origin().on("/timeout", silent())
     with proxy.client() as client:
+        started = time.monotonic()
         response = client.send("GET /timeout?t1 HTTP/1.1\r\nhost: a\r\n\r\n").read()
+        assert 0.2 <= time.monotonic() - started < 0.8
         assert (response.status, response.text) == (504, "upstream request timeout")
         assert response.normal == own(response.text)
         assert client.still_open()
@@ -107,8 +110,6 @@ def test_route_timeout(proxy: Proxy) -> None:
 
 
 def test_route_timeout_starts_when_the_request_is_whole(proxy: Proxy) -> None:
-    import time
-
     proxy.origin().on("/timeout", raw(0.1, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"))
     with proxy.client() as client:
         client.send("POST /timeout HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\na")
