@@ -15,7 +15,7 @@ _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
 _EXTENSION = rb"[ \t]*;[ \t]*" + _TOKEN + rb"(?:[ \t]*=[ \t]*(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?"
 #: chunk-size [ chunk-ext ]; 15 hex digits cannot overflow anybody's 64 bits.
-_SIZE_LINE = re.compile(rb"0*([0-9A-Fa-f]{1,15})(?:" + _EXTENSION + rb")*[ \t]*")
+_SIZE_LINE = re.compile(rb"0*([0-9A-Fa-f]{1,15})(?:" + _EXTENSION + rb")*")
 _TRAILER = re.compile(rb"(" + _TOKEN + rb"):[ \t]*([^\0\r\n]*)")
 
 #: A size line is 16 digits and, rarely, extensions; HAProxy and nginx stop far earlier.
@@ -85,15 +85,19 @@ class ChunkedDecoder:
             line = self._line + data[at:newline] if self._line else data[at:newline]
             self._line = b""
             at = newline + 1
-            if not line.endswith(b"\r"):
-                raise RemoteProtocolError("chunk line does not end with CRLF")
+            # RFC 9112 section 2.2 lets a bare LF end a line, and every proxy takes it behind data and in trailers. A
+            # size line has to be exact: it says where everything else is.
+            if line[-1:] == b"\r":
+                line = line[:-1]
+            elif left == 0:
+                raise RemoteProtocolError("chunk size does not end with CRLF")
             if left == -1:
-                if line != b"\r":
+                if line:
                     raise RemoteProtocolError("chunk is longer than its size")
                 self._left = 0
             elif left == 0:
-                self._size_line(line[:-1])
-            elif self._trailer_line(line[:-1]):
+                self._size_line(line)
+            elif self._trailer_line(line):
                 self.rest = data[at:]
                 return pieces
         return pieces

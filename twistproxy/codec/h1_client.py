@@ -8,21 +8,27 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
-
 from twistproxy.api.codec import ResetReason, ResponseDecoder
 from twistproxy.api.transport import Transport
 from twistproxy.codec.h1_chunked import ChunkedDecoder, encode_chunk
-from twistproxy.codec.h1_head import HEAD_END, LOWER, HeadProbe, fields, has_bare_lf, strip_values, with_crlf
+from twistproxy.codec.h1_parse import (
+    FRAMING,
+    INCOMPLETE,
+    UNUSUAL,
+    ParsedResponse,
+    encode,
+    mended,
+    parse_response,
+)
 from twistproxy.errors import RemoteProtocolError
-from twistproxy.http.headers import Header, HeaderMap
+from twistproxy.http.headers import HeaderMap
 from twistproxy.http.message import RequestHead, ResponseHead
 from twistproxy.http.status import has_no_body
 
-_FRAMING = frozenset(
-    (b"content-length", b"transfer-encoding", b"connection", b"keep-alive", b"proxy-connection", b"upgrade")
-)
 _HOP_BY_HOP = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"))
+
+#: Bytes of a head that is not complete (what Envoy's parser holds).
+_MAX_HEAD = 80 * 1024
 
 #: Requests that have no content unless they say so (Envoy: HeaderUtility::requestShouldHaveNoBody).
 _NO_CONTENT = frozenset((b"GET", b"HEAD", b"DELETE", b"TRACE", b"CONNECT"))
@@ -48,15 +54,13 @@ class Http1ClientConnection:
     """See `api.codec.RequestEncoder` and `api.transport.TransportHandler`."""
 
     __slots__ = (
+        "_backed_up",
         "_chunked",
         "_chunked_out",
         "_head_request",
-        "_items",
         "_keep_alive",
         "_max_headers",
-        "_parser",
         "_partial",
-        "_probe",
         "_read_pauses",
         "_request_done",
         "_sink",
@@ -83,17 +87,15 @@ class Http1ClientConnection:
         self.closed_by_us = False
         self._max_headers = max_headers
         self._sink: ResponseDecoder | None = None
-        self._parser: HttpResponseParser | None = None
-        self._items: list[tuple[bytes, bytes]] = []
         self._state = _IDLE
         self._partial = b""
-        self._probe: HeadProbe | None = None
         self._chunked: ChunkedDecoder | None = None
         self._chunked_out = False
         self._request_done = True
         self._keep_alive = True
         self._head_request = False
         self._read_pauses = 0
+        self._backed_up = False  # the write buffer is over its high water mark
 
     def new_stream(self, sink: ResponseDecoder) -> None:
         """`sink` gets the response to the request that is encoded next.  The connection must be free."""
@@ -103,10 +105,6 @@ class Http1ClientConnection:
         self.streams += 1
 
     # ---- from the transport
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Called by the parser."""
-        self._items.append((LOWER.get(name) or name.lower(), value))
 
     def data_received(self, data: bytes) -> None:
         self.bytes_received += len(data)
@@ -135,8 +133,10 @@ class Http1ClientConnection:
                 self._sink.decode_data(data, False)
                 return
             else:
-                # An answer that nobody asked for (Envoy closes such a connection as well).
-                self._abort()
+                if state == _IDLE:
+                    # An answer that nobody asked for (Envoy closes such a connection as well).
+                    self._abort()
+                    self.owner.connection_lost(self, "")
                 return
 
     def read_ended(self) -> None:
@@ -144,34 +144,37 @@ class Http1ClientConnection:
             self._keep_alive = False
             self._finish(self._sink, b"")
         else:
-            self._lost("remote close")
+            self._lost("")
             self.transport.abortConnection()
+            # Now, so that it is not used again before the transport says so.
+            self.owner.connection_lost(self, "")
 
     def connection_lost(self, reason: str) -> None:
-        if self._state == _UNTIL_CLOSE and self._sink is not None and not reason:
+        if self._state == _UNTIL_CLOSE and self._sink is not None:
             self._keep_alive = False
             self._finish(self._sink, b"")
         else:
             self._lost(reason)
-        self._parser = self._probe = self._chunked = None
+        self._chunked = None
         self.owner.connection_lost(self, reason)
 
     def _lost(self, reason: str) -> None:
         sink, self._sink = self._sink, None
         state, self._state = self._state, _CLOSED
         if sink is not None:
-            # A clean end before the head is a termination; within a message it breaks the protocol.
+            # Before the head it is a termination; within a message it breaks the protocol.
             broken = state != _HEAD or bool(self._partial)
             sink.on_reset(
-                ResetReason.PROTOCOL_ERROR if broken and not reason else ResetReason.CONNECTION_TERMINATION,
-                reason,
+                ResetReason.PROTOCOL_ERROR if broken else ResetReason.CONNECTION_TERMINATION, reason
             )
 
     def pauseProducing(self) -> None:
+        self._backed_up = True
         if self._sink is not None:
             self._sink.above_write_buffer_high_watermark()
 
     def resumeProducing(self) -> None:
+        self._backed_up = False
         if self._sink is not None:
             self._sink.below_write_buffer_low_watermark()
 
@@ -181,82 +184,58 @@ class Http1ClientConnection:
     # ---- reading
 
     def _take_head(self, data: bytes) -> bytes:
-        if not self._partial:
-            end = data.find(b"\r\n\r\n") + 4
-            if end == len(data):
-                return self._head(data, b"")
-            if end > 4:
-                return self._head(data[:end], data[end:])
-        raw = self._partial + data
-        found = HEAD_END.search(raw, max(0, len(self._partial) - 3))
-        if found:
+        """Take a head from the start of `data` and hand it on.  Returns what of it is still to be used."""
+        if self._partial:
+            data = self._partial + data
             self._partial = b""
-            self._probe = None
-            return self._head(raw[: found.end()], raw[found.end() :])
-        if len(raw) > 60 * 1024:
-            return self._protocol_error("headers too large")
-        if self._probe is None:
-            self._probe = HeadProbe(HttpResponseParser)
-        self._partial = raw
-        error = self._probe.feed(data)
-        return b"" if error is None else self._protocol_error(str(error))
+        parsed = parse_response(data, self._max_headers)
+        if isinstance(parsed, int):
+            if parsed == UNUSUAL:
+                mending = mended(data, unfold=True)
+                if mending is None:
+                    parsed = INCOMPLETE
+                else:
+                    head, size = mending
+                    parsed = parse_response(head, self._max_headers)
+                    if not isinstance(parsed, int):
+                        return self._response(parsed, data[size:])
+            if parsed != INCOMPLETE:
+                return self._protocol_error("malformed response head")
+            if len(data) > _MAX_HEAD:
+                return self._protocol_error("headers too large")
+            self._partial = data
+            return b""
+        size = parsed[0]
+        return self._response(parsed, data[size:] if size != len(data) else b"")
 
-    def _head(self, raw: bytes, rest: bytes) -> bytes:
-        """Parse a whole head and hand it on.  Returns what of `rest` is still to be used."""
-        items: list[Header] = []
-        self._items = items
-        parser = self._parser
-        if parser is None:
-            self._parser = parser = HttpResponseParser(self)
-        try:
-            parser.feed_data(raw)
-        except HttpParserUpgrade:
-            self._parser = None
-        except HttpParserError as error:
-            self._parser = None
-            if has_bare_lf(raw):
-                return self._head(with_crlf(raw), rest)
-            return self._protocol_error(str(error))
-        if raw[:7] != b"HTTP/1." or raw[7:9] not in (b"1 ", b"0 "):
-            return self._protocol_error("not an HTTP/1 response")
-        status = parser.get_status_code()
-        if len(items) > self._max_headers or not 100 <= status <= 599:
-            return self._protocol_error("unusable head")
-        if b" \r\n" in raw or b"\t\r\n" in raw:
-            strip_values(items)
-        head = ResponseHead(status, items)
+    def _response(self, parsed: ParsedResponse, rest: bytes) -> bytes:
+        _, status, minor, items, index, flags = parsed
+        head = ResponseHead(status, items, index)
         sink = self._sink
         assert sink is not None
-        self._keep_alive = raw[7:8] == b"1"
+        self._keep_alive = minor == 1
         if status < 200:
             return self._informational(head, sink, rest)
         state = _UNTIL_CLOSE
-        if not _FRAMING.isdisjoint(head.index):
-            framing = self._framing(head)
-            if framing is None:
+        if flags & FRAMING:
+            state = self._framing(head)
+            if state == _CLOSED:
                 return b""
-            state = framing
-        if self._head_request or has_no_body(status):
-            if state != 0:
-                self._parser = None  # it expects content that will not come
+        if state == 0 or self._head_request or has_no_body(status):
             if rest:
-                self._keep_alive = False
+                self._keep_alive = False  # more than there should be: nothing behind it can be trusted
             self._end(sink, head)
             return b""
-        if state == 0:
-            if rest:
-                self._keep_alive = False
-            self._end(sink, head)
-            return b""
-        if state == _UNTIL_CLOSE:
-            self._parser = None
-            self._keep_alive = False
-        elif state > 0:
-            if 0 < len(rest) == state:
-                parser.feed_data(rest)  # so that it is ready for the next head
-            else:
-                self._parser = None
         self._state = state
+        if state == _UNTIL_CLOSE:
+            self._keep_alive = False
+        elif state == _CHUNKED and rest:
+            # Look at the chunks first: if they are malformed there is still time for a 502.
+            pieces = self._chunks(rest)
+            if pieces is not None:
+                sink.decode_headers(head, False)
+                self._pass_chunks(sink, pieces)
+            return b""
         sink.decode_headers(head, False)
         return rest
 
@@ -267,23 +246,26 @@ class Http1ClientConnection:
         sink.decode_1xx(head)
         return rest
 
-    def _framing(self, head: ResponseHead) -> int | None:
-        """The state that reads the content, 0 for none; None if the response is malformed."""
+    def _framing(self, head: ResponseHead) -> int:
+        """The state that reads the content, 0 for none; `_CLOSED` if the response is malformed."""
         index = head.index
         state = _UNTIL_CLOSE
         coding = index.get(b"transfer-encoding")
         if coding is not None:
             if coding.lower() != b"chunked" or head.get(b"transfer-encoding") != coding:
                 self._protocol_error("unsupported transfer coding")
-                return None
+                return _CLOSED
             if b"content-length" in index:
                 self._protocol_error("content-length with transfer-encoding")
-                return None
+                return _CLOSED
             self._chunked = ChunkedDecoder()
-            self._parser = None
             state = _CHUNKED
         elif b"content-length" in index:
-            state = int(index[b"content-length"])
+            value = index[b"content-length"]
+            if not value.isdigit() or len(value) > 18 or head.get(b"content-length") != value:
+                self._protocol_error("invalid content-length")
+                return _CLOSED
+            state = int(value)
         connection = head.get(b"connection")
         if connection is not None:
             lowered = connection.lower()
@@ -295,32 +277,42 @@ class Http1ClientConnection:
         return state
 
     def _take_chunks(self, data: bytes) -> None:
-        chunked = self._chunked
-        sink = self._sink
-        assert chunked is not None and sink is not None
+        pieces = self._chunks(data)
+        if pieces is not None:
+            assert self._sink is not None
+            self._pass_chunks(self._sink, pieces)
+
+    def _chunks(self, data: bytes) -> list[bytes] | None:
+        """The content in `data`; None if it is malformed."""
+        assert self._chunked is not None
         try:
-            pieces = chunked.feed(data)
+            return self._chunked.feed(data)
         except RemoteProtocolError as error:
             self._protocol_error(str(error))
-            return
+            return None
+
+    def _pass_chunks(self, sink: ResponseDecoder, pieces: list[bytes]) -> None:
+        if self._sink is not sink:
+            return  # reset meanwhile
+        chunked = self._chunked
+        assert chunked is not None
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if not chunked.done:
-            for piece in pieces:
-                sink.decode_data(piece, False)
+            if data:
+                sink.decode_data(data, False)
             return
         if chunked.rest:
             self._keep_alive = False
         self._chunked = None
-        last = pieces.pop() if pieces and not chunked.trailers else b""
-        for piece in pieces:
-            sink.decode_data(piece, False)
-        if self._sink is not sink:
-            return  # reset meanwhile
-        if chunked.trailers:
+        if not chunked.trailers:
+            self._finish(sink, data)
+            return
+        if data:
+            sink.decode_data(data, False)
+        if self._sink is sink:
             self._detach()
             sink.decode_trailers(HeaderMap(chunked.trailers))
             self._release()
-        else:
-            self._finish(sink, last)
 
     def _finish(self, sink: ResponseDecoder, last: bytes) -> None:
         self._detach()
@@ -341,7 +333,8 @@ class Http1ClientConnection:
             if self._read_pauses:
                 self._read_pauses = 0
                 self.transport.resumeProducing()
-            self.owner.stream_done(self, self._keep_alive and self._request_done)
+            reusable = self._keep_alive and self._request_done and not self._backed_up
+            self.owner.stream_done(self, reusable)
 
     def _protocol_error(self, detail: str) -> bytes:
         sink, self._sink = self._sink, None
@@ -359,27 +352,18 @@ class Http1ClientConnection:
 
     def encode_headers(self, head: RequestHead, end_stream: bool) -> None:
         method = head.method
-        framing = b"\r\n\r\n"
+        framing = b"\r\n"
         self._chunked_out = False
         if b"content-length" not in head.index:
             if not end_stream:
                 self._chunked_out = True
-                framing = b"\r\ntransfer-encoding: chunked\r\n\r\n"
+                framing = b"transfer-encoding: chunked\r\n\r\n"
             elif method not in _NO_CONTENT:
-                framing = b"\r\ncontent-length: 0\r\n\r\n"
+                framing = b"content-length: 0\r\n\r\n"
         self._head_request = method == b"HEAD"
         self._request_done = end_stream
-        data = b"".join(
-            (
-                method,
-                b" ",
-                head.path,
-                b" HTTP/1.1\r\nhost: ",
-                head.authority,
-                b"\r\n",
-                fields(head.items),
-                framing,
-            )
+        data = encode(
+            (method, b" ", head.path, b" HTTP/1.1\r\nhost: ", head.authority, b"\r\n"), head.items, framing
         )
         self.bytes_sent += len(data)
         self.transport.write(data)
@@ -400,7 +384,7 @@ class Http1ClientConnection:
 
     def encode_trailers(self, trailers: HeaderMap) -> None:
         if self._chunked_out:
-            data = b"0\r\n" + fields(trailers.items) + b"\r\n\r\n"
+            data = encode((b"0\r\n",), trailers.items, b"\r\n")
             self.bytes_sent += len(data)
             self.transport.write(data)
         self._request_done = True
@@ -422,7 +406,10 @@ class Http1ClientConnection:
 
     def close(self) -> None:
         """Close a connection that carries no stream."""
-        self._state = _CLOSED
-        self.closed_by_us = True
-        self.transport.unregisterProducer()
-        self.transport.loseConnection()
+        if self._request_done and not self._backed_up:
+            self._state = _CLOSED
+            self.closed_by_us = True
+            self.transport.unregisterProducer()
+            self.transport.loseConnection()
+        else:
+            self._abort()  # the rest of a request that has its answer might never be read

@@ -6,31 +6,27 @@ that HTTP/1 has at a time.  Pipelined requests wait, as bytes, until the respons
 
 from __future__ import annotations
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
-
 from twistproxy.api.codec import RequestDecoder, ResetReason, ServerCallbacks
 from twistproxy.api.transport import Transport
 from twistproxy.codec.h1_chunked import ChunkedDecoder, encode_chunk
-from twistproxy.codec.h1_head import HEAD_END, LOWER, HeadProbe, fields, has_bare_lf, strip_values, with_crlf
+from twistproxy.codec.h1_parse import (
+    FRAMING,
+    INCOMPLETE,
+    TOO_MANY,
+    TWO_HOSTS,
+    UNUSUAL,
+    ParsedRequest,
+    encode,
+    mended,
+    parse_request,
+)
 from twistproxy.errors import RemoteProtocolError
-from twistproxy.http.headers import Header, HeaderMap
+from twistproxy.http.headers import HeaderMap
 from twistproxy.http.message import HttpVersion, RequestHead, ResponseHead
 from twistproxy.http.status import has_no_body, reason
 from twistproxy.http.target import split_target, valid_host
 from twistproxy.model.http_manager import Http1Settings
 
-#: What a head may hold that this codec has to act on.  Most heads hold none of it.
-_FRAMING = frozenset(
-    (
-        b"content-length",
-        b"transfer-encoding",
-        b"connection",
-        b"keep-alive",
-        b"proxy-connection",
-        b"upgrade",
-        b"http2-settings",
-    )
-)
 _HOP_BY_HOP = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"http2-settings")
 )
@@ -55,17 +51,16 @@ class Http1ServerConnection:
     """See `api.codec.ServerCodec`, `ResponseEncoder` and `api.transport.TransportHandler`."""
 
     __slots__ = (
+        "_backed_up",
         "_chunked",
         "_chunked_out",
         "_close_after",
         "_consuming",
         "_draining",
         "_held",
+        "_held_paused",
         "_http10",
-        "_items",
-        "_parser",
         "_partial",
-        "_probe",
         "_read_pauses",
         "_responding",
         "_response_to_head",
@@ -83,14 +78,13 @@ class Http1ServerConnection:
         self.transport = transport
         self.callbacks: ServerCallbacks = None  # type: ignore[assignment]  # set by whoever owns the connection
         self._settings = settings
-        self._parser: HttpRequestParser | None = None
-        self._items: list[tuple[bytes, bytes]] = []
         self._state = _HEAD
         self._stream: RequestDecoder | None = None  # until the request or the response ends it
         self._responding = False  # a request was handed on and its response is not complete
         self._partial = b""  # a head that is not complete
-        self._probe: HeadProbe | None = None
         self._held = b""  # what came before it could be used
+        self._held_paused = False  # there is so much of it that reading has stopped
+        self._backed_up = False  # the write buffer is over its high water mark
         self._consuming = False
         self._chunked: ChunkedDecoder | None = None
         self._chunked_out = False
@@ -104,10 +98,6 @@ class Http1ServerConnection:
         self.half_closed = False
 
     # ---- from the transport
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Called by the parser."""
-        self._items.append((LOWER.get(name) or name.lower(), value))
 
     def data_received(self, data: bytes) -> None:
         self.bytes_received += len(data)
@@ -123,20 +113,21 @@ class Http1ServerConnection:
     def connection_lost(self, reason: str) -> None:
         self._state = _CLOSED
         stream, self._stream = self._stream, None
-        self._parser = self._probe = self._chunked = (
-            None  # the parser refers to us: do not wait for the collector
-        )
         if stream is not None:
             stream.on_reset(ResetReason.CONNECTION_TERMINATION, reason)
         self.callbacks.connection_closed(reason)
 
     def pauseProducing(self) -> None:
+        self._backed_up = True
         if self._stream is not None:
             self._stream.above_write_buffer_high_watermark()
 
     def resumeProducing(self) -> None:
+        self._backed_up = False
         if self._stream is not None:
             self._stream.below_write_buffer_low_watermark()
+        elif self._state == _RESPONSE and not self._responding:
+            self._next()
 
     def stopProducing(self) -> None:
         """`connection_lost` follows."""
@@ -146,14 +137,15 @@ class Http1ServerConnection:
     def _hold(self, data: bytes) -> None:
         if self._close_after and self._state == _RESPONSE:
             return  # nothing behind the last request is read (RFC 9112 section 9.6)
-        before = len(self._held)
         self._held += data
-        if before < _MAX_PIPELINED <= len(self._held):
+        if len(self._held) >= _MAX_PIPELINED and not self._held_paused:
+            self._held_paused = True
             self.pause_reading()
 
     def _release(self) -> bytes:
         data, self._held = self._held, b""
-        if len(data) >= _MAX_PIPELINED:
+        if self._held_paused:
+            self._held_paused = False
             self.resume_reading()
         return data
 
@@ -169,7 +161,8 @@ class Http1ServerConnection:
             elif state == _CHUNKED:
                 data = self._take_chunks(data)
             elif state == _RESPONSE:
-                self._held = data + self._held if self._held else data
+                held, self._held = self._held, b""
+                self._hold(data + held if held else data)
                 break
             else:
                 break
@@ -178,142 +171,101 @@ class Http1ServerConnection:
         self._consuming = False
 
     def _take_head(self, data: bytes) -> bytes:
-        if not self._partial:
-            end = data.find(b"\r\n\r\n") + 4
-            if end == len(data):
-                if end <= self._settings.max_head_bytes:
-                    return self._head(data, b"")
-            elif end > 4 and end <= self._settings.max_head_bytes:
-                return self._head(data[:end], data[end:])
-        return self._take_unusual_head(data)
-
-    def _take_unusual_head(self, data: bytes) -> bytes:
-        """A head in pieces, with lines ended by bare LF, with empty lines before it, or too large."""
-        raw = self._partial + data
-        if not self._partial:
-            raw = raw.lstrip(b"\r\n")  # RFC 9112 section 2.2
-        found = HEAD_END.search(raw, max(0, len(self._partial) - 3))
-        if (found.end() if found else len(raw)) > self._settings.max_head_bytes:
-            self.refuse(431, b"Request Header Fields Too Large", "http1.headers_too_large")
-        elif found:
+        """Take a head from the start of `data` and hand the request on.  Returns what is behind it."""
+        settings = self._settings
+        if self._partial:
+            data = self._partial + data
             self._partial = b""
-            self._probe = None
-            return self._head(raw[: found.end()], raw[found.end() :])
-        elif raw:
-            if self._probe is None:
-                self._probe = HeadProbe(HttpRequestParser)
-                self.callbacks.head_started()
-                data = raw
-            self._partial = raw
-            if self._probe.feed(data) is not None:
-                self.refuse(400, b"Bad Request", "http1.codec_error")
+        parsed = parse_request(data, settings.max_headers)
+        if isinstance(parsed, int):
+            return self._take_unusual_head(data, parsed)
+        size = parsed[0]
+        if size > settings.max_head_bytes:
+            return self._too_large()
+        self._request(parsed)
+        return data[size:] if size != len(data) else b""
+
+    def _take_unusual_head(self, data: bytes, code: int) -> bytes:
+        """A head in pieces, with lines ended by bare LF, with empty lines before it, too large, or none at all."""
+        settings = self._settings
+        if code == UNUSUAL:
+            mending = mended(data)
+            if mending is not None:
+                head, size = mending
+                parsed = parse_request(head, settings.max_headers)
+                if not isinstance(parsed, int):
+                    if size > settings.max_head_bytes:
+                        return self._too_large()
+                    self._request(parsed)
+                    return data[size:]
+                code = parsed
+            else:
+                data = data.lstrip(b"\r\n")
+                code = INCOMPLETE
+        if code == TOO_MANY:
+            self.refuse(431, b"Request Header Fields Too Large", "http1.too_many_headers")
+        elif code != INCOMPLETE:
+            self.refuse(400, b"Bad Request", "http1.codec_error")
+        elif len(data) > settings.max_head_bytes:
+            return self._too_large()
+        elif data:
+            self._partial = data
+            self.callbacks.head_started()
         return b""
 
-    def _head(self, raw: bytes, rest: bytes) -> bytes:
-        """Parse a whole head, and hand the request on.  Returns what of `rest` is still to be used."""
-        items: list[Header] = []
-        self._items = items
-        parser = self._parser
-        if parser is None:
-            self._parser = parser = HttpRequestParser(self)
-        try:
-            parser.feed_data(raw)
-        except HttpParserUpgrade:
-            self._parser = None  # it reads no more; the request itself is fine
-        except HttpParserError:
-            self._parser = None
-            if has_bare_lf(raw):
-                return self._head(with_crlf(raw), rest)
-            if raw[:2] == b"\r\n":
-                return self._take_unusual_head(raw + rest)
-            self.refuse(400, b"Bad Request", "http1.codec_error")
-            return b""
-        try:
-            method, target, version = raw[: raw.find(b"\r\n")].split(b" ")
-        except ValueError:
-            if raw[:2] == b"\r\n":
-                self._parser = None
-                return self._take_unusual_head(raw + rest)
-            self.refuse(400, b"Bad Request", "http1.codec_error")
-            return b""
-        if b" \r\n" in raw or b"\t\r\n" in raw:
-            strip_values(items)
-        index = dict(items)
-        if target[:1] != b"/" or version != b"HTTP/1.1" or len(items) > self._settings.max_headers:
-            return self._unusual_request(method, target, version, items, index, rest)
-        return self._request(RequestHead(method, target, index.pop(b"host", b""), items, index), rest)
+    def _too_large(self) -> bytes:
+        self.refuse(431, b"Request Header Fields Too Large", "http1.headers_too_large")
+        return b""
 
-    def _unusual_request(
-        self,
-        method: bytes,
-        target: bytes,
-        version: bytes,
-        items: list[tuple[bytes, bytes]],
-        index: dict[bytes, bytes],
-        rest: bytes,
-    ) -> bytes:
-        """Target forms other than a plain path, HTTP/1.0, too many fields."""
-        if len(items) > self._settings.max_headers:
-            self.refuse(431, b"Request Header Fields Too Large", "http1.too_many_headers")
-            return b""
-        if version == b"HTTP/1.0":
-            if not self._settings.accept_http_10:
-                self._http10 = True
-                self.refuse(426, b"Upgrade Required", "low_version")
-                return b""
-        elif version != b"HTTP/1.1":
-            self.refuse(400, b"Bad Request", "http1.codec_error")
-            return b""
-        split = split_target(method, target, self._settings.allow_absolute_url)
-        if split is None:
-            self.refuse(400, b"Bad Request", "http1.invalid_url")
-            return b""
-        scheme, authority, path = split
-        host = index.pop(b"host", b"")
-        head = RequestHead(method, path, authority or host, items, index)
-        if scheme:
-            head.scheme = scheme
-        if version == b"HTTP/1.0":
-            head.version = HttpVersion.HTTP10
-            if not head.authority:
-                head.authority = self._settings.default_host_for_http_10
-        return self._request(head, rest)
-
-    def _request(self, head: RequestHead, rest: bytes) -> bytes:
-        items = head.items
-        index = head.index
-        # Host goes out of the list: `authority` has it.  More of them than one are refused (RFC 9112 section 3.2);
-        # Envoy joins them.
-        for at, item in enumerate(items):
-            if item[0] == b"host":
-                del items[at]
-                break
-        if len(index) != len(items) and any(item[0] == b"host" for item in items):
+    def _request(self, parsed: ParsedRequest) -> None:
+        _, method, target, minor, host, items, index, flags = parsed
+        if flags & TWO_HOSTS:
+            # RFC 9112 section 3.2; Envoy joins them.
             self.refuse(400, b"Bad Request", "http1.duplicate_host")
-            return b""
+            return
+        head = RequestHead(method, target, host or b"", items, index)
+        if (target[:1] != b"/" or minor == 0) and not self._unusual_request(head, minor):
+            return
         if not valid_host(head.authority):
             self.refuse(400, b"Bad Request", "http1.invalid_host")
-            return b""
-        http10 = self._http10 = head.version == HttpVersion.HTTP10
-        self._close_after = http10
-        end_stream = True
-        if not _FRAMING.isdisjoint(index):
+            return
+        self._http10 = self._close_after = minor == 0
+        length = 0
+        if flags & FRAMING:
             length = self._framing(head)
-            if length is None:
-                return b""
-            end_stream = length == 0
-            self._state = length or _RESPONSE
-        else:
-            self._state = _RESPONSE
-        self._response_to_head = head.method == b"HEAD"
+            if length == _CLOSED:
+                return
+        self._state = length or _RESPONSE
+        self._response_to_head = method == b"HEAD"
         self._chunked_out = False
         self._responding = True
         self._stream = stream = self.callbacks.new_stream(self)
-        stream.decode_headers(head, end_stream)
-        return rest
+        stream.decode_headers(head, length == 0)
 
-    def _framing(self, head: RequestHead) -> int | None:
-        """The state that reads the content; 0 for none, None if the request was refused."""
+    def _unusual_request(self, head: RequestHead, minor: int) -> bool:
+        """Target forms other than a plain path, and HTTP/1.0.  False if the request was refused."""
+        settings = self._settings
+        if minor == 0:
+            if not settings.accept_http_10:
+                self._http10 = True
+                self.refuse(426, b"Upgrade Required", "low_version")
+                return False
+            head.version = HttpVersion.HTTP10
+        split = split_target(head.method, head.path, settings.allow_absolute_url)
+        if split is None:
+            self.refuse(400, b"Bad Request", "http1.invalid_url")
+            return False
+        scheme, authority, head.path = split
+        if scheme:
+            head.scheme = scheme
+        if authority:
+            head.authority = authority
+        if minor == 0 and not head.authority:
+            head.authority = settings.default_host_for_http_10
+        return True
+
+    def _framing(self, head: RequestHead) -> int:
+        """The state that reads the content; 0 for none, `_CLOSED` if the request was refused."""
         index = head.index
         length = 0
         coding = index.get(b"transfer-encoding")
@@ -321,17 +273,20 @@ class Http1ServerConnection:
             # Anything but exactly "chunked", once, in HTTP/1.1, is where requests are smuggled.
             if coding.lower() != b"chunked" or head.get(b"transfer-encoding") != coding:
                 self.refuse(501, b"Not Implemented", "http1.invalid_transfer_encoding")
-                return None
+                return _CLOSED
             if b"content-length" in index or head.version == HttpVersion.HTTP10:
                 self.refuse(400, b"Bad Request", "http1.content_length_and_chunked_not_allowed")
-                return None
-            self._parser = None
+                return _CLOSED
             self._chunked = ChunkedDecoder(self._settings.max_head_bytes)
             length = _CHUNKED
         elif b"content-length" in index:
-            length = int(index[b"content-length"])
-            if length:
-                self._parser = None
+            value = index[b"content-length"]
+            if not value.isdigit() or len(value) > 18 or head.get(b"content-length") != value:
+                self.refuse(400, b"Bad Request", "http1.codec_error")
+                return _CLOSED
+            length = int(value)
+            if length and value[:1] == b"0":
+                head.set(b"content-length", b"%d" % length)  # no upstream shall take it for octal
         connection = head.get(b"connection")
         if connection is not None:
             tokens = [token.strip(b" \t").lower() for token in connection.split(b",")]
@@ -342,8 +297,8 @@ class Http1ServerConnection:
             for token in tokens:
                 if token in index and token not in _KEPT_NOMINATIONS:
                     head.remove(token)
-            if b"upgrade" in index and b"upgrade" not in tokens:
-                head.remove(b"upgrade")
+            if b"upgrade" in index and (b"upgrade" not in tokens or index[b"upgrade"].lower() == b"h2c"):
+                head.remove(b"upgrade")  # a request for h2c is ignored, as by Envoy
         elif b"upgrade" in index:
             head.remove(b"upgrade")
         head.remove_all(_HOP_BY_HOP)
@@ -351,59 +306,43 @@ class Http1ServerConnection:
 
     def _take_content(self, data: bytes, left: int) -> bytes:
         stream = self._stream
+        assert stream is not None
         count = len(data)
         if count < left:
             self._state = left - count
-            if stream is not None:
-                stream.decode_data(data, False)
+            stream.decode_data(data, False)
             return b""
         self._state = _RESPONSE
         rest = b""
         if count > left:
             rest = data[left:]
             data = data[:left]
-        self._request_ended(stream, data)
+        stream.decode_data(data, True)
         return rest
 
     def _take_chunks(self, data: bytes) -> bytes:
         chunked = self._chunked
-        assert chunked is not None
         stream = self._stream
+        assert chunked is not None and stream is not None
         try:
             pieces = chunked.feed(data)
         except RemoteProtocolError as error:
             self._broken_body(error)
             return b""
-        if stream is not None:
-            last = pieces.pop() if chunked.done and not self._trailers_wanted(chunked) and pieces else b""
-            for piece in pieces:
-                if self._state != _CHUNKED:
-                    break
-                stream.decode_data(piece, False)
-        else:
-            last = b""
-        if not chunked.done or self._state != _CHUNKED:
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if not chunked.done:
+            if data:
+                stream.decode_data(data, False)
             return b""
         self._chunked = None
         self._state = _RESPONSE
-        if stream is not None and self._trailers_wanted(chunked):
+        if chunked.trailers and self._settings.enable_trailers:
+            if data:
+                stream.decode_data(data, False)
             stream.decode_trailers(HeaderMap(chunked.trailers))
-            self._after_request()
         else:
-            self._request_ended(stream, last)
+            stream.decode_data(data, True)
         return chunked.rest
-
-    def _trailers_wanted(self, chunked: ChunkedDecoder) -> bool:
-        return bool(chunked.trailers) and self._settings.enable_trailers
-
-    def _request_ended(self, stream: RequestDecoder | None, last: bytes) -> None:
-        if stream is not None:
-            stream.decode_data(last, True)
-        self._after_request()
-
-    def _after_request(self) -> None:
-        if not self._responding and self._state == _RESPONSE:
-            self._next()
 
     def _broken_body(self, error: RemoteProtocolError) -> None:
         """The framing of a request's content is wrong: nothing on this connection can be trusted any more."""
@@ -421,37 +360,34 @@ class Http1ServerConnection:
         """Answer what cannot be read as a request, and read nothing more."""
         self._state = _CLOSED
         self._partial = self._held = b""
-        self._probe = None
         self.callbacks.protocol_error(status, body, details)
 
     # ---- writing: `ResponseEncoder`
 
     def encode_1xx(self, head: ResponseHead) -> None:
         if not self._http10:
-            self._write(
-                _STATUS_LINES[head.status] + fields(head.items) + (b"\r\n\r\n" if head.items else b"\r\n")
-            )
+            self._write(encode((_STATUS_LINES[head.status],), head.items, b"\r\n"))
 
     def encode_headers(self, head: ResponseHead, end_stream: bool) -> None:
         status = head.status
-        framing = b"\r\n\r\n"
+        framing = b"\r\n"
         if b"content-length" not in head.index:
             if end_stream:
                 if not self._response_to_head and not has_no_body(status):
-                    framing = b"\r\ncontent-length: 0\r\n\r\n"
+                    framing = b"content-length: 0\r\n\r\n"
             elif not has_no_body(status):
                 if self._http10:
                     self._close_after = True
                 else:
                     self._chunked_out = not self._response_to_head
-                    framing = b"\r\ntransfer-encoding: chunked\r\n\r\n"
+                    framing = b"transfer-encoding: chunked\r\n\r\n"
         if self._draining:
             self._close_after = True
         if self._close_after:
-            framing = b"\r\nconnection: close" + framing
+            framing = b"connection: close\r\n" + framing
         elif self._http10:
-            framing = b"\r\nconnection: keep-alive" + framing
-        data = b"".join((_STATUS_LINES.get(status) or _status_line(status), fields(head.items), framing))
+            framing = b"connection: keep-alive\r\n" + framing
+        data = encode((_STATUS_LINES[status],), head.items, framing)
         self.bytes_sent += len(data)
         self.transport.write(data)
         if end_stream:
@@ -473,7 +409,7 @@ class Http1ServerConnection:
     def encode_trailers(self, trailers: HeaderMap) -> None:
         if self._chunked_out:
             if self._settings.enable_trailers and trailers.items:
-                self._write(b"0\r\n" + fields(trailers.items) + b"\r\n\r\n")
+                self._write(encode((b"0\r\n",), trailers.items, b"\r\n"))
             else:
                 self._write(b"0\r\n\r\n")
         self._response_ended()
@@ -494,6 +430,12 @@ class Http1ServerConnection:
         if self._read_pauses == 0 and self._state != _CLOSED:
             self.transport.resumeProducing()
 
+    def _forget_pauses(self) -> None:
+        """The stream that has paused reading is over."""
+        self._read_pauses = int(self._held_paused)
+        if not self._read_pauses:
+            self.transport.resumeProducing()
+
     def _write(self, data: bytes) -> None:
         self.bytes_sent += len(data)
         self.transport.write(data)
@@ -503,8 +445,12 @@ class Http1ServerConnection:
         state = self._state
         if state == _RESPONSE:
             self._stream = None
+            if self._read_pauses:
+                self._forget_pauses()
             if self._close_after:
                 self.close()
+            elif self._backed_up:
+                pass  # no further request before the client has read: `resumeProducing` goes on
             elif not self._consuming:
                 self._next()
             else:
@@ -512,7 +458,7 @@ class Http1ServerConnection:
         elif state != _CLOSED:
             # The response overtook the request: what is left of it cannot be skipped within reason.
             self._stream = None
-            self.close()
+            self.callbacks.response_overtook()
 
     def _next(self) -> None:
         self._state = _HEAD
@@ -540,7 +486,10 @@ class Http1ServerConnection:
         if self._state != _CLOSED or not self.half_closed:
             self._state = _CLOSED
             self._held = b""
+            self._held_paused = False
             self.half_closed = True
+            if self._read_pauses:
+                self._forget_pauses()  # a client that is still sending may only then look at the answer
             self.transport.unregisterProducer()
             self.transport.loseWriteConnection()
 
@@ -551,7 +500,3 @@ class Http1ServerConnection:
         self._held = b""
         self.transport.unregisterProducer()
         self.transport.loseConnection()
-
-
-def _status_line(status: int) -> bytes:
-    return f"HTTP/1.1 {status} {reason(status)}\r\n".encode()
