@@ -128,6 +128,10 @@ class ServerCallbacks(Protocol):
         """The bytes are no request, and no stream is open: answer with `status` and close.  `details` is Envoy's
         response code detail, e.g. "http1.codec_error"."""
 
+    def response_overtook(self) -> None:
+        """A response is complete and its request is not.  HTTP/1 cannot go on; close so that the client can read the
+        response first."""
+
     def connection_closed(self, reason: str) -> None:
         """After the open stream, if any, was reset."""
 

@@ -222,6 +222,9 @@ class HttpConnection:
             stream.local_reply(status, body, flags.DPE, details)
         self._close_later()
 
+    def response_overtook(self) -> None:
+        self._close_later()
+
     def connection_closed(self, reason: str) -> None:
         manager = self._manager
         manager.connections.discard(self)
@@ -242,7 +245,7 @@ class HttpConnection:
         self.stream = None
         self._used_at = now
 
-    def local_reply_closes(self) -> None:
+    def answered_early(self) -> None:
         self._closing = True
         self.codec.close_after_response()
 
@@ -289,7 +292,11 @@ class HttpConnection:
     def _close_later(self) -> None:
         """Let the client read the answer before its connection is gone (`delayed_close_timeout`)."""
         self._closing = True
-        self.codec.half_close()
         manager = self._manager
-        self.deadline = manager.monotonic() + manager.settings.delayed_close_timeout
-        manager.deadlines.add(self)
+        timeout = manager.settings.delayed_close_timeout
+        if timeout:
+            self.codec.half_close()
+            self.deadline = manager.monotonic() + timeout
+            manager.deadlines.add(self)
+        else:
+            self.codec.close()

@@ -57,8 +57,8 @@ class Connection(Protocol):
 
     def stream_ended(self, stream: Stream, now: float) -> None: ...
 
-    def local_reply_closes(self) -> None:
-        """The answer about to be encoded comes before the whole request was read: let it be the last one."""
+    def answered_early(self) -> None:
+        """The response about to be encoded begins before the whole request was read: let it be the last one."""
 
 
 class Stream:
@@ -219,8 +219,6 @@ class Stream:
             self._encoder.reset()
             self._end()
             return
-        if not self.request_ended_at:
-            self.connection.local_reply_closes()
         items: list[Header] = []
         if body:
             items = [(b"content-length", b"%d" % len(body)), (b"content-type", b"text/plain")]
@@ -264,22 +262,25 @@ class Stream:
         """Past all filters: to the downstream."""
         self.response = head
         self.context.response_headers.apply(head, self.head)
-        self._encoder.encode_headers(head, end_stream)
+        if not self.request_ended_at:
+            self.context.stats.downstream_rq_response_before_rq_complete += 1
+            self.connection.answered_early()
+        # The stream is over before its last piece is encoded: with that the codec may begin the next one.
         if end_stream:
             self._end()
+        self._encoder.encode_headers(head, end_stream)
 
     def send_data(self, data: bytes, end_stream: bool) -> None:
         self.bytes_sent += len(data)
         if end_stream:
-            self._encoder.encode_data(data, True)
             self._end()
         else:
             self.last_activity = self.context.monotonic()
-            self._encoder.encode_data(data, False)
+        self._encoder.encode_data(data, end_stream)
 
     def send_trailers(self, trailers: HeaderMap) -> None:
-        self._encoder.encode_trailers(trailers)
         self._end()
+        self._encoder.encode_trailers(trailers)
 
     # ---- time, and the end
 
@@ -287,10 +288,10 @@ class Stream:
         """Called by `Deadlines`."""
         context = self.context
         if now >= self.timeout_at:
-            assert self.upstream is not None
             self.timeout_at = _FOREVER
             self.deadline = now + context.stream_idle_timeout
-            self.upstream.timed_out()
+            if self.upstream is not None:  # a filter may hold a response that is complete
+                self.upstream.timed_out()
             return
         if (
             context.request_timeout

@@ -149,7 +149,10 @@ class HttpPool:
         request = self._pending.popleft()
         self._no_longer_pending()
         if limits.requests >= limits.max_requests:
-            self._keep(connection)
+            if self._draining:
+                connection.close()
+            else:
+                self._keep(connection)
             self._overflow(request)
         else:
             self._attach(connection, request)
