@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet import error, tcp
 from twisted.internet.abstract import isIPAddress, isIPv6Address
@@ -18,11 +18,9 @@ from twisted.internet.protocol import Protocol
 from twisted.python import log
 from twisted.python.failure import Failure
 
+from twistproxy.transport.uv_loop import LoopOwner
 from twistproxy.transport.uv_socket import Steps
 from twistproxy.transport.uv_stream import UvStream
-
-if TYPE_CHECKING:
-    from twistproxy.transport.reactor import TwistproxyReactor
 
 #: Seconds until connecting to a Unix socket whose queue is full is tried again.
 QUEUE_RETRY_DELAY = 0.01
@@ -52,7 +50,7 @@ class UvClient(UvStream):
     #: The socket that is being connected, as long as libuv does not have it.
     _own: socket.socket | None = None
 
-    def __init__(self, connector: Any, reactor: TwistproxyReactor) -> None:
+    def __init__(self, connector: Any, reactor: LoopOwner) -> None:
         self.connector = connector
         self.reactor = reactor
 
@@ -175,7 +173,7 @@ class UvTCPClient(UvClient):
     addr: Any
     _address_type: type[IPv4Address | IPv6Address] = IPv4Address
 
-    def __init__(self, host: str, port: int, local: Any, connector: Any, reactor: TwistproxyReactor) -> None:
+    def __init__(self, host: str, port: int, local: Any, connector: Any, reactor: LoopOwner) -> None:
         super().__init__(connector, reactor)
         self.addr = (host, port)
         family = socket.AF_INET

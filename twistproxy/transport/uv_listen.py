@@ -5,16 +5,14 @@ from __future__ import annotations
 import socket
 import struct
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet import tcp
 from twisted.python import log
 
+from twistproxy.transport.uv_loop import LoopOwner
 from twistproxy.transport.uv_socket import Steps, internet_address, run_to_end
 from twistproxy.transport.uv_stream import UvStream
-
-if TYPE_CHECKING:
-    from twistproxy.transport.reactor import TwistproxyReactor
 
 #: Seconds until accepting is tried again after the kernel refused it (out of descriptors or memory).
 ACCEPT_RETRY_DELAY = 0.2
@@ -40,7 +38,7 @@ class UvListening:
     duplicate of it."""
 
     #: Twisted's attributes.
-    reactor: TwistproxyReactor
+    reactor: LoopOwner
     socket: socket.socket
     backlog: int | None
     connected: bool
@@ -167,7 +165,7 @@ class UvPort(UvListening, _TwistedPort):
 class UvAdopted(UvStream):
     """A connected socket that was given to the reactor; its protocol exists already."""
 
-    def __init__(self, reactor: TwistproxyReactor, skt: socket.socket, protocol: Any, peer: Any) -> None:
+    def __init__(self, reactor: LoopOwner, skt: socket.socket, protocol: Any, peer: Any) -> None:
         self.reactor = reactor
         self._peer = peer
         self._first_protocol = protocol
@@ -179,7 +177,7 @@ class UvAdopted(UvStream):
         skt.detach()  # libuv owns the descriptor now
 
     @classmethod
-    def adopt(cls, reactor: TwistproxyReactor, descriptor: int, family: int, factory: Any) -> Any:
+    def adopt(cls, reactor: LoopOwner, descriptor: int, family: int, factory: Any) -> Any:
         """The transport of a duplicate of `descriptor`, None if `factory` wants none."""
         skt = socket.fromfd(descriptor, family, socket.SOCK_STREAM)
         try:

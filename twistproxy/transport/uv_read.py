@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from twisted.internet.protocol import Protocol
 from twisted.python import log
 
-if TYPE_CHECKING:
-    from twistproxy.transport.reactor import TwistproxyReactor
+from twistproxy.transport.uv_loop import LoopOwner
 
 
 def discard(data: bytes) -> None:
@@ -42,7 +41,7 @@ def receiver(protocol: Any) -> Callable[[bytes], None]:
 class ReadSide:
     """Mixed into `UvStream`, which describes the attributes."""
 
-    reactor: TwistproxyReactor
+    reactor: LoopOwner
     connected: int
     disconnecting: int
     _uv: Any

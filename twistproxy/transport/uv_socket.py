@@ -6,12 +6,9 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from twisted.internet.address import IPv4Address, IPv6Address
-
-if TYPE_CHECKING:
-    from twistproxy.transport.uv_stream import UvStream
 
 
 def internet_address(name: tuple[Any, ...]) -> IPv4Address | IPv6Address:
@@ -24,6 +21,16 @@ def internet_address(name: tuple[Any, ...]) -> IPv4Address | IPv6Address:
     return IPv6Address("TCP", name[0], name[1], name[2], name[3])
 
 
+class _HasSocket(Protocol):
+    """A stream, as its `StreamSocket` sees it."""
+
+    def system_socket(self) -> Any:
+        """uvloop's view of the socket; None when it is closed."""
+
+    def forsake(self) -> None:
+        """Close the descriptor and tell nobody."""
+
+
 class StreamSocket:
     """`transport.socket` of a libuv stream: options and names as on a socket.
 
@@ -33,11 +40,11 @@ class StreamSocket:
 
     __slots__ = ("_stream",)
 
-    def __init__(self, stream: UvStream) -> None:
+    def __init__(self, stream: _HasSocket) -> None:
         self._stream = stream
 
     def __getattr__(self, name: str) -> Any:
-        system_socket = self._stream._system_socket()
+        system_socket = self._stream.system_socket()
         if system_socket is None:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         return getattr(system_socket, name)

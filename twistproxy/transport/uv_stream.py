@@ -20,19 +20,17 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet import _newtls, error, interfaces, main
 from twisted.python import log
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twistproxy.transport.uv_loop import LoopOwner
 from twistproxy.transport.uv_read import ReadSide, discard
 from twistproxy.transport.uv_socket import StreamSocket, internet_address
 from twistproxy.transport.uv_write import WriteSide
-
-if TYPE_CHECKING:
-    from twistproxy.transport.reactor import TwistproxyReactor
 
 CONNECTION_DONE = Failure(main.CONNECTION_DONE)
 CONNECTION_LOST = Failure(main.CONNECTION_LOST)
@@ -80,7 +78,7 @@ class UvStream(ReadSide, WriteSide):
     disconnecting = 0
     disconnected = 0
     TLS = False
-    reactor: TwistproxyReactor
+    reactor: LoopOwner
     _tlsClientDefault = False
     _uv: Any = None
     _protocol: Any = None
@@ -212,7 +210,7 @@ class UvStream(ReadSide, WriteSide):
         self._reason = Failure(error.ConnectionAborted())
         self.write = discard
         try:
-            self._system_socket().setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            self.system_socket().setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         except OSError:
             pass
         self._uv.abort()
@@ -232,7 +230,7 @@ class UvStream(ReadSide, WriteSide):
 
     # The socket
 
-    def _system_socket(self) -> Any:
+    def system_socket(self) -> Any:
         return self._uv.get_extra_info("socket")
 
     @property
@@ -244,7 +242,7 @@ class UvStream(ReadSide, WriteSide):
 
     def fileno(self) -> int:
         """The descriptor, -1 when there is none."""
-        system_socket = None if self._uv is None else self._system_socket()
+        system_socket = None if self._uv is None else self.system_socket()
         return -1 if system_socket is None else system_socket.fileno()
 
     def getTcpNoDelay(self) -> bool:
@@ -254,14 +252,14 @@ class UvStream(ReadSide, WriteSide):
     def setTcpNoDelay(self, enabled: bool) -> None:
         self._no_delay = bool(enabled)
         if self._delayed or not enabled:
-            self._system_socket().setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, self._no_delay)
+            self.system_socket().setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, self._no_delay)
             self._delayed = not enabled
 
     def getTcpKeepAlive(self) -> bool:
-        return bool(self._system_socket().getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+        return bool(self.system_socket().getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
 
     def setTcpKeepAlive(self, enabled: bool) -> None:
-        self._system_socket().setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, bool(enabled))
+        self.system_socket().setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, bool(enabled))
 
     def getHost(self) -> Any:
         return internet_address(self._uv.get_extra_info("sockname"))

@@ -8,7 +8,7 @@ pass descriptors; the connection of any other is handed to Twisted's own Unix tr
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet import error, unix
 from twisted.internet.address import UNIXAddress
@@ -16,11 +16,9 @@ from twisted.python import lockfile, log
 
 from twistproxy.transport.uv_connect import UvClient
 from twistproxy.transport.uv_listen import UvAdopted, UvListening, UvServer
+from twistproxy.transport.uv_loop import LoopOwner
 from twistproxy.transport.uv_read import is_direct
 from twistproxy.transport.uv_stream import UvStream
-
-if TYPE_CHECKING:
-    from twistproxy.transport.reactor import TwistproxyReactor
 
 # Without types: Twisted gives them none.
 _TwistedUnixPort: Any = unix.Port
@@ -80,7 +78,7 @@ class UvUnixAdopted(UvUnixStream, UvAdopted):
     """A connected Unix socket that was given to the reactor."""
 
     @classmethod
-    def adopt_unix(cls, reactor: TwistproxyReactor, descriptor: int, factory: Any) -> Any:
+    def adopt_unix(cls, reactor: LoopOwner, descriptor: int, factory: Any) -> Any:
         """The transport of a duplicate of `descriptor`, None if `factory` wants none."""
         skt = socket.fromfd(descriptor, socket.AF_UNIX, socket.SOCK_STREAM)
         protocol = factory.buildProtocol(UNIXAddress(skt.getsockname()))
@@ -109,7 +107,7 @@ class UvUnixClient(UvUnixStream, UvClient):
     #: The protocol, while libuv is getting the connected socket.
     _early: Any = None
 
-    def __init__(self, name: Any, connector: Any, reactor: TwistproxyReactor, check_lock: int) -> None:
+    def __init__(self, name: Any, connector: Any, reactor: LoopOwner, check_lock: int) -> None:
         super().__init__(connector, reactor)
         path: Any = UNIXAddress(name).name
         self.addr = path

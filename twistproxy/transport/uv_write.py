@@ -7,21 +7,19 @@ grows over the high water mark, and when nothing remains.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet import interfaces
 from twisted.python import log
 
+from twistproxy.transport.uv_loop import LoopOwner
 from twistproxy.transport.uv_read import discard
-
-if TYPE_CHECKING:
-    from twistproxy.transport.reactor import TwistproxyReactor
 
 
 class WriteSide:
     """Mixed into `UvStream`, which describes the attributes."""
 
-    reactor: TwistproxyReactor
+    reactor: LoopOwner
     connected: int
     disconnecting: int
     disconnected: int
