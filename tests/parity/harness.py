@@ -63,7 +63,7 @@ class Log:
 
     def line(self, word: str, timeout: float = LOG_LIMIT) -> str:
         """The one line with this word; waits for it."""
-        found = wait_for(lambda: [line for line in self.lines() if word in line], timeout)
+        found: list[str] = wait_for(lambda: [line for line in self.lines() if word in line], timeout)
         assert len(found) == 1, f"lines with {word!r} in {self.path.name}: {found}"
         return found[0]
 

@@ -105,6 +105,7 @@ def test_draining_listeners(proxy: Proxy) -> None:
 
 def test_quitting(proxy: Proxy) -> None:
     assert post(proxy, "/quitquitquit") == "OK\n"
-    assert proxy.process is not None
-    assert wait_for(lambda: proxy.process.poll() is not None, 8.0)
-    assert proxy.process.returncode == 0
+    process = proxy.process
+    assert process is not None
+    assert wait_for(lambda: process.poll() is not None, 8.0)
+    assert process.returncode == 0
