@@ -48,16 +48,17 @@ load: $(INSTALLED) $(TOOLS)
 $(BIN)/python:
 	@.ci/make-venv "$(PYTHON)" $(VENV)
 
-$(INSTALLED): setup.py pyproject.toml | $(BIN)/python
+$(INSTALLED): setup.py pyproject.toml $(wildcard twistproxy/codec/*.c) | $(BIN)/python
+	@.ci/install-tools compiler $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,demo]'
 	@touch $@
 
 $(TOOLS): .ci/install-tools | $(BIN)/python
-	@.ci/install-tools
+	@.ci/install-tools tests
 	@touch $@
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info loadtests/results
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .tox _trial_temp*
 	find twistproxy twisted tests loadtests -name __pycache__ -prune -exec rm -rf {} +
-	rm -f twisted/plugins/dropin.cache
+	rm -f twisted/plugins/dropin.cache twistproxy/codec/*.so

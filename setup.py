@@ -1,6 +1,6 @@
 """Packaging of twistproxy.  `twisted.plugins` is listed by hand: it has no `__init__.py`, so a search misses it."""
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
 
 setup(
     name="twistproxy",
@@ -10,7 +10,9 @@ setup(
     python_requires=">=3.11",
     packages=[*find_packages(include=["twistproxy", "twistproxy.*"]), "twisted.plugins"],
     package_dir={"": "."},
-    package_data={"twistproxy": ["py.typed"]},
+    package_data={"twistproxy": ["py.typed"], "twistproxy.codec": ["_h1.pyi"]},
+    # Without a compiler it is left out, and twistproxy.codec.h1_fallback serves in its place, slower.
+    ext_modules=[Extension("twistproxy.codec._h1", ["twistproxy/codec/_h1.c"], optional=True)],
     install_requires=[
         "twisted[tls]>=24.10",
         "treq>=24.9",
