@@ -188,7 +188,7 @@ EVERYTHING: dict[str, Any] = bootstrap(
                         "delay": {"type": "fixed", "fixed_delay_percent": 1, "fixed_duration_ms": 10},
                         "headers": [HEADER],
                         "upstream_cluster": "app",
-                        "downstream_nodes": ["n"],
+                        "downstream_nodes": ["node"],
                     },
                 },
                 {"name": "rate_limit", "config": {"domain": "d", "stage": 1, "request_type": "both"}},

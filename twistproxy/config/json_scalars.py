@@ -24,11 +24,11 @@ ScalarReader: TypeAlias = Callable[[Value], Any]
 
 _TRUE = {"true", "t", "yes", "y", "1"}  # absl::SimpleAtob
 _FALSE = {"false", "f", "no", "n", "0"}
-_FLOAT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\Z")
+_FLOAT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z")
 _HEXADECIMAL = re.compile(r"-?0[xX][0-9a-fA-F]+\Z")
 _SPECIAL = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
-_DURATION = re.compile(r"(-?)(\d+)(?:\.(\d{1,9}))?s\Z")
-_LOOSE_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|ms|s|sec|m|min|h|d)?\Z")
+_DURATION = re.compile(r"(-?)([0-9]+)(?:\.([0-9]{1,9}))?s\Z")
+_LOOSE_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ns|us|ms|s|sec|m|min|h|d)?\Z")
 _UNITS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 MAX_DURATION = 315_576_000_000  # seconds: google/protobuf/duration.proto
 
@@ -120,7 +120,7 @@ def read_enum(enum: EnumDescriptor, value: Value) -> int:
         for name, candidate in enum.values_by_name.items():
             if name.upper() == folded:
                 return int(candidate.number)
-        if value.removeprefix("-").isdigit():
+        if value.isascii() and value.removeprefix("-").isdigit():
             return int(value)
     names = [name for name in enum.values_by_name if not name.startswith("hidden_")]
     hint = did_you_mean(value, names) if isinstance(value, str) else ""

@@ -13,14 +13,19 @@ MAX_DEPTH = 100  # as the protobuf JSON parser that Envoy uses
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _PLAIN_STRING = re.compile(r'"([^"\\\x00-\x1f]*)"')
-_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
+_SINGLE_QUOTED = re.compile(r"'((?:[^'\\]|\\.)*)'", re.DOTALL)
+_BARE_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _WORDS = {"true": True, "false": False, "null": None}
 _WORD = re.compile(r"[A-Za-z]+")
 
 
-def parse_json(source: Source) -> Tree:
-    """The tree of a JSON text.  Raises ConfigError with the one syntax error at which reading had to stop."""
-    parser = _Parser(source)
+def parse_json(source: Source, lenient: bool = False) -> Tree:
+    """The tree of a JSON text.  Raises ConfigError with the one syntax error at which reading had to stop.
+
+    lenient: as Envoy's own reader (protobuf's, in legacy mode) take single quotes, bare keys and a comma too many.
+    """
+    parser = _Parser(source, lenient)
     root, end = parser.value(parser.skip(0), 0)
     end = parser.skip(end)
     if end != len(source.text):
@@ -29,8 +34,9 @@ def parse_json(source: Source) -> Tree:
 
 
 class _Parser:
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, lenient: bool) -> None:
         self.source = source
+        self.lenient = lenient
         self.text = source.text
         self.warnings: list[ConfigProblem] = []
 
@@ -47,7 +53,7 @@ class _Parser:
     def value(self, at: int, depth: int) -> tuple[Node, int]:
         """The value that begins at `at`, and the offset after it."""
         first = self.text[at : at + 1]
-        if first == '"':
+        if first == '"' or (first == "'" and self.lenient):
             text, end = self.string(at)
             return Scalar(text, at), end
         if first == "{":
@@ -66,6 +72,8 @@ class _Parser:
 
     def string(self, at: int) -> tuple[str, int]:
         """The string whose opening quote is at `at`."""
+        if self.text[at] == "'":
+            return self._single_quoted(at)
         plain = _PLAIN_STRING.match(self.text, at)
         if plain:
             return plain.group(1), plain.end()
@@ -81,6 +89,25 @@ class _Parser:
             raise self.error(at, "expected surrogate escapes only in pairs") from None
         return text, end
 
+    def _single_quoted(self, at: int) -> tuple[str, int]:
+        quoted = _SINGLE_QUOTED.match(self.text, at)
+        if quoted is None:
+            raise self.error(at, "expected a string to be well-formed (Unterminated string)")
+        # The same string in double quotes, for the one reader of escapes that there is.
+        content = quoted.group(1).replace("\\'", "'").replace('"', '\\"')
+        inner = _Parser(Source(self.source.name, f'"{content}"'), False)
+        return inner.string(0)[0], quoted.end()
+
+    def key(self, at: int) -> tuple[str, int]:
+        """The key that begins at `at`."""
+        first = self.text[at : at + 1]
+        if first == '"' or (first == "'" and self.lenient):
+            return self.string(at)
+        bare = _BARE_KEY.match(self.text, at) if self.lenient else None
+        if bare is None:
+            raise self.error(at, "expected a key in double quotes")
+        return bare.group(), bare.end()
+
     def mapping(self, at: int, depth: int) -> tuple[Node, int]:
         """The object whose brace is at `at`."""
         if depth >= MAX_DEPTH:
@@ -90,10 +117,8 @@ class _Parser:
         if self.text[here : here + 1] == "}":
             return Mapping(entries, at), here + 1
         while True:
-            if self.text[here : here + 1] != '"':
-                raise self.error(here, "expected a key in double quotes")
             key_at = here
-            key, here = self.string(here)
+            key, here = self.key(here)
             here = self.skip(here)
             if self.text[here : here + 1] != ":":
                 raise self.error(here, "expected ':' after the key")
@@ -108,6 +133,8 @@ class _Parser:
             if mark != ",":
                 raise self.error(here, "expected ',' or '}'")
             here = self.skip(here + 1)
+            if self.lenient and self.text[here : here + 1] == "}":
+                return Mapping(entries, at), here + 1
 
     def sequence(self, at: int, depth: int) -> tuple[Node, int]:
         """The array whose bracket is at `at`."""
@@ -127,6 +154,8 @@ class _Parser:
             if mark != ",":
                 raise self.error(here, "expected ',' or ']'")
             here = self.skip(here + 1)
+            if self.lenient and self.text[here : here + 1] == "]":
+                return Sequence(items, at), here + 1
 
 
 def given_twice(source: Source, offset: int, key: str, first: int) -> ConfigProblem:

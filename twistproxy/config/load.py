@@ -24,7 +24,7 @@ from twistproxy.errors import ConfigError, ConfigProblem
 from .json_mapping import Filler
 from .places import Mapping, Tree, describe, is_written, locate
 from .source import collector_paused, parse
-from .suggest import listed
+from .suggest import did_you_mean, listed
 from .v1 import V1_KEYS, to_v3
 from .validate import violations
 
@@ -136,7 +136,8 @@ def _require_mapping(tree: Tree) -> None:
         text = f"a configuration is a mapping, and this is {describe(root)}"
         raise ConfigError([tree.source.problem(root.offset, "", text)])
     keys = set(root.entries)
-    if keys and not keys & (_V3_KEYS | _COMMON_KEYS | V1_KEYS):
+    known = _V3_KEYS | _COMMON_KEYS | V1_KEYS
+    if keys and not keys & known and not any(did_you_mean(key, known) for key in keys):
         text = (
             "neither an Envoy v3 configuration (static_resources, dynamic_resources, admin, …) "
             f"nor a v1 one (listeners, cluster_manager, admin): its keys are {listed(root.entries)}"

@@ -16,7 +16,7 @@ from twistproxy.errors import ConfigProblem
 
 _BREAK = re.compile(r"\r\n|\r|\n")
 # One step of a path: `name`, `[3]`, or `["any key"]`.
-_STEP = re.compile(r'\.?(?:\["(?P<key>.*?)"\](?=[.\[]|$)|\[(?P<index>\d+)\]|(?P<name>[^.\[]+))')
+_STEP = re.compile(r'\.?(?:\["(?P<key>.*?)"\](?=[.\[]|$)|\[(?P<index>[0-9]+)\]|(?P<name>[^.\[]+))')
 
 
 class Scalar:

@@ -27,7 +27,7 @@ from twistproxy.errors import ConfigError, ConfigProblem
 from .json_text import MAX_DEPTH, given_twice, parse_json
 from .places import Entry, Mapping, Node, Scalar, Sequence, Source, Tree
 
-_INTEGER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]+|\d+)\Z")
+_INTEGER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]+|[0-9]+)\Z")
 _TRUE = {"y", "yes", "true", "on"}
 _FALSE = {"n", "no", "false", "off"}
 _NULL = {"", "~", "null", "Null", "NULL"}
@@ -55,22 +55,23 @@ def collector_paused() -> Iterator[None]:
 def parse(text: str, name: str) -> Tree:
     """The tree of a YAML or JSON text.  Raises ConfigError with the syntax error.
 
-    A text that begins with a brace is JSON first, and YAML if it is not strict JSON: Envoy's reader, too,
-    takes single quotes, bare keys and trailing commas there.  The error is then that of the form it was
-    closer to.
+    What does not begin with a brace or bracket is YAML.  What does is JSON if its name says so; if not it may be
+    either, and is read as the one that its name promises first.
     """
     text = text.removeprefix("\ufeff")
     source = Source(name, text)
     if text.lstrip()[:1] not in ("{", "["):
         return parse_yaml(source)
+    if name.endswith(".json"):
+        return parse_json(source, lenient=True)
+    readers = [parse_yaml, parse_json] if name.endswith((".yaml", ".yml")) else [parse_json, parse_yaml]
     try:
-        return parse_json(source)
-    except ConfigError as json_error:
+        return readers[0](source)
+    except ConfigError as first:
         try:
-            return parse_yaml(source)
-        except ConfigError as yaml_error:
-            yaml_name = name.endswith((".yaml", ".yml"))
-            raise (yaml_error if yaml_name else json_error) from None
+            return readers[1](source)
+        except ConfigError:
+            raise first from None
 
 
 def parse_yaml(source: Source) -> Tree:

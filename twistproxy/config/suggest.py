@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.descriptor_pb2 import DescriptorProto
 
-from .types import declared_messages, packages, type_name
+from .types import declared_messages, packages
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -36,10 +36,11 @@ def unknown_type(name: str) -> str:
     close_packages = get_close_matches(package, packages(), n=3, cutoff=0.8)
     candidates = [full for close in close_packages for full in declared_messages(close)]
     close = get_close_matches(name, candidates, n=1, cutoff=0.8)
-    if close:
+    # Most of a long name is its package: what is like it only there is another type.
+    if close and get_close_matches(_last(name), [_last(close[0])], cutoff=0.6):
         return f'unknown message type "{name}"; did you mean "{close[0]}"?'
     if package in packages():
-        names = [type_name(full).rpartition(".")[2] for full in declared_messages(package)]
+        names = [_last(full) for full in declared_messages(package)]
         return f'unknown message type "{name}"; the package {package} has {listed(names)}'
     return (
         f'unknown message type "{name}" (the installed protos, package xds-protos, may trail Envoy; '
@@ -71,6 +72,10 @@ def _is_reserved(descriptor: Descriptor, key: str) -> bool:
     proto = DescriptorProto()
     descriptor.CopyToProto(proto)
     return key in proto.reserved_name
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def _folded(name: str) -> str:

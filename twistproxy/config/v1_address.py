@@ -8,7 +8,7 @@ from typing import Any
 
 from .v1_reader import Part, Text, V1Object
 
-_PORT = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]+):(?P<port>\d{1,5})\Z")
+_PORT = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]+):(?P<port>[0-9]{1,5})\Z")
 
 
 def address_of(owner: V1Object, key: str, required: bool = True, resolved: bool = True) -> Part | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -19,6 +20,7 @@ CLIENT_SSL_AUTH_STRUCT = "twistproxy.filters.network.client_ssl_auth"
 _NETWORK = "envoy.extensions.filters.network"
 _ORIGINAL_DST = "envoy.extensions.filters.listener.original_dst.v3.OriginalDst"
 _PROXY_PROTOCOL = "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol"
+_PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?\Z")
 FILTER_TYPES = ("read", "write", "both")
 
 
@@ -139,9 +141,8 @@ def _tcp_route(route: V1Object) -> Part:
 
 
 def _is_port_range(text: str) -> bool:
-    low, _, high = text.partition("-")
-    high = high or low
-    return low.isdigit() and high.isdigit() and int(low) <= int(high) <= 65535
+    match = _PORTS.match(text)
+    return match is not None and int(match[1]) <= int(match[2] or match[1]) <= 65535
 
 
 def _echo(config: V1Object) -> dict[str, Any]:
