@@ -6,11 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from discovery_worker import Worker, eventually
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
@@ -26,7 +26,6 @@ from twistproxy.discovery.service import DiscoveryService
 from twistproxy.model.address import TcpAddress
 from twistproxy.model.discovery import DiscoverySource, DnsSource, DnsTarget, EdsFileSource, V1SdsSource
 from twistproxy.model.endpoint import Endpoint, EndpointSet
-from twistproxy.transport.discovery_link import DiscoveryLink
 
 pytestmark = pytest.mark.integration
 
@@ -65,33 +64,6 @@ class ShortDatagrams(server.DNSServerFactory):
         if address is not None and len(message.answers) > 20:
             message.answers, message.trunc = message.answers[:20], 1
         super().sendReply(protocol, message, address)
-
-
-class Worker:
-    """A link, and the newest that it was told of each cluster."""
-
-    def __init__(self, path: str) -> None:
-        self.sets: dict[str, EndpointSet] = {}
-        self.link = DiscoveryLink(reactor, path, self.told, LOG, lambda: 0.5)
-        self.link.start()
-
-    def told(self, endpoints: EndpointSet) -> None:
-        self.sets[endpoints.cluster] = endpoints
-
-    def has(self, cluster: str, *addresses: str) -> Callable[[], bool]:
-        def check() -> bool:
-            found = self.sets.get(cluster)
-            return found is not None and sorted(str(e.address) for e in found.endpoints) == sorted(addresses)
-
-        return check
-
-
-async def eventually(check: Callable[[], bool], what: str = "") -> None:
-    for _ in range(1000):
-        if check():
-            return
-        await deferLater(reactor, 0.01)
-    raise AssertionError(f"did not happen: {what or check}")
 
 
 class Base(TestCase):

@@ -116,9 +116,8 @@ def make_sds_service(reactor: Any, options: Mapping[str, Any]) -> IService:
         log.info("services from the Kubernetes API server at {url}", url=access.url)
     service: Any = MultiService()
     registry.setServiceParent(service)
-    _Listener(reactor, listen_description(options["http"]), make_site(registry, log)).setServiceParent(
-        service
-    )
+    listener = _Listener(reactor, listen_description(options["http"]), make_site(registry, log))
+    listener.setServiceParent(service)  # type: ignore[no-untyped-call]
     return service  # type: ignore[no-any-return]
 
 
