@@ -6,7 +6,7 @@ Hot code adds to attributes (`stats.upstream_rq_total += 1`); `collect` writes E
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 from twistproxy.observe.histogram import Histogram
 
@@ -34,30 +34,25 @@ class Snapshot:
 
 
 class Group:
-    """Counters and gauges of one object.  Subclasses name them in `COUNTERS` and `GAUGES`, which are also their slots."""
+    """Counters and gauges of one object: attributes, whose names `COUNTERS` and `GAUGES` list for `collect`."""
 
-    __slots__ = ()
-    COUNTERS: tuple[str, ...] = ()
-    GAUGES: tuple[str, ...] = ()
-
-    def __init__(self) -> None:
-        for name in self.COUNTERS:
-            setattr(self, name, 0)
-        for name in self.GAUGES:
-            setattr(self, name, 0)
-
-    if TYPE_CHECKING:  # the slots are made from tuples, which a type checker does not follow
-
-        def __getattr__(self, name: str) -> int: ...
-
-        def __setattr__(self, name: str, value: object) -> None: ...
+    COUNTERS: ClassVar[tuple[str, ...]] = ()
+    GAUGES: ClassVar[tuple[str, ...]] = ()
+    ZEROS: ClassVar[tuple[str, ...]] = ()
+    ZERO_GAUGES: ClassVar[tuple[str, ...]] = ()
 
     def collect(self, prefix: str, out: Snapshot) -> None:
-        """Write all of them under `prefix`, which ends in a dot."""
+        """Add all of them to what there is under `prefix`, which ends in a dot."""
+        counters = out.counters
+        gauges = out.gauges
         for name in self.COUNTERS:
-            out.counters[prefix + name] = out.counters.get(prefix + name, 0) + getattr(self, name)
+            counters[prefix + name] = counters.get(prefix + name, 0) + getattr(self, name)
+        for name in self.ZEROS:
+            counters.setdefault(prefix + name, 0)
         for name in self.GAUGES:
-            out.gauges[prefix + name] = out.gauges.get(prefix + name, 0) + getattr(self, name)
+            gauges[prefix + name] = gauges.get(prefix + name, 0) + getattr(self, name)
+        for name in self.ZERO_GAUGES:
+            gauges.setdefault(prefix + name, 0)
 
 
 def collect_statuses(prefix: str, name: str, counts: dict[int, int], out: Snapshot, exact: bool) -> None:
@@ -69,81 +64,113 @@ def collect_statuses(prefix: str, name: str, counts: dict[int, int], out: Snapsh
             out.counters[f"{prefix}{name}_{status}"] = out.counters.get(f"{prefix}{name}_{status}", 0) + count
 
 
-_CLUSTER_COUNTERS = (
-    "assignment_stale",
-    "assignment_timeout_received",
-    "assignment_use_cached",
-    "bind_errors",
-    "lb_healthy_panic",
-    "membership_change",
-    "original_dst_host_invalid",
-    "retry_or_shadow_abandoned",
-    "update_attempt",
-    "update_empty",
-    "update_failure",
-    "update_no_rebuild",
-    "update_success",
-    "upstream_cx_close_notify",
-    "upstream_cx_connect_attempts_exceeded",
-    "upstream_cx_connect_fail",
-    "upstream_cx_connect_timeout",
-    "upstream_cx_destroy",
-    "upstream_cx_destroy_local",
-    "upstream_cx_destroy_local_with_active_rq",
-    "upstream_cx_destroy_remote",
-    "upstream_cx_destroy_remote_with_active_rq",
-    "upstream_cx_destroy_with_active_rq",
-    "upstream_cx_http1_total",
-    "upstream_cx_http2_total",
-    "upstream_cx_http3_total",
-    "upstream_cx_idle_timeout",
-    "upstream_cx_max_duration_reached",
-    "upstream_cx_max_requests",
-    "upstream_cx_none_healthy",
-    "upstream_cx_overflow",
-    "upstream_cx_pool_overflow",
-    "upstream_cx_protocol_error",
-    "upstream_cx_rx_bytes_total",
-    "upstream_cx_total",
-    "upstream_cx_tx_bytes_total",
-    "upstream_flow_control_backed_up_total",
-    "upstream_flow_control_drained_total",
-    "upstream_flow_control_paused_reading_total",
-    "upstream_flow_control_resumed_reading_total",
-    "upstream_internal_redirect_failed_total",
-    "upstream_internal_redirect_succeeded_total",
-    "upstream_rq_cancelled",
-    "upstream_rq_completed",
-    "upstream_rq_maintenance_mode",
-    "upstream_rq_max_duration_reached",
-    "upstream_rq_pending_failure_eject",
-    "upstream_rq_pending_overflow",
-    "upstream_rq_pending_total",
-    "upstream_rq_per_try_idle_timeout",
-    "upstream_rq_per_try_timeout",
-    "upstream_rq_retry",
-    "upstream_rq_retry_backoff_exponential",
-    "upstream_rq_retry_backoff_ratelimited",
-    "upstream_rq_retry_limit_exceeded",
-    "upstream_rq_retry_overflow",
-    "upstream_rq_retry_success",
-    "upstream_rq_rx_reset",
-    "upstream_rq_timeout",
-    "upstream_rq_total",
-    "upstream_rq_tx_reset",
-)
-_CLUSTER_GAUGES = ("upstream_cx_active", "upstream_rq_active", "upstream_rq_pending_active")
-
-
 class ClusterStats(Group):
     """`cluster.<name>.*`."""
 
-    COUNTERS = _CLUSTER_COUNTERS
-    GAUGES = _CLUSTER_GAUGES
-    __slots__ = (*COUNTERS, *GAUGES, "connect_ms", "length_ms", "rq_time", "statuses")
+    COUNTERS = (
+        "membership_change",
+        "upstream_cx_close_notify",
+        "upstream_cx_connect_fail",
+        "upstream_cx_connect_timeout",
+        "upstream_cx_destroy",
+        "upstream_cx_destroy_local",
+        "upstream_cx_destroy_remote",
+        "upstream_cx_http1_total",
+        "upstream_cx_idle_timeout",
+        "upstream_cx_max_requests",
+        "upstream_cx_none_healthy",
+        "upstream_cx_overflow",
+        "upstream_cx_protocol_error",
+        "upstream_cx_rx_bytes_total",
+        "upstream_cx_total",
+        "upstream_cx_tx_bytes_total",
+        "upstream_flow_control_backed_up_total",
+        "upstream_flow_control_drained_total",
+        "upstream_rq_cancelled",
+        "upstream_rq_completed",
+        "upstream_rq_pending_failure_eject",
+        "upstream_rq_pending_overflow",
+        "upstream_rq_pending_total",
+        "upstream_rq_rx_reset",
+        "upstream_rq_timeout",
+        "upstream_rq_total",
+        "upstream_rq_tx_reset",
+    )
+    GAUGES = (
+        "upstream_cx_active",
+        "upstream_rq_active",
+        "upstream_rq_pending_active",
+    )
+    #: Shown as Envoy shows them, for features that are not there to count.
+    ZEROS = (
+        "assignment_stale",
+        "assignment_timeout_received",
+        "assignment_use_cached",
+        "bind_errors",
+        "lb_healthy_panic",
+        "original_dst_host_invalid",
+        "retry_or_shadow_abandoned",
+        "update_attempt",
+        "update_empty",
+        "update_failure",
+        "update_no_rebuild",
+        "update_success",
+        "upstream_cx_connect_attempts_exceeded",
+        "upstream_cx_destroy_local_with_active_rq",
+        "upstream_cx_destroy_remote_with_active_rq",
+        "upstream_cx_destroy_with_active_rq",
+        "upstream_cx_http2_total",
+        "upstream_cx_http3_total",
+        "upstream_cx_max_duration_reached",
+        "upstream_cx_pool_overflow",
+        "upstream_flow_control_paused_reading_total",
+        "upstream_flow_control_resumed_reading_total",
+        "upstream_internal_redirect_failed_total",
+        "upstream_internal_redirect_succeeded_total",
+        "upstream_rq_maintenance_mode",
+        "upstream_rq_max_duration_reached",
+        "upstream_rq_per_try_idle_timeout",
+        "upstream_rq_per_try_timeout",
+        "upstream_rq_retry",
+        "upstream_rq_retry_backoff_exponential",
+        "upstream_rq_retry_backoff_ratelimited",
+        "upstream_rq_retry_limit_exceeded",
+        "upstream_rq_retry_overflow",
+        "upstream_rq_retry_success",
+    )
+    ZERO_GAUGES = ()
 
     def __init__(self) -> None:
-        super().__init__()
+        self.membership_change = 0
+        self.upstream_cx_close_notify = 0
+        self.upstream_cx_connect_fail = 0
+        self.upstream_cx_connect_timeout = 0
+        self.upstream_cx_destroy = 0
+        self.upstream_cx_destroy_local = 0
+        self.upstream_cx_destroy_remote = 0
+        self.upstream_cx_http1_total = 0
+        self.upstream_cx_idle_timeout = 0
+        self.upstream_cx_max_requests = 0
+        self.upstream_cx_none_healthy = 0
+        self.upstream_cx_overflow = 0
+        self.upstream_cx_protocol_error = 0
+        self.upstream_cx_rx_bytes_total = 0
+        self.upstream_cx_total = 0
+        self.upstream_cx_tx_bytes_total = 0
+        self.upstream_flow_control_backed_up_total = 0
+        self.upstream_flow_control_drained_total = 0
+        self.upstream_rq_cancelled = 0
+        self.upstream_rq_completed = 0
+        self.upstream_rq_pending_failure_eject = 0
+        self.upstream_rq_pending_overflow = 0
+        self.upstream_rq_pending_total = 0
+        self.upstream_rq_rx_reset = 0
+        self.upstream_rq_timeout = 0
+        self.upstream_rq_total = 0
+        self.upstream_rq_tx_reset = 0
+        self.upstream_cx_active = 0
+        self.upstream_rq_active = 0
+        self.upstream_rq_pending_active = 0
         self.statuses: dict[int, int] = {}
         self.rq_time = Histogram()
         self.connect_ms = Histogram()
@@ -168,9 +195,28 @@ class ClusterStats(Group):
 class HostStats(Group):
     """Per host, as `/clusters` shows them."""
 
-    COUNTERS = ("cx_connect_fail", "cx_total", "rq_error", "rq_success", "rq_timeout", "rq_total")
-    GAUGES = ("cx_active", "rq_active")
-    __slots__ = (*COUNTERS, *GAUGES)
+    COUNTERS = (
+        "cx_connect_fail",
+        "cx_total",
+        "rq_error",
+        "rq_success",
+        "rq_timeout",
+        "rq_total",
+    )
+    GAUGES = (
+        "cx_active",
+        "rq_active",
+    )
+
+    def __init__(self) -> None:
+        self.cx_connect_fail = 0
+        self.cx_total = 0
+        self.rq_error = 0
+        self.rq_success = 0
+        self.rq_timeout = 0
+        self.rq_total = 0
+        self.cx_active = 0
+        self.rq_active = 0
 
 
 class HttpManagerStats(Group):
@@ -179,61 +225,65 @@ class HttpManagerStats(Group):
     COUNTERS = (
         "downstream_cx_delayed_close_timeout",
         "downstream_cx_destroy",
-        "downstream_cx_destroy_active_rq",
         "downstream_cx_destroy_local",
-        "downstream_cx_destroy_local_active_rq",
         "downstream_cx_destroy_remote",
-        "downstream_cx_destroy_remote_active_rq",
-        "downstream_cx_drain_close",
         "downstream_cx_http1_total",
-        "downstream_cx_http2_total",
-        "downstream_cx_http3_total",
         "downstream_cx_idle_timeout",
         "downstream_cx_max_duration_reached",
         "downstream_cx_max_requests_reached",
-        "downstream_cx_overload_disable_keepalive",
         "downstream_cx_protocol_error",
         "downstream_cx_rx_bytes_total",
-        "downstream_cx_ssl_total",
         "downstream_cx_total",
         "downstream_cx_tx_bytes_total",
-        "downstream_cx_upgrades_total",
-        "downstream_flow_control_paused_reading_total",
-        "downstream_flow_control_resumed_reading_total",
         "downstream_rq_completed",
-        "downstream_rq_failed_path_normalization",
         "downstream_rq_header_timeout",
         "downstream_rq_http1_total",
-        "downstream_rq_http2_total",
-        "downstream_rq_http3_total",
         "downstream_rq_idle_timeout",
-        "downstream_rq_max_duration_reached",
         "downstream_rq_non_relative_path",
-        "downstream_rq_overload_close",
-        "downstream_rq_redirected_with_normalized_path",
-        "downstream_rq_rejected_via_ip_detection",
         "downstream_rq_response_before_rq_complete",
         "downstream_rq_rx_reset",
         "downstream_rq_timeout",
-        "downstream_rq_too_large",
-        "downstream_rq_too_many_premature_resets",
         "downstream_rq_total",
         "downstream_rq_tx_reset",
         "downstream_rq_ws_on_non_ws_route",
         "no_cluster",
         "no_route",
+        "rq_direct_response",
+        "rq_reset_after_downstream_response_started",
+        "rq_total",
+    )
+    GAUGES = ()
+    #: Shown as Envoy shows them, for features that are not there to count.
+    ZEROS = (
+        "downstream_cx_destroy_active_rq",
+        "downstream_cx_destroy_local_active_rq",
+        "downstream_cx_destroy_remote_active_rq",
+        "downstream_cx_drain_close",
+        "downstream_cx_http2_total",
+        "downstream_cx_http3_total",
+        "downstream_cx_overload_disable_keepalive",
+        "downstream_cx_ssl_total",
+        "downstream_cx_upgrades_total",
+        "downstream_flow_control_paused_reading_total",
+        "downstream_flow_control_resumed_reading_total",
+        "downstream_rq_failed_path_normalization",
+        "downstream_rq_http2_total",
+        "downstream_rq_http3_total",
+        "downstream_rq_max_duration_reached",
+        "downstream_rq_overload_close",
+        "downstream_rq_redirected_with_normalized_path",
+        "downstream_rq_rejected_via_ip_detection",
+        "downstream_rq_too_large",
+        "downstream_rq_too_many_premature_resets",
         "passthrough_internal_redirect_bad_location",
         "passthrough_internal_redirect_no_route",
         "passthrough_internal_redirect_predicate",
         "passthrough_internal_redirect_too_many_redirects",
         "passthrough_internal_redirect_unsafe_scheme",
-        "rq_direct_response",
         "rq_redirect",
-        "rq_reset_after_downstream_response_started",
-        "rq_total",
         "rs_too_large",
     )
-    GAUGES = (
+    ZERO_GAUGES = (
         "downstream_cx_active",
         "downstream_cx_http1_active",
         "downstream_cx_http1_soft_drain",
@@ -245,10 +295,37 @@ class HttpManagerStats(Group):
         "downstream_cx_upgrades_active",
         "downstream_rq_active",
     )
-    __slots__ = (*COUNTERS, *GAUGES, "cx_length_ms", "rq_time", "statuses")
 
     def __init__(self) -> None:
-        super().__init__()
+        self.downstream_cx_delayed_close_timeout = 0
+        self.downstream_cx_destroy = 0
+        self.downstream_cx_destroy_local = 0
+        self.downstream_cx_destroy_remote = 0
+        self.downstream_cx_http1_total = 0
+        self.downstream_cx_idle_timeout = 0
+        self.downstream_cx_max_duration_reached = 0
+        self.downstream_cx_max_requests_reached = 0
+        self.downstream_cx_protocol_error = 0
+        self.downstream_cx_rx_bytes_total = 0
+        self.downstream_cx_total = 0
+        self.downstream_cx_tx_bytes_total = 0
+        self.downstream_rq_completed = 0
+        self.downstream_rq_header_timeout = 0
+        self.downstream_rq_http1_total = 0
+        self.downstream_rq_idle_timeout = 0
+        self.downstream_rq_non_relative_path = 0
+        self.downstream_rq_response_before_rq_complete = 0
+        self.downstream_rq_rx_reset = 0
+        self.downstream_rq_timeout = 0
+        self.downstream_rq_total = 0
+        self.downstream_rq_tx_reset = 0
+        self.downstream_rq_ws_on_non_ws_route = 0
+        self.no_cluster = 0
+        self.no_route = 0
+        self.rq_direct_response = 0
+        self.rq_reset_after_downstream_response_started = 0
+        self.rq_total = 0
+        #: By the first of each class: 100, 200 …
         self.statuses: dict[int, int] = dict.fromkeys((100, 200, 300, 400, 500), 0)
         self.rq_time = Histogram()
         self.cx_length_ms = Histogram()
@@ -265,9 +342,13 @@ class ListenerStats(Group):
 
     COUNTERS = (
         "downstream_cx_destroy",
+        "downstream_cx_total",
+    )
+    GAUGES = ()
+    #: Shown as Envoy shows them, for features that are not there to count.
+    ZEROS = (
         "downstream_cx_overflow",
         "downstream_cx_overload_reject",
-        "downstream_cx_total",
         "downstream_cx_transport_socket_connect_timeout",
         "downstream_global_cx_overflow",
         "downstream_listener_filter_error",
@@ -275,11 +356,14 @@ class ListenerStats(Group):
         "downstream_pre_cx_timeout",
         "no_filter_chain_match",
     )
-    GAUGES = ("downstream_cx_active", "downstream_pre_cx_active")
-    __slots__ = (*COUNTERS, *GAUGES, "length_ms")
+    ZERO_GAUGES = (
+        "downstream_cx_active",
+        "downstream_pre_cx_active",
+    )
 
     def __init__(self) -> None:
-        super().__init__()
+        self.downstream_cx_destroy = 0
+        self.downstream_cx_total = 0
         self.length_ms = Histogram()
 
     def collect(self, prefix: str, out: Snapshot) -> None:
