@@ -32,18 +32,23 @@ class Options(usage.Options):
     )
 
     optParameters = [
-        ["config", "c", "", "The configuration file."],
-        ["config-yaml", None, "", "Configuration text (YAML or JSON) that is merged over the file."],
-        ["concurrency", None, "", "How many workers to run; as many as there are CPUs for us if not given."],
+        ["config", "c", None, "The configuration file."],
+        ["config-yaml", None, None, "Configuration text (YAML or JSON) that is merged over the file."],
+        [
+            "concurrency",
+            None,
+            None,
+            "How many workers to run; as many as there are CPUs for us if not given.",
+        ],
         ["mode", None, "serve", "'serve', or 'validate' to check the configuration and exit."],
         ["drain-time-s", None, "600", "Seconds that requests in flight may take when the proxy is to stop."],
-        ["service-node", None, "", "The name of this instance (node.id), for logs and control planes."],
-        ["service-cluster", None, "", "The name of the group it belongs to (node.cluster)."],
-        ["service-zone", None, "", "The zone it runs in (node.locality.zone)."],
+        ["service-node", None, None, "The name of this instance (node.id), for logs and control planes."],
+        ["service-cluster", None, None, "The name of the group it belongs to (node.cluster)."],
+        ["service-zone", None, None, "The zone it runs in (node.locality.zone)."],
         [
             "run-dir",
             None,
-            "",
+            None,
             "Where the Unix sockets of our processes go; a fresh private directory if not given.",
         ],
         ["unsupported", None, "error", "What a set field that nothing implements is: 'error' or 'warn'."],
@@ -93,13 +98,13 @@ class Options(usage.Options):
         return ServerOptions(
             # twistd changes the directory when it daemonises, and a reload reads the file again.
             config_path=os.path.abspath(config) if config else "",
-            config_yaml=self["config-yaml"],
+            config_yaml=self["config-yaml"] or "",
             concurrency=int(concurrency),
             mode=self["mode"],
             drain_time=drain_time,
-            service_node=self["service-node"],
-            service_cluster=self["service-cluster"],
-            service_zone=self["service-zone"],
+            service_node=self["service-node"] or "",
+            service_cluster=self["service-cluster"] or "",
+            service_zone=self["service-zone"] or "",
             run_dir=os.path.abspath(self["run-dir"]) if self["run-dir"] else "",
             unsupported=self["unsupported"],
             log_level=_LEVEL_WORDS.get(self["log-level"], self["log-level"]),

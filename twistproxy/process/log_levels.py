@@ -66,6 +66,8 @@ class LogLevels:
         """Of one logger.  ValueError if there is no such logger or level."""
         if logger not in self._ranks:
             raise ValueError(f"no logger {logger!r}")
+        if level not in LEVELS:
+            raise ValueError(f"no level {level!r}")
         self._ranks[logger] = LEVELS.index(level)
 
     def update(self, levels: Mapping[str, str]) -> None:

@@ -38,6 +38,11 @@ def fork_process(main: Callable[[socket.socket], None]) -> tuple[int, int, socke
     Returns its pid, a pidfd for it and our end.  OSError if there can be no more processes.
     """
     ours, theirs = socket_pair()
+    # A collection writes to every object that it looks at, and so copies every page that parent and child
+    # could share.  What exists now is not looked at again.  Garbage goes first, lest a destructor in the
+    # child one day closes a descriptor by a number that is another's by then.
+    gc.collect()
+    gc.freeze()
     try:
         pid = os.fork()
     except OSError:
@@ -74,8 +79,7 @@ def _run_child(run: Callable[[], object]) -> None:
 def _leave_parent(keep: Collection[int]) -> None:
     """Let go of what belongs to the parent: its signal handlers, log observers, reactor and descriptors.
 
-    The objects behind those descriptors live on, unused, in the frames of the parent's reactor below us:
-    collecting what is garbage now makes sure that no destructor later closes a number that is ours by then.
+    The objects behind those descriptors live on, unused, in the frames of the parent's reactor below us.
     """
     signal.set_wakeup_fd(-1)
     for number in _RESET_SIGNALS:
@@ -86,7 +90,6 @@ def _leave_parent(keep: Collection[int]) -> None:
     assert sys.__stderr__ is not None
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
     forget_reactor()
-    gc.collect()
     close_others({0, 1, 2, *keep})
 
 

@@ -17,6 +17,7 @@ FLUSH_SIZE = 64 * 1024
 #: Bytes that may wait for a file that takes nothing.
 MOST_WAITING = 4 * 1024 * 1024
 
+_NEWLINE = ord("\n")
 _STANDARD = {"/dev/stdout": 1, "/dev/stderr": 2}
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
@@ -33,6 +34,8 @@ class LogFile:
         self._lines: list[bytes] = []
         self._size = 0
         self._flush_at = FLUSH_SIZE
+        # whether what waits begins in the middle of a line
+        self._begun = False
         self._timer_runs = False
 
     def write(self, line: bytes) -> None:
@@ -50,19 +53,20 @@ class LogFile:
         if not self._lines:
             return
         data = b"".join(self._lines)
+        most = MOST_WAITING
+        written = 0
         try:
             written = os.write(self._fd, data) if self._fd >= 0 else 0
         except BlockingIOError:
-            written = 0
+            pass
         except OSError:
-            # No space, or nobody will ever read: these lines are lost, later ones may not be.
-            self.dropped += len(self._lines)
-            self._lines, self._size = [], 0
-            return
+            most = 0  # No space, or nobody will ever read: these lines are lost, later ones may not be.
+        if written:
+            self._begun = data[written - 1] != _NEWLINE
         rest = data[written:]
-        if len(rest) > MOST_WAITING:
+        if len(rest) > most:
             # What remains of a line that was begun is kept, so that the log stays made of lines.
-            kept = rest[: rest.index(b"\n") + 1] if written else b""
+            kept = rest[: rest.index(b"\n") + 1] if self._begun else b""
             self.dropped += rest.count(b"\n", len(kept))
             rest = kept
         self._lines = [rest] if rest else []
@@ -81,6 +85,7 @@ class LogFile:
             return
         os.close(self._fd)
         self._fd = fd
+        self._begun = False
 
     def close(self) -> None:
         self.flush()

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from twisted.internet.task import Clock
+
+from twistproxy.transport import log_file
+from twistproxy.transport.clock import ReactorClock
+from twistproxy.transport.log_file import LogFile, LogFiles
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def test_lines_are_written_within_a_second(clock: Clock, tmp_path: Path) -> None:
+    file = LogFile(ReactorClock(clock), str(tmp_path / "log"))
+    file.write(b"one\n")
+    file.write(b"two\n")
+    assert (tmp_path / "log").read_bytes() == b""
+    assert len(clock.getDelayedCalls()) == 1
+    clock.advance(log_file.FLUSH_INTERVAL)
+    assert (tmp_path / "log").read_bytes() == b"one\ntwo\n"
+    assert clock.getDelayedCalls() == []
+    file.close()
+
+
+def test_many_lines_are_written_sooner(clock: Clock, tmp_path: Path) -> None:
+    file = LogFile(ReactorClock(clock), str(tmp_path / "log"))
+    for _ in range(70):
+        file.write(b"x" * 1023 + b"\n")
+    assert (tmp_path / "log").stat().st_size == 64 * 1024
+    file.close()
+    assert (tmp_path / "log").stat().st_size == 70 * 1024
+
+
+def test_it_appends(clock: Clock, tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"before\n")
+    one = LogFile(ReactorClock(clock), str(tmp_path / "log"))
+    other = LogFile(ReactorClock(clock), str(tmp_path / "log"))
+    for file in (one, other):
+        file.write(b"line\n")
+        file.flush()
+    assert (tmp_path / "log").read_bytes() == b"before\nline\nline\n"
+    one.close()
+    other.close()
+
+
+def test_reopen_follows_a_rotation(clock: Clock, tmp_path: Path) -> None:
+    file = LogFile(ReactorClock(clock), str(tmp_path / "log"))
+    file.write(b"old\n")
+    (tmp_path / "log").rename(tmp_path / "log.1")
+    file.reopen()
+    file.write(b"new\n")
+    file.close()
+    assert (tmp_path / "log.1").read_bytes() == b"old\n"
+    assert (tmp_path / "log").read_bytes() == b"new\n"
+
+
+def test_reopen_keeps_the_old_file_if_there_can_be_no_new_one(clock: Clock, tmp_path: Path) -> None:
+    directory = tmp_path / "logs"
+    directory.mkdir()
+    file = LogFile(ReactorClock(clock), str(directory / "log"))
+    directory.rename(tmp_path / "moved")
+    file.reopen()
+    file.write(b"line\n")
+    file.close()
+    assert (tmp_path / "moved" / "log").read_bytes() == b"line\n"
+
+
+def test_a_pipe_that_nobody_reads_holds_nothing_up(clock: Clock, tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    file = LogFile(ReactorClock(clock), str(path))
+    line = b"x" * 999 + b"\n"
+    count = 12_000
+    for _ in range(count):
+        file.write(line)
+    clock.advance(1)
+    assert file.dropped > 0
+    received = b""
+    for _ in range(200):
+        try:
+            received += os.read(reader, 1 << 20)
+        except BlockingIOError:
+            pass
+        clock.advance(1)
+    lines = received.split(b"\n")
+    assert lines.pop() == b""
+    assert set(lines) == {line[:-1]}
+    assert len(lines) == count - file.dropped
+    assert clock.getDelayedCalls() == []
+    file.close()
+    os.close(reader)
+
+
+def test_a_full_disk_costs_lines_and_nothing_else(clock: Clock) -> None:
+    file = LogFile(ReactorClock(clock), "/dev/full")
+    file.write(b"one\n")
+    file.write(b"two\n")
+    clock.advance(1)
+    assert file.dropped == 2
+    file.close()
+
+
+def test_standard_output_is_appended_to_wherever_it_goes(
+    clock: Clock, capfd: pytest.CaptureFixture[str]
+) -> None:
+    files = LogFiles(ReactorClock(clock))
+    files.open("/dev/stdout").write(b"out\n")
+    files.open("/dev/stderr").write(b"err\n")
+    files.close()
+    assert capfd.readouterr() == ("out\n", "err\n")
+
+
+def test_a_path_is_opened_once(clock: Clock, tmp_path: Path) -> None:
+    files = LogFiles(ReactorClock(clock))
+    one = files.open(str(tmp_path / "log"))
+    assert files.open(str(tmp_path / "log")) is one
+    other = files.open(str(tmp_path / "other"))
+    other.write(b"kept\n")
+    files.retain(frozenset([one.path]))
+    assert (tmp_path / "other").read_bytes() == b"kept\n"
+    assert files.open(str(tmp_path / "log")) is one
+    assert files.dropped == 0
+    files.close()
+
+
+def test_a_file_that_cannot_be_opened_is_an_error(clock: Clock) -> None:
+    with pytest.raises(OSError, match="No such file"):
+        LogFile(ReactorClock(clock), "/nonexistent/log")
