@@ -130,21 +130,23 @@ class Proxy:
         raise AssertionError(f"{self.engine} did not start: {why(output)}")
 
     def stop(self) -> None:
-        """End the engine and the origins."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.terminate()
+        """End the engine, at once if it still has work to finish, and the origins."""
+        process = self.process
+        for end in (subprocess.Popen.terminate, subprocess.Popen.terminate, subprocess.Popen.kill):
+            if process is None or process.poll() is not None:
+                break
+            end(process)
             try:
-                self.process.wait(1.0 if self.engine == "envoy" else 8.0)
+                process.wait(1.5)
             except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+                continue
         for origin in self.origins.values():
             origin.stop()
 
     def may_be_stricter(self, found: object, at_envoy: object, stricter: object) -> None:
         """Where Envoy breaks a MUST of an RFC, twistproxy may do as Envoy does or as the RFC says."""
         allowed = [at_envoy] if self.engine == "envoy" else [at_envoy, stricter]
-        assert found in allowed
+        assert found in allowed, f"{found!r} is none of {allowed}"
 
     # Traffic and admin.
 

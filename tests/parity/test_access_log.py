@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
-from .harness import Proxy
+from .harness import Log, Proxy
 from .operators import START, UUID, logged_values, operator_log
 from .origin import raw
 from .settings import Config, access_log, bootstrap, cluster, listener
@@ -92,10 +93,27 @@ VIRTUAL_HOSTS = """
 """
 
 
+def stdout_log(text_format: str) -> Config:
+    settings = {
+        "@type": "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
+        "log_format": {"text_format_source": {"inline_string": text_format}},
+    }
+    return {"name": "envoy.access_loggers.stdout", "typed_config": settings}
+
+
 def configure(proxy: Proxy) -> Config:
     logs = [operator_log(proxy, OPERATORS), access_log(proxy.log("second").path, "%REQ(:PATH)%\n")]
     listeners = [
         listener("main", proxy.port(), VIRTUAL_HOSTS, access_log=[access_log(proxy.log().path)]),
+        listener(
+            "stdout", proxy.port("stdout"), VIRTUAL_HOSTS, access_log=[stdout_log("out %REQ(:PATH)%\n")]
+        ),
+        listener(
+            "device",
+            proxy.port("device"),
+            VIRTUAL_HOSTS,
+            access_log=[access_log(Path("/dev/stdout"), "device %REQ(:PATH)%\n")],
+        ),
         listener("operators", proxy.port("operators"), VIRTUAL_HOSTS, access_log=logs),
     ]
     return bootstrap(proxy.port("admin"), listeners, [cluster("app", proxy.origin().port)])
@@ -189,3 +207,10 @@ def test_lines_are_written_in_the_order_of_the_requests_end(proxy: Proxy) -> Non
     proxy.log().line("/ordered/4")
     lines = [line for line in proxy.log().lines() if "/ordered/" in line]
     assert [line.split("/ordered/")[1][0] for line in lines] == list("01234")
+
+
+@pytest.mark.parametrize(("name", "word"), [("stdout", "out"), ("device", "device")])
+def test_standard_output(proxy: Proxy, name: str, word: str) -> None:
+    proxy.ask(f"/to-{name}", name)
+    output = Log(proxy.directory / "output.txt")
+    assert output.line(f"/to-{name}") == f"{word} /to-{name}"

@@ -1,0 +1,105 @@
+"""Slow readers: a sender is stopped long before everything is taken, and every byte arrives in the end."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from .harness import Proxy, wait_for
+from .origin import Exchange
+from .settings import Config, bootstrap, cluster, listener, routes_to
+from .wire import Client
+
+pytestmark = pytest.mark.parity
+SIZE = 48 * 1024 * 1024
+PIECE = bytes(range(256)) * 256
+
+
+def configure(proxy: Proxy) -> Config:
+    main = listener("main", proxy.port(), routes_to("app"))
+    limited = main | {"per_connection_buffer_limit_bytes": 32768}
+    app = cluster("app", proxy.origin().port, per_connection_buffer_limit_bytes=32768)
+    return bootstrap(proxy.port("admin"), [limited], [app])
+
+
+class Sender:
+    """Sends SIZE bytes on a thread and says how many were taken so far."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sent = 0
+        self.thread = threading.Thread(target=self._run, args=(sock,), daemon=True)
+        self.thread.start()
+
+    def _run(self, sock: socket.socket) -> None:
+        sock.settimeout(30)
+        while self.sent < SIZE:
+            sock.sendall(PIECE)
+            self.sent += len(PIECE)
+
+    def stuck_at(self) -> int:
+        """How much was sent when no more is taken for a while."""
+        before = -1
+        while self.sent != before:
+            before = self.sent
+            time.sleep(0.25)
+        return before
+
+
+def pieces(client: Client, size: int) -> Iterator[bytes]:
+    left = size
+    while left:
+        if not client.buffer:
+            assert client.read_some()
+        data, client.buffer = client.buffer, b""
+        left -= len(data)
+        yield data
+
+
+def test_download_to_a_slow_client(proxy: Proxy) -> None:
+    senders: list[Sender] = []
+
+    def answer(exchange: Exchange) -> None:
+        exchange.send(f"HTTP/1.1 200 OK\r\ncontent-length: {SIZE}\r\n\r\n")
+        senders.append(Sender(exchange.sock))
+        senders[0].thread.join(30)
+
+    proxy.origin().on("/down", answer)
+    with proxy.client(timeout=20) as client:
+        client.send("GET /down HTTP/1.1\r\nhost: a\r\n\r\n")
+        assert client.read_head().status == 200
+        assert wait_for(lambda: senders)
+        assert senders[0].stuck_at() < SIZE // 2
+        assert proxy.stat("cluster.app.upstream_flow_control_paused_reading_total") >= 1
+        total = last = 0
+        for data in pieces(client, SIZE):
+            total += len(data)
+            last = data[-1]
+        assert (total, last) == (SIZE, 255)
+    assert proxy.stat("cluster.app.upstream_flow_control_resumed_reading_total") >= 1
+
+
+def test_upload_to_a_slow_upstream(proxy: Proxy) -> None:
+    read = threading.Event()
+
+    def answer(exchange: Exchange) -> None:
+        read.wait(20)
+        left = SIZE - len(exchange.buffer)
+        exchange.buffer = b""
+        while left:
+            left -= len(exchange.sock.recv(min(left, 1 << 20)))
+        exchange.seen.whole = True
+        exchange.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+
+    proxy.origin().on("/up", answer)
+    with proxy.client(timeout=20) as client:
+        client.send(f"POST /up HTTP/1.1\r\nhost: a\r\ncontent-length: {SIZE}\r\n\r\n")
+        sender = Sender(client.socket)
+        assert sender.stuck_at() < SIZE // 2
+        assert proxy.stat("http.main.downstream_flow_control_paused_reading_total") >= 1
+        read.set()
+        assert client.read().text == "ok"
+        assert sender.sent == SIZE
