@@ -167,11 +167,12 @@ def silent(seconds: float = 5.0) -> Answer:
 
 
 class Origin:
-    """An upstream on a free loopback port. Answers are chosen by the path that arrives."""
+    """An upstream, by default on a free loopback port. Answers are chosen by the path that arrives."""
 
-    def __init__(self) -> None:
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-        self.port: int = self.listener.getsockname()[1]
+    def __init__(self, listener: socket.socket | None = None) -> None:
+        self.listener = listener or socket.create_server(("127.0.0.1", 0), backlog=256)
+        name = self.listener.getsockname()
+        self.port: int = name[1] if isinstance(name, tuple) else 0
         self.default: Answer = text()
         self.answers: dict[str, Answer] = {}
         self.queue: Queue[Seen] = Queue()
@@ -225,7 +226,8 @@ class Origin:
             except OSError:
                 return
             self.count += 1
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if sock.family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.sockets[self.count] = sock
             threading.Thread(target=self._serve, args=(sock, self.count), daemon=True).start()
 

@@ -1,12 +1,12 @@
-"""Options of the connection manager beyond the usual: headers, ports, underscores, Expect."""
+"""Options of the connection manager beyond the usual: headers, ports, underscores."""
 
 from __future__ import annotations
 
 import pytest
 
 from .harness import Proxy
-from .origin import Exchange, text
-from .sent import DEFAULTS, EDGE, changed, sent
+from .origin import text
+from .sent import EDGE, changed, sent
 from .settings import Config, bootstrap, cluster, listener, routes_to
 
 pytestmark = pytest.mark.parity
@@ -23,7 +23,6 @@ def configure(proxy: Proxy) -> Config:
     hosts = [answering("rest", "*"), answering("exact", "app.test"), answering("port", "app.test:8080")]
     listeners = [
         listener("main", proxy.port(), vhosts),
-        listener("agent", proxy.port("agent"), vhosts, add_user_agent=True),
         listener("hops", proxy.port("hops"), vhosts, use_remote_address=True, xff_num_trusted_hops=1),
         listener("skip", proxy.port("skip"), vhosts, use_remote_address=True, skip_xff_append=True),
         listener("named", proxy.port("named"), vhosts, server_name="mine/1.0"),
@@ -38,7 +37,6 @@ def configure(proxy: Proxy) -> Config:
         listener("with_id", proxy.port("with_id"), vhosts, always_set_request_id_in_response=True),
     ]
     listeners += [
-        listener("hundred", proxy.port("hundred"), vhosts, proxy_100_continue=True),
         listener(
             "ignoring", proxy.port("ignoring"), hosts, route_config={"ignore_port_in_host_matching": True}
         ),
@@ -57,14 +55,6 @@ def configure(proxy: Proxy) -> Config:
         ),
     ]
     return bootstrap(proxy.port("admin"), listeners, [cluster("app", proxy.origin().port)])
-
-
-def test_user_agent_of_the_node(proxy: Proxy) -> None:
-    added = {"user_agent": "parity-cluster", "x_envoy_downstream_service_cluster": "parity-cluster"}
-    assert sent(proxy, "", "agent") == changed(
-        DEFAULTS, x_envoy_downstream_service_node="parity-node", **added
-    )
-    assert ("user-agent", "mine") in sent(proxy, "user-agent: mine\r\n", "agent")
 
 
 def test_trusted_hops(proxy: Proxy) -> None:
@@ -107,22 +97,6 @@ def test_request_id_in_the_answer(proxy: Proxy) -> None:
 @pytest.mark.parametrize("name", ["ignoring", "strip"])
 def test_port_of_the_host_does_not_matter(proxy: Proxy, name: str, host: str) -> None:
     assert proxy.ask("/", name, host=host).text == "exact"
-
-
-def test_expect_relayed(proxy: Proxy) -> None:
-    """With proxy_100_continue the upstream decides."""
-
-    def on_expect(exchange: Exchange) -> None:
-        exchange.send("HTTP/1.1 100 Continue\r\n\r\n")
-        exchange.read_body()
-        exchange.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
-
-    proxy.origin().on("/x", on_expect)
-    with proxy.client("hundred") as client:
-        client.send("POST /x HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n")
-        assert client.read().status == 100
-        assert proxy.origin().take()["expect"] == "100-continue"
-        assert client.send("body").read().text == "ok"
 
 
 def test_underscores(proxy: Proxy) -> None:

@@ -82,11 +82,18 @@ class Response:
 class Client:
     """One TCP connection to the proxy. Every wait has a limit; past it a test fails, never hangs."""
 
-    def __init__(self, port: int, timeout: float = 5.0, address: str = "127.0.0.1") -> None:
+    def __init__(self, port: int | str, timeout: float = 5.0, address: str = "127.0.0.1") -> None:
+        """Connect to a port of an address, or to a Unix socket if the port is a path."""
         self.timeout = timeout
-        self.socket = socket.create_connection((address, port), timeout)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.local_port: int = self.socket.getsockname()[1]
+        self.local_port = 0
+        if isinstance(port, str):
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.settimeout(timeout)
+            self.socket.connect(port)
+        else:
+            self.socket = socket.create_connection((address, port), timeout)
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.local_port = self.socket.getsockname()[1]
         self.buffer = b""
 
     def __enter__(self) -> Client:
