@@ -78,10 +78,9 @@ def test_listener_on_every_address(proxy: Proxy) -> None:
 
 def test_names_of_the_statistics(proxy: Proxy) -> None:
     names = {name.rsplit(".", 1)[0] for name in proxy.stats("^listener.*downstream_cx_total$")}
-    assert {each for each in names if "worker" not in each and "main_thread" not in each} == {
+    assert {each for each in names if "worker" not in each and "admin" not in each} == {
         f"listener.127.0.0.1_{proxy.port()}",
         f"listener.127.0.0.1_{proxy.port('default')}",
         f"listener.[__1]_{proxy.port('on_six')}",
         f"listener.0.0.0.0_{proxy.port('every')}",
-        "listener.admin",
     }
