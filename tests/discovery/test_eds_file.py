@@ -92,7 +92,7 @@ def test_reads_at_start_and_on_change(tmp_path: Path) -> None:
             "not a ClusterLoadAssignment",
         ),
         ("version_info: '2'", "empty", "has no ClusterLoadAssignment"),
-        ("", "empty", "has no ClusterLoadAssignment"),
+        ("", "failure", "a mapping is required"),
     ],
 )
 def test_a_bad_file_keeps_what_there_was(tmp_path: Path, text: str, counter: str, reason: str) -> None:

@@ -2,7 +2,8 @@
 
 The families and what counts as a failure follow Envoy's default resolver (c-ares): `dns_lookup_family` in
 envoy.config.cluster.v3.Cluster.  An answer without addresses, NXDOMAIN included, is a success with an empty
-result; a query that was not answered (timeout, SERVFAIL, REFUSED...) is a failure.
+result; a query that was not answered (timeout, SERVFAIL, REFUSED...) is a failure.  Seen on Envoy 1.40: half
+an answer, no addresses of one family and SERVFAIL for the other, is a failure too.
 """
 
 from __future__ import annotations

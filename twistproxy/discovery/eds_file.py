@@ -132,9 +132,9 @@ def parse_discovery_response(path: Path) -> discovery_pb2.DiscoveryResponse:
                 text_format.Parse(data.decode(), response)
             case ".yaml" | ".yml":
                 content = yaml.load(data, _StringDates)
-                if content is not None and not isinstance(content, dict):
+                if not isinstance(content, dict):
                     raise ValueError("is not a DiscoveryResponse: a mapping is required")
-                json_format.ParseDict(content or {}, response)
+                json_format.ParseDict(content, response)
             case _:
                 json_format.Parse(data, response)
     except (DecodeError, text_format.ParseError, json_format.ParseError, yaml.YAMLError) as e:

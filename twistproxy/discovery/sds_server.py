@@ -136,7 +136,8 @@ class _Listener(Service):
     def privilegedStartService(self) -> None:
         """Listen, before twistd gives up the right to low ports."""
         super().privilegedStartService()  # type: ignore[no-untyped-call]
-        self._listen()
+        if self._port is None:
+            self._listen()
 
     def startService(self) -> None:
         """Listen, if that has not been done."""
