@@ -110,7 +110,7 @@ def read_bytes(value: Value) -> bytes:
 
 def read_enum(enum: EnumDescriptor, value: Value) -> int:
     """A value of the enum by name, in any case, or by number (a number without a name is let through)."""
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and -(2**31) <= value < 2**31:
         return value
     if isinstance(value, str):
         known = enum.values_by_name.get(value) or enum.values_by_name.get(value.upper())
@@ -120,8 +120,9 @@ def read_enum(enum: EnumDescriptor, value: Value) -> int:
         for name, candidate in enum.values_by_name.items():
             if name.upper() == folded:
                 return int(candidate.number)
-        if value.isascii() and value.removeprefix("-").isdigit():
-            return int(value)
+        number = int(value) if value.isascii() and value.removeprefix("-").isdigit() else 2**31
+        if -(2**31) <= number < 2**31:
+            return number
     names = [name for name in enum.values_by_name if not name.startswith("hidden_")]
     hint = did_you_mean(value, names) if isinstance(value, str) else ""
     raise Unfit(f"one of {listed(names)}{hint}")

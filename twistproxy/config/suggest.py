@@ -65,7 +65,9 @@ def unknown_field(descriptor: Descriptor, key: str) -> str:
         hint = '; did you mean "typed_config" (with "@type")?'
     if not hint and _is_reserved(descriptor, key):
         return f'"{key}" was a field of {short} in earlier versions of the Envoy API'
-    return f'{short} has no field "{key}"' + (hint or f"; it has {listed(sorted(names))}")
+    if hint:
+        return f'{short} has no field "{key}"{hint}'
+    return f'{short} has no field "{key}" in the installed protos (xds-protos); it has {listed(sorted(names))}'
 
 
 def _is_reserved(descriptor: Descriptor, key: str) -> bool:
