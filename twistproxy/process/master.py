@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -120,7 +120,12 @@ class Master(Service):
         super().startService()  # type: ignore[no-untyped-call]
         setproctitle(f"twistproxy: master {self._configuration.source}")
         filter_existing_observers(self.levels)
-        self.open_run_dir()
+        try:
+            self.open_run_dir()
+        except StartError as e:
+            # With `twistd --uid` only.  twistd would print a traceback for any other exception.
+            self.unbind()
+            raise SystemExit(f"twistproxy: {e}") from e
         assert self._run_dir is not None
         for warning in self._configuration.warnings:
             _log.warn("{warning}", warning=warning)
@@ -196,7 +201,7 @@ class Master(Service):
         self.draining = True
         _log.info("draining for at most {seconds:g} s", seconds=self.options.drain_time)
         self.supervisor.drain(self.options.drain_time)
-        self._close_listeners()
+        self._close_listeners({sockets.spec.listener for sockets in self.generation.sockets})
         # The workers keep the time themselves; this is for one that does not.
         self._reactor.callLater(self.options.drain_time + self._settings.stop_timeout, self.quit)
         self._child_gone()
@@ -217,27 +222,26 @@ class Master(Service):
         if self._admin is not None:
             self._admin.reopen_logs()
 
-    def drain_listeners(self, graceful: bool, keep_open: bool) -> None:
+    def drain_listeners(self, names: Collection[str], graceful: bool, keep_open: bool) -> None:
         """/drain_listeners: stop accepting, at once or, with `graceful`, when the drain was announced for the
         drain time; with `keep_open` too it is only announced."""
         if graceful:
             self.supervisor.broadcast(messages.announce_drain())
             if not keep_open:
-                self._reactor.callLater(self.options.drain_time, self._close_listeners)
+                self._reactor.callLater(self.options.drain_time, self._close_listeners, names)
         else:
-            self._close_listeners()
+            self._close_listeners(names)
 
     def set_log_levels(self, levels: dict[str, str]) -> None:
         """/logging: for all processes.  ValueError for an unknown logger or level."""
         self.levels.update(levels)
         self.supervisor.broadcast(messages.log_levels(self.levels.as_dict()))
 
-    def _close_listeners(self) -> None:
-        """Have all workers close the listeners; our own descriptors follow when no worker accepts any
-        more."""
-        closing = self.generation.sockets
+    def _close_listeners(self, names: Collection[str]) -> None:
+        """Have all workers close these; our own descriptors follow when no worker accepts any more."""
         running = self.generation
-        self.take(replace(running, sockets=()))
+        closing = [sockets for sockets in running.sockets if sockets.spec.listener in names]
+        self.take(replace(running, sockets=tuple(s for s in running.sockets if s not in closing)))
         slots = self.supervisor.slots
         waiting = [len(slots)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -44,7 +44,7 @@ class ViewedMaster(Protocol):
 
     def set_log_levels(self, levels: dict[str, str]) -> None: ...
 
-    def drain_listeners(self, graceful: bool, keep_open: bool) -> None: ...
+    def drain_listeners(self, names: Collection[str], graceful: bool, keep_open: bool) -> None: ...
 
     def quit_after(self, seconds: float) -> None: ...
 
@@ -144,7 +144,13 @@ class MasterView:
         return self._master.supervisor.healthy
 
     def drain_listeners(self, request: DrainRequest) -> None:
-        self._master.drain_listeners(request.graceful, request.skip_exit)
+        listeners = self._master.generation.configuration.bootstrap.listeners
+        names = {listener.name for listener in listeners}
+        if request.inbound_only:
+            raw = self.bootstrap().get("static_resources", {}).get("listeners", [])
+            directions = [one.get("traffic_direction") for one in raw]
+            names = {one.name for one, way in zip(listeners, directions) if way == "INBOUND"}
+        self._master.drain_listeners(names, request.graceful, request.skip_exit)
 
     def quit(self) -> None:
         self._master.quit_after(_QUIT_DELAY)

@@ -68,6 +68,6 @@ def describe(reason: Failure) -> str:
         number = error.args[0]
     if isinstance(number, int) and number in errno.errorcode:
         return os.strerror(number)
-    if isinstance(error, ConnectionLost) and not error.args:
+    if isinstance(error, ConnectionLost):
         return "connection lost"
     return str(error) or type(error).__name__
