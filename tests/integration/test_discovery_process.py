@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +72,10 @@ class Base(TestCase):
     timeout = 60
 
     def setUp(self) -> None:
-        self.directory = Path(self.mktemp()).absolute()
-        self.directory.mkdir(parents=True)
-        # A Unix socket's path must be short, whatever directory the tests run in.
-        self.socket = f"/tmp/twistproxy-test-{os.getpid()}-{id(self):x}.sock"
-        self.addCleanup(lambda: os.path.exists(self.socket) and os.unlink(self.socket))
+        # Not trial's own: a Unix socket's path must be short.
+        self.directory = Path(tempfile.mkdtemp(prefix="twistproxy-"))
+        self.addCleanup(shutil.rmtree, self.directory)
+        self.socket = str(self.directory / "discovery.sock")
 
     def service(self, *sources: DiscoverySource) -> DiscoveryService:
         service = DiscoveryService(reactor, self.socket, LOG)

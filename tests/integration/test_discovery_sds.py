@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
+import shutil
 import socket
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -143,8 +144,9 @@ class Base(TestCase):
     timeout = 60
 
     def setUp(self) -> None:
-        self.directory = Path(self.mktemp()).absolute()
-        self.directory.mkdir(parents=True)
+        # Not trial's own: a Unix socket's path must be short.
+        self.directory = Path(tempfile.mkdtemp(prefix="twistproxy-"))
+        self.addCleanup(shutil.rmtree, self.directory)
 
     def listen(self, site: Site, context: Any = None) -> int:
         if context is None:
@@ -380,7 +382,7 @@ class WholeWayTests(Base):
 
         write("10.0.0.1:80")
         self.serve("--file", str(path))
-        path_of_socket = f"/tmp/twistproxy-test-{os.getpid()}-{id(self):x}.sock"
+        path_of_socket = str(self.directory / "discovery.sock")
         discovery = DiscoveryService(reactor, path_of_socket, LOG)
         hosts = DnsSource("sds", True, (DnsTarget("localhost", self.sds_port),), family="V4_ONLY")
         fixed = (Endpoint(TcpAddress("127.0.0.1", self.sds_port)),)
