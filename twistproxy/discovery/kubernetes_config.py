@@ -117,7 +117,7 @@ def _kubeconfig(root: object, directory: Path, context: str) -> KubernetesAccess
     for program in ("exec", "auth-provider"):
         if user.get(program) and not (user.get("token") or user.get("tokenFile")):
             raise _Wrong(
-                f"user {chosen['user']!r} gets its credentials by {program}, which is not supported; use a token"
+                f"user {chosen['user']!r} gets its credentials by {program}: not supported, use a token"
             )
     if cluster.get("proxy-url"):
         raise _Wrong(f"cluster {chosen['cluster']!r}: proxy-url is not supported")
