@@ -206,6 +206,8 @@ class Http1ClientConnection:
             self._partial = data
             return b""
         size = parsed[0]
+        if size > _MAX_HEAD:
+            return self._protocol_error("headers too large")
         return self._response(parsed, data[size:] if size != len(data) else b"")
 
     def _response(self, parsed: ParsedResponse, rest: bytes) -> bytes:
@@ -222,6 +224,11 @@ class Http1ClientConnection:
             if state == _CLOSED:
                 return b""
         if state == 0 or self._head_request or has_no_body(status):
+            if status == 204 and b"content-length" in head.index:
+                # RFC 9110 section 8.6 forbids it; Envoy takes a 0 away and refuses any other.
+                if state > 0:
+                    return self._protocol_error("content-length in a 204")
+                head.remove(b"content-length")
             if rest:
                 self._keep_alive = False  # more than there should be: nothing behind it can be trusted
             self._end(sink, head)
@@ -262,7 +269,7 @@ class Http1ClientConnection:
             state = _CHUNKED
         elif b"content-length" in index:
             value = index[b"content-length"]
-            if not value.isdigit() or len(value) > 18 or head.get(b"content-length") != value:
+            if not value.isdigit() or head.get(b"content-length") != value or len(value.lstrip(b"0")) > 18:
                 self._protocol_error("invalid content-length")
                 return _CLOSED
             state = int(value)

@@ -6,12 +6,15 @@ that HTTP/1 has at a time.  Pipelined requests wait, as bytes, until the respons
 
 from __future__ import annotations
 
+import re
+
 from twistproxy.api.codec import RequestDecoder, ResetReason, ServerCallbacks
 from twistproxy.api.transport import Transport
 from twistproxy.codec.h1_chunked import ChunkedDecoder, encode_chunk
 from twistproxy.codec.h1_parse import (
     FRAMING,
     INCOMPLETE,
+    METHODS,
     TOO_MANY,
     TWO_HOSTS,
     UNUSUAL,
@@ -43,6 +46,11 @@ _CLOSED = -3
 
 #: Bytes of pipelined requests that are held before reading stops.
 _MAX_PIPELINED = 64 * 1024
+
+_CONNECT = METHODS[b"CONNECT"]
+
+#: A request line of a version that is not ours, or of HTTP/0.9 without any.
+_OTHER_VERSION = re.compile(rb"[A-Z][A-Z-]* +/[!-~]*(?: +HTTP/(?!1\.1)[0-9]\.[0-9])?\r?\n")
 
 _STATUS_LINES = {status: f"HTTP/1.1 {status} {reason(status)}\r\n".encode() for status in range(100, 600)}
 
@@ -205,7 +213,10 @@ class Http1ServerConnection:
         if code == TOO_MANY:
             self.refuse(431, b"Request Header Fields Too Large", "http1.too_many_headers")
         elif code != INCOMPLETE:
-            self.refuse(400, b"Bad Request", "http1.codec_error")
+            if _OTHER_VERSION.match(data.lstrip(b"\r\n")):
+                self.refuse(426, b"Upgrade Required", "low_version")
+            else:
+                self.refuse(400, b"Bad Request", "http1.codec_error")
         elif len(data) > settings.max_head_bytes:
             return self._too_large()
         elif data:
@@ -224,7 +235,9 @@ class Http1ServerConnection:
             self.refuse(400, b"Bad Request", "http1.duplicate_host")
             return
         head = RequestHead(method, target, host or b"", items, index)
-        if (target[:1] != b"/" or minor == 0) and not self._unusual_request(head, minor):
+        if (target[:1] != b"/" or minor == 0 or method is _CONNECT) and not self._unusual_request(
+            head, minor
+        ):
             return
         if not valid_host(head.authority):
             self.refuse(400, b"Bad Request", "http1.invalid_host")
@@ -271,17 +284,17 @@ class Http1ServerConnection:
         coding = index.get(b"transfer-encoding")
         if coding is not None:
             # Anything but exactly "chunked", once, in HTTP/1.1, is where requests are smuggled.
-            if coding.lower() != b"chunked" or head.get(b"transfer-encoding") != coding:
-                self.refuse(501, b"Not Implemented", "http1.invalid_transfer_encoding")
-                return _CLOSED
             if b"content-length" in index or head.version == HttpVersion.HTTP10:
                 self.refuse(400, b"Bad Request", "http1.content_length_and_chunked_not_allowed")
+                return _CLOSED
+            if coding.lower() != b"chunked" or head.get(b"transfer-encoding") != coding:
+                self.refuse(501, b"Not Implemented", "http1.invalid_transfer_encoding")
                 return _CLOSED
             self._chunked = ChunkedDecoder(self._settings.max_head_bytes)
             length = _CHUNKED
         elif b"content-length" in index:
             value = index[b"content-length"]
-            if not value.isdigit() or len(value) > 18 or head.get(b"content-length") != value:
+            if not value.isdigit() or head.get(b"content-length") != value or len(value.lstrip(b"0")) > 18:
                 self.refuse(400, b"Bad Request", "http1.codec_error")
                 return _CLOSED
             length = int(value)
@@ -301,6 +314,8 @@ class Http1ServerConnection:
                 head.remove(b"upgrade")  # a request for h2c is ignored, as by Envoy
         elif b"upgrade" in index:
             head.remove(b"upgrade")
+        if b"proxy-connection" in index and index[b"proxy-connection"].lower() == b"close":
+            self._close_after = True
         head.remove_all(_HOP_BY_HOP)
         return length
 
@@ -371,23 +386,27 @@ class Http1ServerConnection:
     def encode_headers(self, head: ResponseHead, end_stream: bool) -> None:
         status = head.status
         framing = b"\r\n"
-        if b"content-length" not in head.index:
-            if end_stream:
-                if not self._response_to_head and not has_no_body(status):
-                    framing = b"content-length: 0\r\n\r\n"
-            elif not has_no_body(status):
-                if self._http10:
-                    self._close_after = True
-                else:
-                    self._chunked_out = not self._response_to_head
+        if b"content-length" not in head.index and not has_no_body(status):
+            if self._response_to_head:
+                if not self._http10:
                     framing = b"transfer-encoding: chunked\r\n\r\n"
+            elif end_stream:
+                framing = b"content-length: 0\r\n\r\n"
+            elif self._http10:
+                self._close_after = True
+            else:
+                self._chunked_out = True
+                framing = b"transfer-encoding: chunked\r\n\r\n"
         if self._draining:
             self._close_after = True
         if self._close_after:
             framing = b"connection: close\r\n" + framing
         elif self._http10:
             framing = b"connection: keep-alive\r\n" + framing
-        data = encode((_STATUS_LINES[status],), head.items, framing)
+        line = _STATUS_LINES[status]
+        if self._http10:
+            line = b"HTTP/1.0" + line[8:]
+        data = encode((line,), head.items, framing)
         self.bytes_sent += len(data)
         self.transport.write(data)
         if end_stream:

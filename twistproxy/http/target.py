@@ -24,6 +24,12 @@ def valid_host(host: bytes) -> bool:
     return True
 
 
+def _port(authority: bytes) -> bytes:
+    """The digits of the port, b"0" if there is none."""
+    port = authority.rpartition(b":")[2]
+    return port if port.isdigit() and b":" in authority else b"0"
+
+
 def split_target(method: bytes, target: bytes, allow_absolute: bool) -> tuple[bytes, bytes, bytes] | None:
     """(scheme, authority, path) of a target that is not a plain path; None if it is malformed.
 
@@ -39,7 +45,7 @@ def split_target(method: bytes, target: bytes, allow_absolute: bool) -> tuple[by
     if not allow_absolute:
         return None
     match = _ABSOLUTE.fullmatch(target)
-    if match is None or not match.group(2):
+    if match is None or not match.group(2) or int(_port(match.group(2))) > 65535:
         return None
     path = match.group(3) or b"/"
     return match.group(1).lower(), match.group(2), path if path[:1] == b"/" else b"/" + path

@@ -96,25 +96,29 @@ class HttpConnectionManager:
 
     def check(self, stream: Stream, head: RequestHead) -> bool:
         """Answer what cannot be a request to anybody, and return False."""
-        if not head.authority:
-            stream.local_reply(400, b"", 0, "missing_host_header")
-            return False
         path = head.path
-        if path[:1] != b"/" and head.method != b"CONNECT" and path != b"*":
-            self.stats.downstream_rq_non_relative_path += 1
-            stream.local_reply(404, b"", 0, "absolute_path_rejected")
-            return False
+        if not head.authority:
+            return self._refuse(stream, 400, 0, "missing_host_header")
         if b"#" in path:
-            stream.local_reply(400, b"", 0, "path_normalization_failed")
-            return False
-        if b"expect" in head.index and head.index[b"expect"].lower() == b"100-continue":
+            return self._refuse(stream, 400, 0, "path_normalization_failed")
+        if path[:1] != b"/" and path != b"*":
+            # CONNECT, the only request without a path: no route is made for it.
+            self.stats.rq_total += 1
+            self.stats.no_route += 1
+            return self._refuse(stream, 404, flags.NR, "route_not_found")
+        if b"expect" in head.index and (head.get(b"expect") or b"").lower() == b"100-continue":
             head.remove(b"expect")
             stream.encode_1xx(_CONTINUE)
         if b"upgrade" in head.index:
             self.stats.downstream_rq_ws_on_non_ws_route += 1
-            stream.local_reply(403, b"", 0, "upgrade_failed")
-            return False
+            return self._refuse(stream, 403, 0, "upgrade_failed")
         return True
+
+    def _refuse(self, stream: Stream, status: int, flag: int, details: str) -> bool:
+        """Answer what is no request to anybody.  What follows on the connection is not read."""
+        stream.connection.answered_early()
+        stream.local_reply(status, b"", flag, details)
+        return False
 
     def log(self, stream: Stream) -> None:
         """A stream is over."""
