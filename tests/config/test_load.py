@@ -191,6 +191,16 @@ def test_but_a_field_that_is_there_is_checked_all_the_same() -> None:
     assert len(problems("static_resources: {clusters: [{nam: a, name: ''}]}")) == 2
 
 
+def test_one_value_is_a_list_of_one_and_lists_in_lists_are_flattened() -> None:
+    text = "static_resources:\n  clusters:\n  - [{name: a}, {name: b}]\n  - {name: c}\nwatchdog: {}\n"
+    document = load_text(text, "c.yaml")
+    assert [cluster.name for cluster in document.message.static_resources.clusters] == ["a", "b", "c"]
+    assert document.locate("static_resources.clusters[1]") == ("c.yaml", 3, 17)
+    assert document.locate("static_resources.clusters[2].name") == ("c.yaml", 4, 12)
+    alone = load_text("static_resources: {clusters: {name: a}}", "c.yaml")
+    assert alone.locate("static_resources.clusters[0].name") == ("c.yaml", 1, 37)
+
+
 # files and overlays
 
 

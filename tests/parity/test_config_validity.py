@@ -195,6 +195,8 @@ route_config: {}
 route_config: {virtual_hosts: [{name: a, domains: []}]}
 route_config: {virtual_hosts: [{name: '', domains: [a]}]}
 route_config: {virtual_hosts: {name: a, domains: '*'}}
+route_config: {virtual_hosts: [[{name: a, domains: [[a, [b]], c]}], {name: b, domains: d}]}
+route_config: {virtual_hosts: [{name: a, domains: [[]]}]}
 route_config: {virtual_hosts: [{name: a, domains: [a], require_tls: SOME}]}
 route_config: {virtual_hosts: [{name: a, domains: [a], require_tls: 7}]}
 route_config: {internal_only_headers: ['a b']}

@@ -6,9 +6,9 @@ place.
     filler.problems    → list[ConfigProblem]
 
 What does not fit is left out of the message and noted, and reading goes on.  Deviations of Envoy's reader
-from the mapping that are followed here: one value where a list is expected is a list of one; a null in a list
-is an empty element; a type URL needs a slash.  A TypedStruct whose type is installed becomes that type at
-once.
+from the mapping that are followed here: one value where a list is expected is a list of one; lists in it are
+flattened; a null in a list is an empty element; a type URL needs a slash.  A TypedStruct whose type is
+installed becomes that type at once.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from twistproxy.errors import ConfigProblem
 
 from .json_scalars import ScalarReader, Unfit, expected_by, read_duration, scalar_reader
 from .json_values import fill_list_value, fill_struct, fill_value
-from .places import Mapping, Node, Scalar, Sequence, Source, describe
+from .places import Mapping, Node, Scalar, Sequence, Source, describe, flattened
 from .suggest import listed, unknown_field, unknown_type
 from .types import TYPE_URL_PREFIX, message_class, type_name
 
@@ -158,7 +158,9 @@ class Filler:
                 setattr(message, field.name, content)
 
     def _fill_list(self, container: Any, field: _Field, value: Node, path: Path) -> None:
-        for index, item in enumerate(value.items if isinstance(value, Sequence) else [value]):
+        free = field.message_type in ("google.protobuf.Value", "google.protobuf.ListValue")
+        items = value.items if free and isinstance(value, Sequence) else flattened(value)
+        for index, item in enumerate(items):
             at: Path = (path, f"[{index}]")
             if field.read is None:
                 child = container.add()

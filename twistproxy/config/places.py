@@ -98,6 +98,17 @@ class Tree(NamedTuple):
     warnings: list[ConfigProblem]
 
 
+def flattened(node: Node) -> list[Node]:
+    """The elements that a node is for a repeated field: Envoy takes one value for a list of one, and lists in
+    a list, such as aliases of lists, for their elements.
+    """
+    if not isinstance(node, Sequence):
+        return [node]
+    if not any(isinstance(item, Sequence) for item in node.items):
+        return node.items
+    return [inner for item in node.items for inner in flattened(item)]
+
+
 def describe(node: Node) -> str:
     """What a node is, in the words of an error message."""
     if isinstance(node, Mapping):
@@ -169,7 +180,7 @@ def _step_key(here: list[tuple[Tree, Node, int]], step: str) -> list[tuple[Tree,
 
 def _step_index(here: list[tuple[Tree, Node, int]], index: int) -> list[tuple[Tree, Node, int]]:
     for tree, node, offset in here:
-        items: list[Node] = node.items if isinstance(node, Sequence) else [node]
+        items = flattened(node)
         if index < len(items):
             item = items[index]
             return [(tree, item, item.offset if isinstance(node, Sequence) else offset)]
