@@ -83,7 +83,6 @@ setup(
             "import-linter>=2.1",
             "towncrier>=24.8",
             "types-PyYAML>=6.0.12",
-            "types-protobuf>=5.29",
         ],
         "demo": ["flask>=3.0"],
     },

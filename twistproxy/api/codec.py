@@ -50,6 +50,9 @@ class RequestDecoder(Protocol):
 
     def decode_data(self, data: bytes, end_stream: bool) -> None: ...
 
+    def flush(self) -> None:
+        """Nothing more comes in this turn, and the last `decode_headers` may still wait to be sent on."""
+
     def decode_trailers(self, trailers: HeaderMap) -> None: ...
 
     def on_reset(self, reason: ResetReason, detail: str) -> None:
@@ -69,6 +72,9 @@ class ResponseEncoder(Protocol):
     def encode_headers(self, head: ResponseHead, end_stream: bool) -> None: ...
 
     def encode_data(self, data: bytes, end_stream: bool) -> None: ...
+
+    def flush(self) -> None:
+        """No content follows in this turn: send the head, which may have waited for it to go in one piece."""
 
     def encode_trailers(self, trailers: HeaderMap) -> None: ...
 
@@ -90,6 +96,9 @@ class ResponseDecoder(Protocol):
 
     def decode_data(self, data: bytes, end_stream: bool) -> None: ...
 
+    def flush(self) -> None:
+        """Nothing more comes in this turn, and the last `decode_headers` may still wait to be sent on."""
+
     def decode_trailers(self, trailers: HeaderMap) -> None: ...
 
     def on_reset(self, reason: ResetReason, detail: str) -> None:
@@ -107,6 +116,9 @@ class RequestEncoder(Protocol):
     def encode_headers(self, head: RequestHead, end_stream: bool) -> None: ...
 
     def encode_data(self, data: bytes, end_stream: bool) -> None: ...
+
+    def flush(self) -> None:
+        """No content follows in this turn: send the head, which may have waited for it to go in one piece."""
 
     def encode_trailers(self, trailers: HeaderMap) -> None: ...
 

@@ -31,6 +31,9 @@ class UpstreamSide(Protocol):
 
     def send_data(self, data: bytes, end_stream: bool) -> None: ...
 
+    def flush_request(self) -> None:
+        """No content of the request follows in this turn."""
+
     def send_trailers(self, trailers: HeaderMap) -> None: ...
 
     def pause_reading(self) -> None:

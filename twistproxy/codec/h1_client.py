@@ -14,6 +14,7 @@ from twistproxy.codec.h1_chunked import ChunkedDecoder, encode_chunk
 from twistproxy.codec.h1_parse import (
     FRAMING,
     INCOMPLETE,
+    MAX_JOINED,
     UNUSUAL,
     ParsedResponse,
     encode,
@@ -60,11 +61,13 @@ class Http1ClientConnection:
         "_head_request",
         "_keep_alive",
         "_max_headers",
+        "_out",
         "_partial",
         "_read_pauses",
         "_request_done",
         "_sink",
         "_state",
+        "_unflushed",
         "bytes_received",
         "bytes_sent",
         "closed_by_us",
@@ -91,6 +94,8 @@ class Http1ClientConnection:
         self._partial = b""
         self._chunked: ChunkedDecoder | None = None
         self._chunked_out = False
+        self._out = b""  # a head that waits for content to go with it
+        self._unflushed = False  # a response was handed on whose content has not come yet
         self._request_done = True
         self._keep_alive = True
         self._head_request = False
@@ -108,6 +113,13 @@ class Http1ClientConnection:
 
     def data_received(self, data: bytes) -> None:
         self.bytes_received += len(data)
+        self._take(data)
+        if self._unflushed:
+            self._unflushed = False
+            if self._sink is not None:
+                self._sink.flush()
+
+    def _take(self, data: bytes) -> None:
         while data:
             state = self._state
             if state == _HEAD:
@@ -240,9 +252,11 @@ class Http1ClientConnection:
             # Look at the chunks first: if they are malformed there is still time for a 502.
             pieces = self._chunks(rest)
             if pieces is not None:
+                self._unflushed = True
                 sink.decode_headers(head, False)
                 self._pass_chunks(sink, pieces)
             return b""
+        self._unflushed = True
         sink.decode_headers(head, False)
         return rest
 
@@ -372,8 +386,10 @@ class Http1ClientConnection:
         data = encode(
             (method, b" ", head.path, b" HTTP/1.1\r\nhost: ", head.authority, b"\r\n"), head.items, framing
         )
-        self.bytes_sent += len(data)
-        self.transport.write(data)
+        if end_stream:
+            self._write(data)
+        else:
+            self._out = data
 
     def encode_data(self, data: bytes, end_stream: bool) -> None:
         if data:
@@ -381,20 +397,36 @@ class Http1ClientConnection:
                 data = encode_chunk(data)
                 if end_stream:
                     data += b"0\r\n\r\n"
-            self.bytes_sent += len(data)
-            self.transport.write(data)
-        elif end_stream and self._chunked_out:
-            self.bytes_sent += 5
-            self.transport.write(b"0\r\n\r\n")
+            self._write(data)
+        elif end_stream:
+            self._write(b"0\r\n\r\n" if self._chunked_out else b"")
         if end_stream:
             self._request_done = True
 
     def encode_trailers(self, trailers: HeaderMap) -> None:
         if self._chunked_out:
-            data = encode((b"0\r\n",), trailers.items, b"\r\n")
+            self._write(encode((b"0\r\n",), trailers.items, b"\r\n"))
+        else:
+            self.flush()
+        self._request_done = True
+
+    def flush(self) -> None:
+        if self._out:
+            self._write(b"")
+
+    def _write(self, data: bytes) -> None:
+        """Send `data`, in one piece with the head that waits for it: each write is a system call."""
+        out = self._out
+        if out:
+            self._out = b""
+            if len(data) > MAX_JOINED:
+                self.bytes_sent += len(out)
+                self.transport.write(out)
+            else:
+                data = out + data
+        if data:
             self.bytes_sent += len(data)
             self.transport.write(data)
-        self._request_done = True
 
     def reset(self) -> None:
         self._sink = None

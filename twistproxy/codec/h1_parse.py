@@ -35,6 +35,9 @@ TOO_MANY = -3
 FRAMING = 1
 TWO_HOSTS = 2
 
+#: Content up to so many bytes is copied behind the head that goes before it; more is written by itself.
+MAX_JOINED = 16 * 1024
+
 FRAMING_NAMES = (
     b"connection content-length http2-settings keep-alive proxy-connection transfer-encoding upgrade".split()
 )

@@ -14,6 +14,7 @@ from twistproxy.codec.h1_chunked import ChunkedDecoder, encode_chunk
 from twistproxy.codec.h1_parse import (
     FRAMING,
     INCOMPLETE,
+    MAX_JOINED,
     METHODS,
     TOO_MANY,
     TWO_HOSTS,
@@ -68,6 +69,7 @@ class Http1ServerConnection:
         "_held",
         "_held_paused",
         "_http10",
+        "_out",
         "_partial",
         "_read_pauses",
         "_responding",
@@ -75,6 +77,7 @@ class Http1ServerConnection:
         "_settings",
         "_state",
         "_stream",
+        "_unflushed",
         "bytes_received",
         "bytes_sent",
         "callbacks",
@@ -96,6 +99,8 @@ class Http1ServerConnection:
         self._consuming = False
         self._chunked: ChunkedDecoder | None = None
         self._chunked_out = False
+        self._out = b""  # a head that waits for content to go with it
+        self._unflushed = False  # a request was handed on whose content has not come yet
         self._close_after = False
         self._draining = False
         self._http10 = False
@@ -177,6 +182,10 @@ class Http1ServerConnection:
             if not data and self._held and self._state != _RESPONSE:
                 data = self._release()
         self._consuming = False
+        if self._unflushed:
+            self._unflushed = False
+            if self._stream is not None:
+                self._stream.flush()
 
     def _take_head(self, data: bytes) -> bytes:
         """Take a head from the start of `data` and hand the request on.  Returns what is behind it."""
@@ -253,6 +262,7 @@ class Http1ServerConnection:
         self._chunked_out = False
         self._responding = True
         self._stream = stream = self.callbacks.new_stream(self)
+        self._unflushed = length != 0
         stream.decode_headers(head, length == 0)
 
     def _unusual_request(self, head: RequestHead, minor: int) -> bool:
@@ -407,10 +417,11 @@ class Http1ServerConnection:
         if self._http10:
             line = b"HTTP/1.0" + line[8:]
         data = encode((line,), head.items, framing)
-        self.bytes_sent += len(data)
-        self.transport.write(data)
         if end_stream:
+            self._write(data)
             self._response_ended()
+        else:
+            self._out = data
 
     def encode_data(self, data: bytes, end_stream: bool) -> None:
         if data and not self._response_to_head:
@@ -418,20 +429,24 @@ class Http1ServerConnection:
                 data = encode_chunk(data)
                 if end_stream:
                     data += b"0\r\n\r\n"
-            self.bytes_sent += len(data)
-            self.transport.write(data)
-        elif end_stream and self._chunked_out:
-            self._write(b"0\r\n\r\n")
+            self._write(data)
+        elif end_stream:
+            self._write(b"0\r\n\r\n" if self._chunked_out else b"")
         if end_stream:
             self._response_ended()
 
     def encode_trailers(self, trailers: HeaderMap) -> None:
-        if self._chunked_out:
-            if self._settings.enable_trailers and trailers.items:
-                self._write(encode((b"0\r\n",), trailers.items, b"\r\n"))
-            else:
-                self._write(b"0\r\n\r\n")
+        if not self._chunked_out:
+            self.flush()
+        elif self._settings.enable_trailers and trailers.items:
+            self._write(encode((b"0\r\n",), trailers.items, b"\r\n"))
+        else:
+            self._write(b"0\r\n\r\n")
         self._response_ended()
+
+    def flush(self) -> None:
+        if self._out:
+            self._write(b"")
 
     def reset(self) -> None:
         self._stream = None
@@ -456,8 +471,18 @@ class Http1ServerConnection:
             self.transport.resumeProducing()
 
     def _write(self, data: bytes) -> None:
-        self.bytes_sent += len(data)
-        self.transport.write(data)
+        """Send `data`, in one piece with the head that waits for it: each write is a system call."""
+        out = self._out
+        if out:
+            self._out = b""
+            if len(data) > MAX_JOINED:
+                self.bytes_sent += len(out)
+                self.transport.write(out)
+            else:
+                data = out + data
+        if data:
+            self.bytes_sent += len(data)
+            self.transport.write(data)
 
     def _response_ended(self) -> None:
         self._responding = False

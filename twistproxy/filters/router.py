@@ -70,7 +70,7 @@ class RouterFilter:
         stream.upstream = request = UpstreamRequest(
             stream, cluster, pool, head, end_stream, route.timeout, self._envoy_headers
         )
-        pool.new_stream(request)
+        request.start()
 
     def _answer(self, stream: Stream, route: Route, head: RequestHead) -> None:
         self._stats.rq_direct_response += 1

@@ -46,6 +46,7 @@ class UpstreamRequest:
         "_head",
         "_held",
         "_held_bytes",
+        "_late",
         "_paused",
         "_pool",
         "_started",
@@ -75,9 +76,15 @@ class UpstreamRequest:
         self._held: list[bytes] | None = None
         self._held_bytes = 0
         self._trailers: HeaderMap | None = None
+        self._late = False  # the connection came after the turn in which the request did
         self._paused = False
         self._started = False
         self._done = False
+
+    def start(self) -> None:
+        """Ask the pool for a stream."""
+        self._pool.new_stream(self)
+        self._late = True
 
     # ---- from the pool
 
@@ -90,6 +97,8 @@ class UpstreamRequest:
         end_stream = self._end_stream
         if held is None:
             encoder.encode_headers(self._head, end_stream)
+            if self._late and not end_stream:
+                encoder.flush()
             return
         self._held = None
         trailers = self._trailers
@@ -128,6 +137,10 @@ class UpstreamRequest:
         if self._held_bytes > self._cluster.settings.buffer_limit and not self._paused and not end_stream:
             self._paused = True
             stream.pause_request()
+
+    def flush_request(self) -> None:
+        if self._encoder is not None:
+            self._encoder.flush()
 
     def send_trailers(self, trailers: HeaderMap) -> None:
         self._request_ended()
@@ -204,6 +217,9 @@ class UpstreamRequest:
         if end_stream:
             self._finish()
         self._stream.encode_data(data, end_stream)
+
+    def flush(self) -> None:
+        self._stream.flush_response()
 
     def decode_trailers(self, trailers: HeaderMap) -> None:
         self._finish()

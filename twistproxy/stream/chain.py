@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from twistproxy.api.http_filter import FilterChain, FilterStatus
+from twistproxy.api.http_filter import FilterChain, FilterStatus, UpstreamSide
 from twistproxy.http.headers import HeaderMap
 from twistproxy.http.message import RequestHead, ResponseHead
 
-if TYPE_CHECKING:
-    from twistproxy.stream.stream import Stream
-
 _STOP = FilterStatus.STOP
+
+
+class Stream(Protocol):
+    """What the walk needs of `stream.Stream`."""
+
+    @property
+    def end(self) -> float: ...
+
+    @property
+    def upstream(self) -> UpstreamSide | None: ...
+
+    def send_headers(self, head: ResponseHead, end_stream: bool) -> None: ...
+
+    def send_data(self, data: bytes, end_stream: bool) -> None: ...
+
+    def send_trailers(self, trailers: HeaderMap) -> None: ...
+
+    def flush(self) -> None: ...
+
+    def flush_response(self) -> None: ...
 
 
 class _Direction:
@@ -85,6 +102,7 @@ class FilterWalk:
 
     def continue_decoding(self) -> None:
         self._decoding.resume()
+        self._stream.flush()
 
     def encode_headers(self, head: ResponseHead, end_stream: bool) -> None:
         self._encoding.send(0, head, end_stream)
@@ -97,6 +115,7 @@ class FilterWalk:
 
     def continue_encoding(self) -> None:
         self._encoding.resume()
+        self._stream.flush_response()
 
     def _to_router(self, kind: int, piece: Any, end_stream: bool) -> None:
         stream = self._stream

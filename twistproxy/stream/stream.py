@@ -157,6 +157,10 @@ class Stream:
         elif self.upstream is not None:
             self.upstream.send_data(data, end_stream)
 
+    def flush(self) -> None:
+        if self.upstream is not None:
+            self.upstream.flush_request()
+
     def decode_trailers(self, trailers: HeaderMap) -> None:
         if self.end:
             return
@@ -277,6 +281,11 @@ class Stream:
         else:
             self.last_activity = self.context.monotonic()
         self._encoder.encode_data(data, end_stream)
+
+    def flush_response(self) -> None:
+        """No content of the response follows in this turn."""
+        if not self.end:
+            self._encoder.flush()
 
     def send_trailers(self, trailers: HeaderMap) -> None:
         self._end()
