@@ -16,7 +16,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -26,7 +26,7 @@ from .json_scalars import ScalarReader, Unfit, expected_by, read_duration, scala
 from .json_values import fill_list_value, fill_struct, fill_value
 from .places import Mapping, Node, Scalar, Sequence, Source, describe, flattened
 from .suggest import listed, unknown_field, unknown_type
-from .types import TYPE_URL_PREFIX, message_class, type_name
+from .types import TYPE_URL_PREFIX, is_repeated, message_class, type_name
 
 # A path not yet written out: the parent's, and one more step (".name", "[0]" or '["key"]').
 Path: TypeAlias = "tuple[Path, str] | None"
@@ -64,7 +64,7 @@ def _fields(descriptor: Descriptor) -> dict[str, _Field]:
         oneof = field.containing_oneof
         entry = _Field(
             name=field.name,
-            is_list=_is_repeated(field) and not is_map,
+            is_list=is_repeated(field) and not is_map,
             is_map=is_map,
             message_type=kind,
             read=None if kind else scalar_reader(inner),
@@ -75,11 +75,6 @@ def _fields(descriptor: Descriptor) -> dict[str, _Field]:
         )
         table[field.name] = table[field.json_name] = entry
     return table
-
-
-def _is_repeated(field: FieldDescriptor) -> bool:
-    modern = getattr(field, "is_repeated", None)  # protobuf >= 30; `label` is deprecated there
-    return bool(modern) if modern is not None else field.label == FieldDescriptor.LABEL_REPEATED
 
 
 def written(path: Path) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
 
-from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 
 from .suggest import did_you_mean, listed
 
@@ -108,8 +108,8 @@ def read_bytes(value: Value) -> bytes:
     raise Unfit("bytes in base64")
 
 
-def read_enum(enum: EnumDescriptor, value: Value) -> int:
-    """A value of the enum by name, in any case, or by number (a number without a name is let through)."""
+def read_enum(enum: Any, value: Value) -> int:
+    """A value of the enum (its descriptor) by name, in any case, or by number, also one without a name."""
     if isinstance(value, int) and not isinstance(value, bool) and -(2**31) <= value < 2**31:
         return value
     if isinstance(value, str):

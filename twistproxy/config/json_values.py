@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from google.protobuf.struct_pb2 import ListValue, Struct, Value
+from google.protobuf.struct_pb2 import NULL_VALUE, ListValue, Struct, Value
 
 from .places import Entry, Mapping, Node, Scalar, Sequence
 
@@ -28,7 +28,7 @@ def fill_value(message: Value, node: Node) -> None:
     elif isinstance(node, Sequence):
         fill_list_value(message.list_value, node)
     elif node.value is None:
-        message.null_value = 0
+        message.null_value = NULL_VALUE
     elif isinstance(node.value, bool):
         message.bool_value = node.value
     elif isinstance(node.value, str):

@@ -67,7 +67,9 @@ def unknown_field(descriptor: Descriptor, key: str) -> str:
         return f'"{key}" was a field of {short} in earlier versions of the Envoy API'
     if hint:
         return f'{short} has no field "{key}"{hint}'
-    return f'{short} has no field "{key}" in the installed protos (xds-protos); it has {listed(sorted(names))}'
+    return (
+        f'{short} has no field "{key}" in the installed protos (xds-protos); it has {listed(sorted(names))}'
+    )
 
 
 def _is_reserved(descriptor: Descriptor, key: str) -> bool:

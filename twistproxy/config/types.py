@@ -12,6 +12,7 @@ import importlib.util
 import re
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
@@ -59,6 +60,12 @@ def _import_for(name: str) -> bool:
 def _likeliest_first(modules: list[str], type_word: str) -> list[str]:
     wanted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type_word).lower()
     return sorted(modules, key=lambda module: (module != f"{wanted}_pb2", module[:4] != wanted[:4], module))
+
+
+def is_repeated(field: Any) -> bool:
+    """Whether a FieldDescriptor is that of a list or a map."""
+    modern = getattr(field, "is_repeated", None)  # since protobuf 6.31; `label` is deprecated there
+    return bool(modern) if modern is not None else bool(field.label == field.LABEL_REPEATED)
 
 
 @cache

@@ -58,7 +58,9 @@ def convert_v1(text: str, name: str = "v1.json") -> tuple[str, list[str]]:
     tree = parse(text, name)
     if isinstance(tree.root, Mapping) and "static_resources" in tree.root.entries:
         offset = tree.root.entries["static_resources"].offset
-        raise ConfigError([tree.source.problem(offset, "static_resources", "this is a v3 configuration already")])
+        raise ConfigError(
+            [tree.source.problem(offset, "static_resources", "this is a v3 configuration already")]
+        )
     content, conversion = _convert(tree)
     differences = [str(warning) for warning in (*tree.warnings, *conversion.warnings)]
     return _as_yaml(without_none(content)), differences + list(conversion.notes)

@@ -20,7 +20,7 @@ from validate import validate_pb2
 
 from twistproxy.errors import ConfigProblem
 
-from .types import message_class, type_name
+from .types import is_repeated, message_class, type_name
 from .validate_rules import Check, size_check, unique_check, value_check
 
 _ANY = "google.protobuf.Any"
@@ -164,13 +164,13 @@ def _rule(descriptor: FieldDescriptor) -> _Rule:
     options = descriptor.GetOptions()
     rules = options.Extensions[validate_pb2.rules]
     kind = rules.WhichOneof("type") or ""
-    own = getattr(rules, kind) if kind else None
+    own: Any = getattr(rules, kind) if kind else None
     inner = descriptor.message_type
     if inner is not None and inner.GetOptions().map_entry:
         return _map_rule(descriptor, own if kind == "map" else None)
     skip = rules.message.skip
     descend = inner is not None and not skip and _leads_to_rules(inner)
-    if descriptor.is_repeated:
+    if is_repeated(descriptor):
         rule = _Rule(descriptor.name, "list", descend=descend, wrapped=_is_wrapper(inner))
         if own is not None and kind == "repeated":
             size = size_check(own, "min_items", "max_items", "item")

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from validate import validate_pb2
 
 Check: TypeAlias = Callable[[Any], "str | None"]
@@ -163,7 +163,7 @@ def _membership_checks(rules: Any, key: Callable[[Any], Any]) -> list[Check]:
     return checks
 
 
-def _enum_checks(enum: EnumDescriptor, rules: Any) -> list[Check]:
+def _enum_checks(enum: Any, rules: Any) -> list[Check]:
     checks: list[Check] = []
     names = {number: value.name for number, value in enum.values_by_number.items()}
     if rules.defined_only:
