@@ -104,7 +104,8 @@ def test_a_reload_that_cannot_be_done_changes_nothing(program: Program, mistake:
             new = free_port()
             program.write([listener(program.port), listener(new, "n"), listener(other.getsockname()[1], "b")])
         else:
-            program.write([listener(program.port)], [cluster("refused by workers")])
+            new = free_port()
+            program.write([listener(program.port), listener(new, "n")], [cluster("refused by workers")])
         reload(program)
         if mistake == "address in use":
             assert not program.open(new)
@@ -113,6 +114,11 @@ def test_a_reload_that_cannot_be_done_changes_nothing(program: Program, mistake:
     assert program.get().endswith(" a 0")
     assert program.children() == before
     assert program.admin("/ready") == "LIVE"
+    if mistake != "not JSON":
+        assert not program.open(new)
+    program.write([listener(program.port)], [cluster("c")])
+    reload(program)
+    assert program.get().endswith(" a 1")
 
 
 def test_a_worker_that_dies_after_a_reload_comes_back_with_the_new_configuration(program: Program) -> None:

@@ -88,7 +88,12 @@ class Child:
         self.kill()
 
     def _ended(self) -> None:
-        if not self.gone:
+        if self.gone:
+            return
+        if self._handle is not None and self._handle.status is not None:
+            # Its template is dead and the kernel has left it to us.
+            self.exited(self._handle.status)
+        else:
             self._reactor.callLater(_STATUS_WAIT, self._finish)
 
     def _finish(self) -> None:

@@ -22,6 +22,7 @@ from twistproxy.process.restart import RestartPolicy
 from twistproxy.process.settings import ProcessSettings
 from twistproxy.process.template_client import TemplateClient
 from twistproxy.process.worker_slot import WorkerSlot
+from twistproxy.transport.process_handle import adopt_orphans
 
 _log = Logger(namespace="twistproxy.master")
 
@@ -66,6 +67,7 @@ class Supervisor:
         self._run_dir = ""
         self._number = 0
         self._stopped: Deferred[None] | None = None
+        self._all_gone = False
         self.healthy = True
         self.statistics = Statistics()
         self.template = TemplateClient(reactor, settings, RestartPolicy(random), self.child_logged)
@@ -81,6 +83,7 @@ class Supervisor:
         """Start everything.  OSError if not even the template can be forked."""
         self._generation = generation
         self._run_dir = run_dir
+        adopt_orphans()
         self.template.start()
         for keeper in self.keepers():
             keeper.start()
@@ -203,14 +206,14 @@ class Supervisor:
         for slot in self.slots:
             for child in tuple(slot.leaving):
                 child.kill()
+        self.template.kill()
 
     def _check_stopped(self) -> None:
-        if self._stopped is None or self._stopped.called:
+        stopped = self._stopped
+        if stopped is None or self._all_gone or self.workers_running or self.discovery.child is not None:
             return
-        if self.workers_running or self.discovery.child is not None:
-            return
-        self.template.stop()
-        self._stopped.callback(None)
+        self._all_gone = True
+        self.template.stop(lambda: stopped.callback(None))
 
 
 def _child_id(child: Child) -> str:

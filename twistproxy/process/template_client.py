@@ -43,6 +43,7 @@ class TemplateClient:
         self._handle: ProcessHandle | None = None
         self._ready = False
         self._stopping = False
+        self._on_stopped: Callable[[], None] | None = None
         self._started_at = 0.0
         self._number = 0
         self._waiting: list[tuple[str, Child]] = []
@@ -71,10 +72,14 @@ class TemplateClient:
         else:
             self._waiting.append((kind, child))
 
-    def stop(self) -> None:
-        """Let the template go: it leaves when its link is closed."""
+    def stop(self, stopped: Callable[[], None]) -> None:
+        """Let the template go: it leaves when its link is closed.  `stopped` is called when it has."""
         self._stopping = True
         self._ready = False
+        if self._handle is None:
+            stopped()
+            return
+        self._on_stopped = stopped
         if self._link is not None:
             self._link.close()
 
@@ -140,6 +145,8 @@ class TemplateClient:
         self._forked.clear()
         asked, self._asked = self._asked, {}
         if self._stopping:
+            if self._on_stopped is not None:
+                self._on_stopped()
             return
         self.restarts += 1
         decision = self._policy.ended(self._reactor.seconds() - self._started_at)

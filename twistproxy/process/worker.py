@@ -104,6 +104,7 @@ class Worker:
         self._warming: tuple[ConfigMessage, Bootstrap] | None = None
         self._warming_timer: Any = None
         self._drain: Drain | None = None
+        self._leaving = False
         self._link = MasterLink(reactor, control, options.log_level, self._message, self._master_gone)
 
     def handle_signals(self) -> None:
@@ -205,6 +206,7 @@ class Worker:
         self._link.send(messages.ready(config.generation))
 
     def _refuse(self, config: ConfigMessage, problems: list[ConfigProblem]) -> None:
+        self._close(list(self._sockets))
         self._link.send(messages.refused(config.generation, problems))
         if self._generation == 0:
             self._leave()
@@ -241,6 +243,8 @@ class Worker:
 
     def _master_gone(self) -> None:
         """Finish what is here.  The addresses are free at once for whoever comes next."""
+        if self._leaving:
+            return
         _log.error("the master is gone; finishing what is in flight")
         self._start_drain(self._drain_time)
 
@@ -261,6 +265,11 @@ class Worker:
 
     def _leave(self) -> None:
         """The master keeps what we have counted."""
+        if self._leaving:
+            return
+        self._leaving = True
         self._link.send(messages.snapshot(0, self._snapshot()))
+        if self._discovery is not None:
+            self._discovery.stop()
         if self._reactor.running:
             self._reactor.stop()

@@ -55,7 +55,8 @@ class WorkerSlot(Keeper):
             entries.append(messages.PassedSocket(key, sockets.spec.listener, str(sockets.address), new))
             if new:
                 fds.append(fd)
-        self._passed = {entry.key for entry in entries}
+        # A configuration may be refused: then the worker still has what it had before.
+        self._passed |= {entry.key for entry in entries}
         message = replace(self._host.config_message(generation), slot=self.number, sockets=tuple(entries))
         child.send(message.encode(), fds)
 

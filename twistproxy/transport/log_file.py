@@ -115,11 +115,6 @@ class LogFiles:
             found = self._files[path] = LogFile(self._clock, path)
         return found
 
-    def retain(self, paths: frozenset[str]) -> None:
-        """Close all others: the configuration no longer names them."""
-        for path in [p for p in self._files if p not in paths]:
-            self._files.pop(path).close()
-
     def reopen(self) -> None:
         for file in self._files.values():
             file.reopen()

@@ -3,6 +3,7 @@ it."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 from collections.abc import Callable
@@ -12,6 +13,14 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twistproxy.transport.control_link import FDReactor
+
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def adopt_orphans() -> None:
+    """From now on the children of a child that dies become ours, not init's, so that we can reap them
+    (prctl(2))."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 @implementer(IReadDescriptor)
@@ -62,7 +71,8 @@ class ProcessHandle:
             return
         self.close()
         try:
-            self.status = os.waitpid(self.pid, os.WNOHANG)[1]
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.status = status if pid else None
         except ChildProcessError:
             pass
         self._on_exit()
