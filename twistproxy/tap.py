@@ -17,6 +17,7 @@ from twistproxy.process.configuration import load_configuration
 from twistproxy.process.log_levels import LEVELS
 from twistproxy.process.master import Master
 from twistproxy.process.settings import ProcessSettings
+from twistproxy.transport.addresses import own_address
 
 _LEVEL_WORDS = {"warn": "warning"}
 
@@ -109,6 +110,7 @@ class Options(usage.Options):
             unsupported=self["unsupported"],
             log_level=_LEVEL_WORDS.get(self["log-level"], self["log-level"]),
             worker_reactor=self["worker-reactor"],
+            local_address=own_address(),
         )
 
     def _number(self, name: str, default: str, least: int, problems: list[str]) -> int:

@@ -26,7 +26,12 @@ class FlowControl(Protocol):
 
 
 class Transport(Protocol):
-    """What the data plane asks of a connection."""
+    """What the data plane asks of a connection.
+
+    bufferSize  high water mark of the write buffer, in bytes
+    """
+
+    bufferSize: int
 
     def write(self, data: bytes) -> None:
         """Send, or buffer and send later.  Ignored when the connection is gone."""

@@ -70,7 +70,7 @@ def _cluster(
         idle_timeout=http.get("idle_timeout", 3600.0) or None,
         max_connection_duration=http.get("max_connection_duration"),
         max_response_headers=http.get("max_headers", 100),
-        buffer_limit=reader.integer("per_connection_buffer_limit_bytes", 1024 * 1024),
+        buffer_limit=reader.integer("per_connection_buffer_limit_bytes"),
         default_thresholds=default,
         high_thresholds=high,
     )

@@ -49,7 +49,7 @@ def _listener(reader: Reader, clusters: Set[str]) -> ListenerSettings | None:
         reuse_port=reader.boolean("enable_reuse_port", True),
         ipv4_compat=isinstance(found, TcpAddress) and ipv4_compat(where),
         backlog=backlog,
-        buffer_limit=reader.integer("per_connection_buffer_limit_bytes", 1024 * 1024),
+        buffer_limit=reader.integer("per_connection_buffer_limit_bytes"),
         bind_to_port=reader.boolean("bind_to_port", True),
     )
 

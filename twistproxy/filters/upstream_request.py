@@ -14,6 +14,9 @@ from twistproxy.upstream.pool.http import HttpPool
 
 _SERVICE_TIME = b"x-envoy-upstream-service-time"
 
+#: Content that is held while there is no connection (Envoy's default for per_connection_buffer_limit_bytes).
+_HELD_LIMIT = 1024 * 1024
+
 _RESET_FLAGS = {
     ResetReason.CONNECTION_FAILURE: flags.UF,
     ResetReason.CONNECTION_TIMEOUT: flags.UF,
@@ -134,7 +137,8 @@ class UpstreamRequest:
         self._held.append(data)
         self._held_bytes += len(data)
         self._end_stream = end_stream
-        if self._held_bytes > self._cluster.settings.buffer_limit and not self._paused and not end_stream:
+        limit = self._cluster.settings.buffer_limit or _HELD_LIMIT
+        if self._held_bytes > limit and not self._paused and not end_stream:
             self._paused = True
             stream.pause_request()
 

@@ -26,6 +26,8 @@ class ClusterSettings:
     connect_timeout  seconds
     endpoints        those of a STATIC cluster
     source           where the others come from, None for STATIC
+    buffer_limit     bytes in a connection's write buffer, or held while there is none, above which their source is
+                     paused; None: what the transport thinks best
     idle_timeout     seconds an unused connection is kept, None for ever
     """
 
@@ -40,6 +42,6 @@ class ClusterSettings:
     idle_timeout: float | None = 3600.0
     max_connection_duration: float | None = None
     max_response_headers: int = 100
-    buffer_limit: int = 1024 * 1024
+    buffer_limit: int | None = None
     default_thresholds: Thresholds = field(default_factory=Thresholds)
     high_thresholds: Thresholds = field(default_factory=Thresholds)

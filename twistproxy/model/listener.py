@@ -21,7 +21,8 @@ class ListenerSettings:
     """One listener.
 
     stat_name     as in `listener.<stat_name>.downstream_cx_total`
-    buffer_limit  bytes in a connection's write buffer above which its source is paused
+    buffer_limit  bytes in a connection's write buffer above which its source is paused; None: what the
+                  transport thinks best
     """
 
     name: str
@@ -31,5 +32,5 @@ class ListenerSettings:
     reuse_port: bool = True
     ipv4_compat: bool = False
     backlog: int = 0
-    buffer_limit: int = 1024 * 1024
+    buffer_limit: int | None = None
     bind_to_port: bool = True

@@ -44,6 +44,7 @@ class HttpConnectionManager:
         deadlines: Deadlines,
         ids: RequestIds,
         local_address: str,
+        buffer_limit: int | None = None,
     ) -> None:
         self.settings = settings
         self.stats = stats
@@ -58,12 +59,15 @@ class HttpConnectionManager:
         self.connections: set[HttpConnection] = set()
         self.draining = False
         self._access_logs = access_logs
+        self._buffer_limit = buffer_limit
 
     def accept(self, transport: Transport, remote: Address, local: Address) -> Http1ServerConnection:
         """The handler of a new connection: its codec, so that nothing lies between transport and parser."""
         codec = Http1ServerConnection(transport, self.settings.http1)
         codec.callbacks = connection = HttpConnection(self, codec, remote, local)
         self.connections.add(connection)
+        if self._buffer_limit is not None:
+            transport.bufferSize = self._buffer_limit
         transport.registerProducer(codec, True)
         if self.draining:
             codec.drain()

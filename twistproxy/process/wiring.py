@@ -71,15 +71,16 @@ class Runtime:
         if old == settings:
             return
         new_manager = settings.filter_chain.http_manager
-        if old is not None and old.filter_chain.http_manager.without_routes() == new_manager.without_routes():
+        same_limit = old is not None and old.buffer_limit == settings.buffer_limit
+        if same_limit and listener.manager.settings.without_routes() == new_manager.without_routes():
             # Only routes differ: connections live on, and their next requests take the new routes.
             listener.manager.pick_route = RouteTable(new_manager.routes).pick
             listener.manager.settings = new_manager
         else:
-            listener.use(self._manager(new_manager), self._draining)
+            listener.use(self._manager(new_manager, settings.buffer_limit), self._draining)
         listener.settings = settings
 
-    def _manager(self, settings: HttpManagerSettings) -> HttpConnectionManager:
+    def _manager(self, settings: HttpManagerSettings, buffer_limit: int | None) -> HttpConnectionManager:
         stats = self._manager_stats.setdefault(settings.stat_prefix, HttpManagerStats())
         chain = FilterChain(
             (), RouterFilter(lambda name: self._clusters.get(name), stats, settings.envoy_headers)
@@ -94,6 +95,7 @@ class Runtime:
             self._deadlines,
             self._ids,
             self._local_address,
+            buffer_limit,
         )
 
     def _access_log(self, settings: AccessLogSettings) -> AccessLog:

@@ -204,6 +204,8 @@ class HttpPool:
         self.host.stats.cx_active += 1
         connection = Http1ClientConnection(transport, self, self._settings.max_response_headers, now)
         self._open.add(connection)
+        if self._settings.buffer_limit is not None:
+            transport.bufferSize = self._settings.buffer_limit
         transport.registerProducer(connection, True)
         if self._pending:
             self._serve_pending(connection)
