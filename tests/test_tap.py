@@ -7,6 +7,7 @@ import pytest
 from twistproxy import __version__
 from twistproxy.model.server_options import ServerOptions
 from twistproxy.tap import Options
+from twistproxy.transport.addresses import own_address
 
 
 def parse(*words: str) -> ServerOptions:
@@ -27,7 +28,10 @@ def problems(capfd: pytest.CaptureFixture[str], *words: str) -> list[str]:
 def test_defaults_are_envoys() -> None:
     options = parse("-c", "/x/envoy.yaml")
     assert options == ServerOptions(
-        config_path="/x/envoy.yaml", concurrency=len(os.sched_getaffinity(0)), drain_time=600
+        config_path="/x/envoy.yaml",
+        concurrency=len(os.sched_getaffinity(0)),
+        drain_time=600,
+        local_address=own_address(),
     )
 
 
@@ -50,6 +54,7 @@ def test_everything_can_be_said() -> None:
         unsupported="warn",
         log_level="warning",
         worker_reactor="epoll",
+        local_address=own_address(),
     )
 
 
