@@ -294,9 +294,11 @@ class Master(Service):
             self.quit()
 
     def _child_refused(self, name: str, problems: list[ConfigProblem]) -> None:
+        if self._stopping:
+            return  # all workers say the same
         if self.live_at is None:
+            self._stopping = True
             self._fail([str(problem) for problem in problems])
-            return
         _log.error("{name} refuses the running configuration:", name=name)
         for problem in problems:
             _log.error("{problem}", problem=problem)

@@ -192,6 +192,10 @@ class Worker:
         except ConfigError as e:
             self._refuse(config, e.problems)
             return
+        except OSError as e:
+            problem = f"cannot open {e.filename}: {e.strerror}" if e.filename else str(e)
+            self._refuse(config, [ConfigProblem("", problem, config.source)])
+            return
         except Exception as e:
             _log.failure("cannot apply generation {number}", number=config.generation)
             self._refuse(config, [ConfigProblem("", f"{type(e).__name__}: {e}", config.source)])
