@@ -180,6 +180,7 @@ def test_the_drain_time_ends_a_drain(program: Program) -> None:
 def test_admin_pages_reach_all_processes(program: Program) -> None:
     program.start()
     assert f"a::127.0.0.1:{program.port}" in program.admin("/listeners")
+    assert '"stat_prefix": "fake"' in program.admin("/config_dump")
     assert "worker: debug" in program.admin("/logging?worker=debug", "POST")
     program.get()
     program.admin("/reset_counters", "POST")
