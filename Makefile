@@ -4,6 +4,9 @@
 # make load    the load tests: about 15 minutes on a quiet machine;  ARGS='--quick' goes to them
 # make clean   removes everything that was made here
 #
+# The first time takes some minutes: packages are fetched, and the data path is compiled.  TWISTPROXY_PURE=1 leaves the
+# compiling out; then everything runs as Python, slower.
+#
 # PYTHON=python3.12 make test    with another interpreter (3.11 or newer); applies when .venv is made
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -48,7 +51,10 @@ load: $(INSTALLED) $(TOOLS)
 $(BIN)/python:
 	@.ci/make-venv "$(PYTHON)" $(VENV)
 
-$(INSTALLED): setup.py pyproject.toml $(wildcard twistproxy/codec/*.c) | $(BIN)/python
+# The modules that are compiled (setup.py lists them): a change to one of them builds them anew.
+COMPILED := $(foreach module,$(shell sed -n '/^COMPILED = /,/^"""$$/{/"""/d;p}' setup.py),twistproxy/$(module).py)
+
+$(INSTALLED): setup.py pyproject.toml $(wildcard twistproxy/codec/*.c) $(COMPILED) | $(BIN)/python
 	@.ci/install-tools compiler $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,demo]'
 	@touch $@
@@ -60,5 +66,7 @@ $(TOOLS): .ci/install-tools | $(BIN)/python
 clean:
 	rm -rf $(VENV) build dist *.egg-info loadtests/results
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .tox _trial_temp*
+	find twistproxy -name '*.so' -delete
 	find twistproxy twisted tests loadtests -name __pycache__ -prune -exec rm -rf {} +
-	rm -f twisted/plugins/dropin.cache twistproxy/codec/*.so
+	find twistproxy -name '*.so' -exec rm -f {} +
+	rm -f twisted/plugins/dropin.cache twistproxy__mypyc.*.so
