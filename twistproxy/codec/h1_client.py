@@ -331,31 +331,26 @@ class Http1ClientConnection:
         if data:
             sink.decode_data(data, False)
         if self._sink is sink:
-            self._detach()
-            sink.decode_trailers(HeaderMap(chunked.trailers))
             self._release()
+            sink.decode_trailers(HeaderMap(chunked.trailers))
 
     def _finish(self, sink: ResponseDecoder, last: bytes) -> None:
-        self._detach()
-        sink.decode_data(last, True)
         self._release()
+        sink.decode_data(last, True)
 
     def _end(self, sink: ResponseDecoder, head: ResponseHead) -> None:
-        self._detach()
-        sink.decode_headers(head, True)
         self._release()
-
-    def _detach(self) -> None:
-        self._sink = None
-        self._state = _IDLE
+        sink.decode_headers(head, True)
 
     def _release(self) -> None:
-        if self._state == _IDLE:
-            if self._read_pauses:
-                self._read_pauses = 0
-                self.transport.resumeProducing()
-            reusable = self._keep_alive and self._request_done and not self._backed_up
-            self.owner.stream_done(self, reusable)
+        """Give the connection back, before the last piece of the response goes on: the client may have a next request
+        waiting, which shall find it free."""
+        self._sink = None
+        self._state = _IDLE
+        if self._read_pauses:
+            self._read_pauses = 0
+            self.transport.resumeProducing()
+        self.owner.stream_done(self, self._keep_alive and self._request_done and not self._backed_up)
 
     def _protocol_error(self, detail: str) -> bytes:
         sink, self._sink = self._sink, None
