@@ -37,7 +37,10 @@ _HOP_BY_HOP = frozenset(
 
 #: Fields named in `Connection` that are not taken away: they mean something beyond this hop (Envoy:
 #: Http::Utility::sanitizeConnectionHeader).
-_KEPT_NOMINATIONS = frozenset((b"close", b"keep-alive", b"te", b"upgrade", b"content-length", b"host"))
+_KEPT_NOMINATIONS = frozenset((b"close", b"keep-alive", b"te", b"upgrade", b"content-length"))
+
+#: Fields that `Connection` may not name: what they say of the client must not be lost on the way.
+_REFUSED_NOMINATIONS = frozenset((b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"))
 
 # What the connection waits for.  Positive values: so many bytes of content.
 _HEAD = 0
@@ -317,9 +320,14 @@ class Http1ServerConnection:
                 self._close_after = True
             elif head.version == HttpVersion.HTTP10 and b"keep-alive" in tokens:
                 self._close_after = False
+            if not _REFUSED_NOMINATIONS.isdisjoint(tokens):
+                self.refuse(400, b"Bad Request", "http1.connection_header_rejected")
+                return _CLOSED
             for token in tokens:
                 if token in index and token not in _KEPT_NOMINATIONS:
                     head.remove(token)
+            if b"host" in tokens:
+                head.authority = b""
             if b"upgrade" in index and (b"upgrade" not in tokens or index[b"upgrade"].lower() == b"h2c"):
                 head.remove(b"upgrade")  # a request for h2c is ignored, as by Envoy
         elif b"upgrade" in index:

@@ -81,4 +81,7 @@ class RouterFilter:
             return
         direct = route.direct_response
         assert direct is not None
-        stream.local_reply(direct.status, direct.body, 0, "direct_response")
+        headers: tuple[Header, ...] = ()
+        if direct.status == 201 or direct.status // 100 == 3:
+            headers = ((b"location", route.location(head)),)  # RFC 9110 section 10.2.2
+        stream.local_reply(direct.status, direct.body, 0, "direct_response", headers)

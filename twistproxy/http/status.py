@@ -47,6 +47,7 @@ REASONS: dict[int, str] = {
     422: "Unprocessable Entity",
     423: "Locked",
     424: "Failed Dependency",
+    425: "Too Early",
     426: "Upgrade Required",
     428: "Precondition Required",
     429: "Too Many Requests",
@@ -60,7 +61,9 @@ REASONS: dict[int, str] = {
     506: "Variant Also Negotiates",
     507: "Insufficient Storage",
     508: "Loop Detected",
+    510: "Not Extended",
     511: "Network Authentication Required",
+    599: "Last Unassigned Server Error Code",
 }
 
 

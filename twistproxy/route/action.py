@@ -79,13 +79,10 @@ class Route:
     def rewrite(self, head: RequestHead) -> None:
         """Rewrite path and authority; what they were goes to x-envoy-original-path and x-envoy-original-host."""
         if self._prefix or self._regex is not None:
-            path = self._rewritten_path(head.path)
-            if path != head.path:
-                head.set(b"x-envoy-original-path", head.path)
-                head.path = path
+            head.set(b"x-envoy-original-path", head.path)
+            head.path = self._rewritten_path(head.path)
         if self._host:
-            if head.authority != self._host:
-                head.set(b"x-envoy-original-host", head.authority)
+            head.set(b"x-envoy-original-host", head.authority)
             head.authority = self._host
 
     def _rewritten_path(self, path: bytes) -> bytes:
@@ -96,10 +93,9 @@ class Route:
         return self._prefix + path[matched_length(self._match, path) :]
 
     def location(self, head: RequestHead) -> bytes:
-        """The Location of a redirect (envoy.config.route.v3.RedirectAction)."""
-        redirect = self.redirect
-        assert redirect is not None
-        scheme = head.scheme
+        """The Location of a redirect (envoy.config.route.v3.RedirectAction), or of a direct response: what was asked."""
+        redirect = self.redirect or _SAME
+        scheme = scheme_of(head)
         authority = head.authority
         if redirect.https:
             new_scheme = b"https"
@@ -132,6 +128,10 @@ class Route:
         return bare + query
 
 
+#: The redirect that changes nothing.
+_SAME = RedirectAction()
+
+
 class _Substitution:
     """`RegexMatchAndSubstitute`: RE2, every match replaced, \\0 to \\9 stand for groups."""
 
@@ -154,6 +154,12 @@ def matched_length(match: RouteMatch, path: bytes) -> int:
     if match.path_separated_prefix is not None:
         return len(match.path_separated_prefix.encode())
     return len(path.partition(b"?")[0])
+
+
+def scheme_of(head: RequestHead) -> bytes:
+    """The scheme of the client's URL: x-forwarded-proto says it (Envoy: Http::Utility::getScheme)."""
+    forwarded = head.get(b"x-forwarded-proto")
+    return forwarded if forwarded in (b"http", b"https") else head.scheme
 
 
 def _split_port(authority: bytes) -> tuple[bytes, bytes]:

@@ -27,6 +27,8 @@ _EXTERNAL_STRIP = frozenset(
         b"x-envoy-upstream-alt-stat-name",
         b"x-envoy-upstream-rq-timeout-ms",
         b"x-envoy-upstream-rq-per-try-timeout-ms",
+        b"x-envoy-upstream-rq-timeout-alt-response",
+        b"x-envoy-upstream-stream-duration-ms",
         b"x-envoy-expected-rq-timeout-ms",
         b"x-envoy-force-trace",
         b"x-envoy-ip-tags",
@@ -39,6 +41,28 @@ _EDGE_STRIP = frozenset(
         b"x-envoy-decorator-operation",
         b"x-envoy-downstream-service-cluster",
         b"x-envoy-downstream-service-node",
+        b"x-envoy-original-path",
+    )
+)
+
+#: Fields of which Envoy knows only one: further lines are joined to the first.
+_SINGLE = (
+    _EXTERNAL_STRIP
+    | _EDGE_STRIP
+    | frozenset(
+        (
+            _XFF,
+            _XFP,
+            _REQUEST_ID,
+            b"content-type",
+            b"expect",
+            b"grpc-timeout",
+            b"te",
+            b"user-agent",
+            b"via",
+            b"x-envoy-external-address",
+            b"x-forwarded-host",
+        )
     )
 )
 
@@ -62,11 +86,13 @@ class RequestHeaders:
         """`remote`: the address of the direct downstream, without its port."""
         items = head.items
         index = head.index
+        if len(items) != len(index):
+            _join(head)
         if not _UNUSUAL.isdisjoint(index):
             head.remove(_INTERNAL)
             head.remove(b"x-forwarded-client-cert")
-            if b"te" in index and (head.get(b"te") or b"").strip().lower() != b"trailers":
-                head.remove(b"te")
+            if b"te" in index:
+                _keep_trailers(head)
             if self._trivial:
                 head.remove_all(_EXTERNAL_STRIP)
         edge = False
@@ -116,6 +142,22 @@ class RequestHeaders:
             if final:
                 head.set(b"x-envoy-external-address", final.encode())
         return edge
+
+
+def _join(head: RequestHead) -> None:
+    """Some field came twice: those that mean one list become one line."""
+    for name in _SINGLE.intersection(head.index):
+        value = head.get(name)
+        if value is not None:
+            head.set(name, value)
+
+
+def _keep_trailers(head: RequestHead) -> None:
+    """Of TE only "trailers" goes beyond this hop (Envoy: sanitizeTEHeader)."""
+    if b"trailers" in [word.strip() for word in (head.get(b"te") or b"").split(b",")]:
+        head.set(b"te", b"trailers")
+    else:
+        head.remove(b"te")
 
 
 def _hop(forwarded: bytes, back: int) -> str:
