@@ -68,5 +68,4 @@ clean:
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .tox _trial_temp*
 	find twistproxy -name '*.so' -delete
 	find twistproxy twisted tests loadtests -name __pycache__ -prune -exec rm -rf {} +
-	find twistproxy -name '*.so' -exec rm -f {} +
 	rm -f twisted/plugins/dropin.cache twistproxy__mypyc.*.so

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import shutil
 import signal
 import sys
 import tempfile
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.task import react
+from twisted.internet.task import deferLater, react
 
 from twistproxy.demo.client import Client
 from twistproxy.demo.fleet import Fleet
@@ -82,25 +81,25 @@ class _Demo:
         return running
 
     async def _run(self, reactor: Any) -> None:
-        directory = Path(tempfile.mkdtemp(prefix="twistproxy-demo-"))
         client = Client(reactor)
         fleet = None
-        try:
-            fleet = Fleet(reactor, directory, client, _COPIES, self._port)
-            await self._play(reactor, fleet, client)
-        except CancelledError:
-            self._screen.say()
-            self.status = 1 if self._check else 0
-        except DemoError as e:
-            print(f"twistproxy demo: {e}", file=sys.stderr)
-            self.status = 1
-        finally:
-            if fleet is not None:
-                self._screen.say("ending all programs")
-                await fleet.stop()
-            await client.close()
-            shutil.rmtree(directory, ignore_errors=True)
-            self._ended = True
+        with tempfile.TemporaryDirectory(prefix="twistproxy-demo-", ignore_cleanup_errors=True) as directory:
+            try:
+                await deferLater(reactor, 0)  # from here on the reactor runs, and signals come to ask_to_end
+                fleet = Fleet(reactor, Path(directory), client, _COPIES, self._port)
+                await self._play(reactor, fleet, client)
+            except CancelledError:
+                self._screen.say()
+                self.status = 1 if self._check else 0
+            except DemoError as e:
+                print(f"twistproxy demo: {e}", file=sys.stderr)
+                self.status = 1
+            finally:
+                if fleet is not None:
+                    self._screen.say("ending all programs")
+                    await fleet.stop()
+                await client.close()
+                self._ended = True
         if self._screen.failed:
             self.status = 1
 
