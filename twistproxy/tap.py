@@ -55,6 +55,12 @@ class Options(usage.Options):
         ["unsupported", None, "error", "What a set field that nothing implements is: 'error' or 'warn'."],
         ["log-level", "l", "info", "Lines below it are not logged: " + " ".join(LEVELS) + "."],
         [
+            "file-flush-interval-msec",
+            None,
+            "1000",
+            "Milliseconds after which lines of access logs are written at the latest.",
+        ],
+        [
             "worker-reactor",
             None,
             "twistproxy",
@@ -85,6 +91,7 @@ class Options(usage.Options):
             problems.append("a configuration is needed: --config FILE, --config-yaml TEXT, or both")
         concurrency = self._number("concurrency", str(len(os.sched_getaffinity(0))), 1, problems)
         drain_time = self._number("drain-time-s", "", 0, problems)
+        flush_interval = self._number("file-flush-interval-msec", "", 1, problems)
         for name, words in (
             ("mode", ("serve", "validate")),
             ("unsupported", ("error", "warn")),
@@ -110,6 +117,7 @@ class Options(usage.Options):
             unsupported=self["unsupported"],
             log_level=_LEVEL_WORDS.get(self["log-level"], self["log-level"]),
             worker_reactor=self["worker-reactor"],
+            log_flush_interval=flush_interval / 1000,
             local_address=own_address(),
         )
 

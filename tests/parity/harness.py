@@ -39,10 +39,11 @@ def command(engine: str, config: Path) -> list[str]:
     beside = Path(sys.executable).parent
     if engine == "envoy":
         program = shutil.which("envoy", path=str(beside)) or shutil.which("envoy") or "envoy"
-        flags = ["--concurrency", "1", "--disable-hot-restart", "--file-flush-interval-msec", "100"]
+        flags = ["--concurrency", "1", "--disable-hot-restart", "--file-flush-interval-msec", "20"]
         return [program, "-c", str(config), *flags, "-l", "error"]
     twistd = shutil.which("twistd", path=str(beside)) or "twistd"
     flags = ["--config", str(config), "--concurrency", "1", "--unsupported", "warn"]
+    flags += ["--file-flush-interval-msec", "20"]
     return [sys.executable, twistd, "-n", "--pidfile=", "twistproxy", *flags]
 
 

@@ -17,6 +17,7 @@ class ServerOptions:
     log_level      trace debug info warning error critical off
     run_dir        where the processes' Unix sockets are, "" for a fresh private directory
     worker_reactor "twistproxy" (libuv) or "epoll" (Twisted's own)
+    log_flush_interval  seconds that a line of an access log may wait
     local_address  an address of this machine that others can reach, for x-forwarded-for
     """
 
@@ -32,4 +33,5 @@ class ServerOptions:
     unsupported: str = "error"
     log_level: str = "info"
     worker_reactor: str = "twistproxy"
+    log_flush_interval: float = 1.0
     local_address: str = "127.0.0.1"

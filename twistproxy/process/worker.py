@@ -93,7 +93,7 @@ class Worker:
     ) -> None:
         self._reactor = reactor
         self._clock = ReactorClock(reactor)
-        self._log_files = LogFiles(self._clock)
+        self._log_files = LogFiles(self._clock, settings.options.log_flush_interval)
         options = settings.options
         self._plane = make_plane(self._clock, ReactorConnector(reactor), self._log_files, options)
         self._drain_time = options.drain_time

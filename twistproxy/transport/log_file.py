@@ -10,7 +10,7 @@ import os
 
 from twistproxy.api.clock import Clock
 
-#: Seconds that a line may wait.
+#: Seconds that a line may wait, unless told otherwise.
 FLUSH_INTERVAL = 1.0
 #: Bytes that are written at once.
 FLUSH_SIZE = 64 * 1024
@@ -25,8 +25,9 @@ _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK |
 class LogFile:
     """One file, opened for appending.  OSError if that cannot be done."""
 
-    def __init__(self, clock: Clock, path: str) -> None:
+    def __init__(self, clock: Clock, path: str, flush_interval: float = FLUSH_INTERVAL) -> None:
         self.path = path
+        self._flush_interval = flush_interval
         #: lines that were lost
         self.dropped = 0
         self._clock = clock
@@ -46,7 +47,7 @@ class LogFile:
             self.flush()
         if not self._timer_runs:
             self._timer_runs = True
-            self._clock.call_later(FLUSH_INTERVAL, self._tick)
+            self._clock.call_later(self._flush_interval, self._tick)
 
     def flush(self) -> None:
         """Write what waits, as far as the file takes it."""
@@ -98,21 +99,22 @@ class LogFile:
             self.flush()
             if self._lines:
                 self._timer_runs = True
-                self._clock.call_later(FLUSH_INTERVAL, self._tick)
+                self._clock.call_later(self._flush_interval, self._tick)
 
 
 class LogFiles:
     """The log files of one process, each open once however many write to it."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, flush_interval: float = FLUSH_INTERVAL) -> None:
         self._clock = clock
+        self._flush_interval = flush_interval
         self._files: dict[str, LogFile] = {}
 
     def open(self, path: str) -> LogFile:
         """The file of that path.  OSError if it cannot be opened."""
         found = self._files.get(path)
         if found is None:
-            found = self._files[path] = LogFile(self._clock, path)
+            found = self._files[path] = LogFile(self._clock, path, self._flush_interval)
         return found
 
     def reopen(self) -> None:
