@@ -8,12 +8,12 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from loadtests.generator import LoadResult, run_h2load, run_wrk
 from loadtests.peers import Peer, RunningPeer, start_peer
-from loadtests.processes import cores_busy_s, tree_cpu_s, tree_memory_kib
+from loadtests.processes import cores_busy_s, tree_cpu_s, tree_memory_kib, tree_pss_kib
 from loadtests.progress import Progress
 from loadtests.scenarios import Scenario
 from loadtests.tools import Cores, LoadTestError
@@ -43,6 +43,7 @@ class Run:
     errors: int
     offered_rate: float | None = None
     foreign: float = 0.0
+    pss_kib: int = 0
 
 
 class Session:
@@ -154,6 +155,7 @@ class Session:
             errors=result.errors,
             offered_rate=offered,
             foreign=foreign,
+            pss_kib=tree_pss_kib(running.process.pid),
         )
 
     def _attempt(
@@ -207,7 +209,8 @@ class Session:
         with running.process:
             run = self._measured(scenario, peer, number, running, None)
             time.sleep(_SETTLE_S)
-            return Run(**{**vars(run), "memory_kib": tree_memory_kib(running.process.pid)})
+            root = running.process.pid
+            return replace(run, memory_kib=tree_memory_kib(root), pss_kib=tree_pss_kib(root))
 
 
 @contextlib.contextmanager
