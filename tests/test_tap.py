@@ -40,6 +40,7 @@ def test_everything_can_be_said() -> None:
         *("--config", "a.yaml", "--config-yaml", "{}", "--concurrency", "3", "--mode", "validate"),
         *("--drain-time-s", "5", "--service-node", "n", "--service-cluster", "c", "--service-zone", "z"),
         *("--run-dir", "r", "--unsupported", "warn", "--log-level", "warn", "--worker-reactor", "epoll"),
+        *("--file-flush-interval-msec", "50"),
     )
     assert options == ServerOptions(
         config_path=os.path.abspath("a.yaml"),
@@ -54,6 +55,7 @@ def test_everything_can_be_said() -> None:
         unsupported="warn",
         log_level="warning",
         worker_reactor="epoll",
+        log_flush_interval=0.05,
         local_address=own_address(),
     )
 

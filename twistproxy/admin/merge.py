@@ -40,7 +40,25 @@ _ALIKE = (
     ".rq_open",
     ".rq_pending_open",
     ".rq_retry_open",
+    ".remaining_cx",
+    ".remaining_cx_pools",
+    ".remaining_pending",
+    ".remaining_retries",
+    ".remaining_rq",
+    ".listener_added",
+    ".listener_modified",
+    ".listener_removed",
 )
+
+#: Gauges that a request or a connection moves, and what counts those: the gauge was written if that is not 0.
+_MOVED_BY = {
+    "downstream_cx_active": "downstream_cx_total",
+    "downstream_cx_http1_active": "downstream_cx_http1_total",
+    "downstream_rq_active": "downstream_rq_total",
+    "upstream_cx_active": "upstream_cx_total",
+    "upstream_rq_active": "upstream_rq_total",
+    "upstream_rq_pending_active": "upstream_rq_pending_total",
+}
 
 
 @dataclass(slots=True)
@@ -113,6 +131,7 @@ class Statistics:
         sums.hosts = _merge_hosts((s.get("hosts", {}) for s in self._live.values()), self._past_hosts)
         sums.used = {name for name, value in sums.counters.items() if value}
         sums.used |= self._used_gauges & sums.gauges.keys()
+        sums.used |= {name for name in sums.gauges if _was_moved(name, sums.counters)}
         sums.used |= {name for name, counts in sums.histograms.items() if counts}
         for name, base in self._baseline.items():
             if name in sums.counters:  # else what counted it is gone from the configuration
@@ -128,6 +147,13 @@ class Statistics:
         for snapshot in self._live.values():
             _add_lasting(sums, snapshot)
         return sums
+
+
+def _was_moved(gauge: str, counters: Mapping[str, int]) -> bool:
+    """Whether something has moved this gauge, between two snapshots perhaps."""
+    prefix, _, name = gauge.rpartition(".")
+    counter = _MOVED_BY.get(name)
+    return counter is not None and counters.get(f"{prefix}.{counter}", 0) > 0
 
 
 def _add_lasting(sums: Totals, snapshot: Snapshot) -> None:

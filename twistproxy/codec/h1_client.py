@@ -71,6 +71,7 @@ class Http1ClientConnection:
         "bytes_received",
         "bytes_sent",
         "closed_by_us",
+        "cut_short",
         "opened_at",
         "owner",
         "streams",
@@ -88,6 +89,7 @@ class Http1ClientConnection:
         self.bytes_received = 0
         self.bytes_sent = 0
         self.closed_by_us = False
+        self.cut_short = False  # it ended with a stream on it
         self._max_headers = max_headers
         self._sink: ResponseDecoder | None = None
         self._state = _IDLE
@@ -174,6 +176,7 @@ class Http1ClientConnection:
         sink, self._sink = self._sink, None
         state, self._state = self._state, _CLOSED
         if sink is not None:
+            self.cut_short = True
             # Before the head it is a termination; within a message it breaks the protocol.
             broken = state != _HEAD or bool(self._partial)
             sink.on_reset(
@@ -354,6 +357,7 @@ class Http1ClientConnection:
 
     def _protocol_error(self, detail: str) -> bytes:
         sink, self._sink = self._sink, None
+        self.cut_short = sink is not None
         self._abort()
         if sink is not None:
             sink.on_reset(ResetReason.PROTOCOL_ERROR, detail)
@@ -425,6 +429,7 @@ class Http1ClientConnection:
 
     def reset(self) -> None:
         self._sink = None
+        self.cut_short = True
         self._abort()
 
     def pause_reading(self) -> None:

@@ -84,6 +84,7 @@ class Http1ServerConnection:
         "bytes_received",
         "bytes_sent",
         "callbacks",
+        "closed_by_us",
         "half_closed",
         "transport",
     )
@@ -112,6 +113,7 @@ class Http1ServerConnection:
         self.bytes_received = 0
         self.bytes_sent = 0
         self.half_closed = False
+        self.closed_by_us = False
 
     # ---- from the transport
 
@@ -127,6 +129,7 @@ class Http1ServerConnection:
         self.transport.abortConnection()
 
     def connection_lost(self, reason: str) -> None:
+        self.closed_by_us = self._state == _CLOSED
         self._state = _CLOSED
         stream, self._stream = self._stream, None
         if stream is not None:

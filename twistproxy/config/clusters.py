@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any, cast
 
@@ -24,6 +25,8 @@ from twistproxy.model.server_options import ServerOptions
 V1_SDS = "twistproxy.clusters.v1_sds"
 
 _UPSTREAM_HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+#: A Duration as protobuf's JSON mapping writes it.
+_SECONDS = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)s", re.ASCII)
 _POLICIES = ("ROUND_ROBIN", "LEAST_REQUEST", "RANDOM")
 _RAW_BUFFER = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"
 _CARES = "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"
@@ -121,6 +124,7 @@ def _thresholds(reader: Reader) -> tuple[Thresholds, Thresholds]:
                 max_pending_requests=one.integer("max_pending_requests", 1024),
                 max_requests=one.integer("max_requests", 1024),
                 max_retries=one.integer("max_retries", 3),
+                track_remaining=one.boolean("track_remaining"),
             )
     return found["DEFAULT"], found["HIGH"]
 
@@ -262,5 +266,8 @@ def _v1_sds(
             "the discovery service's own cluster must be static or resolved", "typed_config.value.cluster"
         )
         return None
-    delay = float(str(value.get("refresh_delay", "30s")).rstrip("s"))
-    return V1SdsSource(name, str(value.get("service_name") or name), delay, hosts, asked)
+    delay = _SECONDS.fullmatch(str(value.get("refresh_delay", "30s")))
+    if delay is None or not float(delay[1]):
+        custom.problem('a duration in seconds is expected, such as "30s"', "typed_config.value.refresh_delay")
+        return None
+    return V1SdsSource(name, str(value.get("service_name") or name), float(delay[1]), hosts, asked)

@@ -160,10 +160,12 @@ class UpstreamRequest:
 
     def pause_reading(self) -> None:
         if self._encoder is not None and not self._done:
+            self._cluster.stats.upstream_flow_control_paused_reading_total += 1
             self._encoder.pause_reading()
 
     def resume_reading(self) -> None:
         if self._encoder is not None and not self._done:
+            self._cluster.stats.upstream_flow_control_resumed_reading_total += 1
             self._encoder.resume_reading()
 
     def timed_out(self) -> None:
@@ -244,7 +246,6 @@ class UpstreamRequest:
         self._pool.stream_lost()
         if reason == ResetReason.PROTOCOL_ERROR:
             self._cluster.stats.upstream_cx_protocol_error += 1
-        self._cluster.stats.upstream_rq_rx_reset += 1
         self._reset(reason, detail)
 
     def _reset(self, reason: ResetReason, detail: str) -> None:
@@ -255,7 +256,6 @@ class UpstreamRequest:
         words = text.replace(" ", "_") + ("|" + detail.replace(" ", "_") if detail else "")
         flag = _RESET_FLAGS[reason]
         if self._started:
-            stream.context.stats.rq_reset_after_downstream_response_started += 1
             stream.reset(flag, "upstream_reset_after_response_started{" + words + "}")
             return
         status = 502 if reason == ResetReason.PROTOCOL_ERROR else 503

@@ -10,12 +10,13 @@ from twistproxy.model.endpoint import Endpoint
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Circuit breaker limits of one priority; the defaults are Envoy's."""
+    """Circuit breaker limits of one priority; the defaults are Envoy's.  track_remaining: show what is left of them."""
 
     max_connections: int = 1024
     max_pending_requests: int = 1024
     max_requests: int = 1024
     max_retries: int = 3
+    track_remaining: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,7 +209,7 @@ class HttpConnection:
 
     def head_started(self) -> None:
         timeout = self._manager.settings.request_headers_timeout
-        if timeout:
+        if timeout and not self._headers_due:
             self._headers_due = self._manager.monotonic() + timeout
             if self._headers_due < self.deadline:
                 self.deadline = self._headers_due
@@ -241,7 +241,7 @@ class HttpConnection:
         stats.downstream_cx_destroy += 1
         stats.downstream_cx_rx_bytes_total += self.codec.bytes_received
         stats.downstream_cx_tx_bytes_total += self.codec.bytes_sent
-        if self._closing:
+        if self.codec.closed_by_us:
             stats.downstream_cx_destroy_local += 1
         else:
             stats.downstream_cx_destroy_remote += 1

@@ -68,13 +68,17 @@ class ClusterStats(Group):
     """`cluster.<name>.*`."""
 
     COUNTERS = (
+        "lb_healthy_panic",
         "membership_change",
         "upstream_cx_close_notify",
         "upstream_cx_connect_fail",
         "upstream_cx_connect_timeout",
         "upstream_cx_destroy",
         "upstream_cx_destroy_local",
+        "upstream_cx_destroy_local_with_active_rq",
         "upstream_cx_destroy_remote",
+        "upstream_cx_destroy_remote_with_active_rq",
+        "upstream_cx_destroy_with_active_rq",
         "upstream_cx_http1_total",
         "upstream_cx_idle_timeout",
         "upstream_cx_max_requests",
@@ -86,15 +90,16 @@ class ClusterStats(Group):
         "upstream_cx_tx_bytes_total",
         "upstream_flow_control_backed_up_total",
         "upstream_flow_control_drained_total",
+        "upstream_flow_control_paused_reading_total",
+        "upstream_flow_control_resumed_reading_total",
+        "upstream_rq_active_overflow",
         "upstream_rq_cancelled",
         "upstream_rq_completed",
         "upstream_rq_pending_failure_eject",
         "upstream_rq_pending_overflow",
         "upstream_rq_pending_total",
-        "upstream_rq_rx_reset",
         "upstream_rq_timeout",
         "upstream_rq_total",
-        "upstream_rq_tx_reset",
     )
     GAUGES = (
         "upstream_cx_active",
@@ -107,7 +112,6 @@ class ClusterStats(Group):
         "assignment_timeout_received",
         "assignment_use_cached",
         "bind_errors",
-        "lb_healthy_panic",
         "original_dst_host_invalid",
         "retry_or_shadow_abandoned",
         "update_attempt",
@@ -116,15 +120,10 @@ class ClusterStats(Group):
         "update_no_rebuild",
         "update_success",
         "upstream_cx_connect_attempts_exceeded",
-        "upstream_cx_destroy_local_with_active_rq",
-        "upstream_cx_destroy_remote_with_active_rq",
-        "upstream_cx_destroy_with_active_rq",
         "upstream_cx_http2_total",
         "upstream_cx_http3_total",
         "upstream_cx_max_duration_reached",
         "upstream_cx_pool_overflow",
-        "upstream_flow_control_paused_reading_total",
-        "upstream_flow_control_resumed_reading_total",
         "upstream_internal_redirect_failed_total",
         "upstream_internal_redirect_succeeded_total",
         "upstream_rq_maintenance_mode",
@@ -137,17 +136,27 @@ class ClusterStats(Group):
         "upstream_rq_retry_limit_exceeded",
         "upstream_rq_retry_overflow",
         "upstream_rq_retry_success",
+        # HTTP/1 has no resets: a stream that is given up takes its connection with it.
+        "upstream_rq_rx_reset",
+        "upstream_rq_tx_reset",
     )
-    ZERO_GAUGES = ()
+    ZERO_GAUGES = (
+        "upstream_cx_rx_bytes_buffered",
+        "upstream_cx_tx_bytes_buffered",
+    )
 
     def __init__(self) -> None:
+        self.lb_healthy_panic = 0
         self.membership_change = 0
         self.upstream_cx_close_notify = 0
         self.upstream_cx_connect_fail = 0
         self.upstream_cx_connect_timeout = 0
         self.upstream_cx_destroy = 0
         self.upstream_cx_destroy_local = 0
+        self.upstream_cx_destroy_local_with_active_rq = 0
         self.upstream_cx_destroy_remote = 0
+        self.upstream_cx_destroy_remote_with_active_rq = 0
+        self.upstream_cx_destroy_with_active_rq = 0
         self.upstream_cx_http1_total = 0
         self.upstream_cx_idle_timeout = 0
         self.upstream_cx_max_requests = 0
@@ -159,15 +168,16 @@ class ClusterStats(Group):
         self.upstream_cx_tx_bytes_total = 0
         self.upstream_flow_control_backed_up_total = 0
         self.upstream_flow_control_drained_total = 0
+        self.upstream_flow_control_paused_reading_total = 0
+        self.upstream_flow_control_resumed_reading_total = 0
+        self.upstream_rq_active_overflow = 0
         self.upstream_rq_cancelled = 0
         self.upstream_rq_completed = 0
         self.upstream_rq_pending_failure_eject = 0
         self.upstream_rq_pending_overflow = 0
         self.upstream_rq_pending_total = 0
-        self.upstream_rq_rx_reset = 0
         self.upstream_rq_timeout = 0
         self.upstream_rq_total = 0
-        self.upstream_rq_tx_reset = 0
         self.upstream_cx_active = 0
         self.upstream_rq_active = 0
         self.upstream_rq_pending_active = 0
@@ -206,6 +216,7 @@ class HostStats(Group):
     GAUGES = (
         "cx_active",
         "rq_active",
+        "rq_pending_active",
     )
 
     def __init__(self) -> None:
@@ -217,6 +228,7 @@ class HostStats(Group):
         self.rq_total = 0
         self.cx_active = 0
         self.rq_active = 0
+        self.rq_pending_active = 0
 
 
 class HttpManagerStats(Group):
@@ -225,8 +237,10 @@ class HttpManagerStats(Group):
     COUNTERS = (
         "downstream_cx_delayed_close_timeout",
         "downstream_cx_destroy",
+        "downstream_cx_destroy_active_rq",
         "downstream_cx_destroy_local",
         "downstream_cx_destroy_remote",
+        "downstream_cx_destroy_remote_active_rq",
         "downstream_cx_http1_total",
         "downstream_cx_idle_timeout",
         "downstream_cx_max_duration_reached",
@@ -235,6 +249,8 @@ class HttpManagerStats(Group):
         "downstream_cx_rx_bytes_total",
         "downstream_cx_total",
         "downstream_cx_tx_bytes_total",
+        "downstream_flow_control_paused_reading_total",
+        "downstream_flow_control_resumed_reading_total",
         "downstream_rq_completed",
         "downstream_rq_header_timeout",
         "downstream_rq_http1_total",
@@ -249,23 +265,18 @@ class HttpManagerStats(Group):
         "no_cluster",
         "no_route",
         "rq_direct_response",
-        "rq_reset_after_downstream_response_started",
         "rq_total",
     )
     GAUGES = ()
     #: Shown as Envoy shows them, for features that are not there to count.
     ZEROS = (
-        "downstream_cx_destroy_active_rq",
         "downstream_cx_destroy_local_active_rq",
-        "downstream_cx_destroy_remote_active_rq",
         "downstream_cx_drain_close",
         "downstream_cx_http2_total",
         "downstream_cx_http3_total",
         "downstream_cx_overload_disable_keepalive",
         "downstream_cx_ssl_total",
         "downstream_cx_upgrades_total",
-        "downstream_flow_control_paused_reading_total",
-        "downstream_flow_control_resumed_reading_total",
         "downstream_rq_failed_path_normalization",
         "downstream_rq_http2_total",
         "downstream_rq_http3_total",
@@ -281,6 +292,7 @@ class HttpManagerStats(Group):
         "passthrough_internal_redirect_too_many_redirects",
         "passthrough_internal_redirect_unsafe_scheme",
         "rq_redirect",
+        "rq_reset_after_downstream_response_started",  # of gRPC requests only
         "rs_too_large",
     )
     ZERO_GAUGES = (
@@ -299,8 +311,10 @@ class HttpManagerStats(Group):
     def __init__(self) -> None:
         self.downstream_cx_delayed_close_timeout = 0
         self.downstream_cx_destroy = 0
+        self.downstream_cx_destroy_active_rq = 0
         self.downstream_cx_destroy_local = 0
         self.downstream_cx_destroy_remote = 0
+        self.downstream_cx_destroy_remote_active_rq = 0
         self.downstream_cx_http1_total = 0
         self.downstream_cx_idle_timeout = 0
         self.downstream_cx_max_duration_reached = 0
@@ -309,6 +323,8 @@ class HttpManagerStats(Group):
         self.downstream_cx_rx_bytes_total = 0
         self.downstream_cx_total = 0
         self.downstream_cx_tx_bytes_total = 0
+        self.downstream_flow_control_paused_reading_total = 0
+        self.downstream_flow_control_resumed_reading_total = 0
         self.downstream_rq_completed = 0
         self.downstream_rq_header_timeout = 0
         self.downstream_rq_http1_total = 0
@@ -323,7 +339,6 @@ class HttpManagerStats(Group):
         self.no_cluster = 0
         self.no_route = 0
         self.rq_direct_response = 0
-        self.rq_reset_after_downstream_response_started = 0
         self.rq_total = 0
         #: By the first of each class: 100, 200 …
         self.statuses: dict[int, int] = dict.fromkeys((100, 200, 300, 400, 500), 0)

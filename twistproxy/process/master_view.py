@@ -83,7 +83,10 @@ class MasterView:
             reloads_rejected=master.reloader.refused,
             bootstrap_updated=master.generation.taken,
             workers_started=live_at is not None,
-            counters={"server.template_restarts": supervisor.template.restarts},
+            counters={
+                "server.template_restarts": supervisor.template.restarts,
+                "server.static_unknown_fields": len(master.generation.configuration.warnings),
+            },
         )
 
     def _state(self) -> str:

@@ -51,6 +51,7 @@ class Runtime:
         self._manager_stats: dict[str, HttpManagerStats] = {}
         self._draining = False
         self._healthy = True
+        self._added = self._modified = self._removed = 0
 
     # ---- configuration
 
@@ -59,10 +60,15 @@ class Runtime:
         listeners: dict[str, _Listener] = {}
         for settings in bootstrap.listeners:
             listener = self._listeners.get(settings.name) or _Listener()
+            if listener.settings is None:
+                self._added += 1
+            elif listener.settings != settings:
+                self._modified += 1
             self._build(listener, settings)
             listeners[settings.name] = listener
         for name, old in self._listeners.items():
             if name not in listeners:
+                self._removed += 1
                 old.retire()
         self._listeners = listeners
 
@@ -156,6 +162,11 @@ class Runtime:
         for listener in self._listeners.values():
             listener.collect(out)
         self._clusters.collect(out)
+        prefix = "listener_manager."
+        out.counters[prefix + "listener_added"] = self._added
+        out.counters[prefix + "listener_modified"] = self._modified
+        out.counters[prefix + "listener_removed"] = self._removed
+        out.counters[prefix + "listener_create_success"] = self._added + self._modified
         return out.as_dict()
 
 

@@ -93,7 +93,7 @@ class Route:
         return self._prefix + path[matched_length(self._match, path) :]
 
     def location(self, head: RequestHead) -> bytes:
-        """The Location of a redirect (envoy.config.route.v3.RedirectAction), or of a direct response: what was asked."""
+        """The Location of a redirect (envoy.config.route.v3.RedirectAction); of a direct response what was asked."""
         redirect = self.redirect or _SAME
         scheme = scheme_of(head)
         authority = head.authority

@@ -180,7 +180,11 @@ class Stream:
         else:
             self.flags |= flags.DC
             self.details = "downstream_remote_disconnect"
-        self.context.stats.downstream_rq_rx_reset += 1
+            stats = self.context.stats
+            stats.downstream_cx_destroy_active_rq += 1
+            stats.downstream_cx_destroy_remote_active_rq += 1
+        if self.request_ended_at:
+            self.context.stats.downstream_rq_rx_reset += 1
         self._cancel_upstream()
         self._end()
 
@@ -196,10 +200,12 @@ class Stream:
 
     def pause_request(self) -> None:
         """Read no more of the request's content for now.  Counted."""
+        self.context.stats.downstream_flow_control_paused_reading_total += 1
         self._encoder.pause_reading()
 
     def resume_request(self) -> None:
         if not self.end:
+            self.context.stats.downstream_flow_control_resumed_reading_total += 1
             self._encoder.resume_reading()
 
     def set_timeout(self, when: float) -> None:
@@ -219,9 +225,7 @@ class Stream:
         self.details = details
         self._cancel_upstream()
         if self.response is not None:
-            self.context.stats.downstream_rq_tx_reset += 1
-            self._encoder.reset()
-            self._end()
+            self._reset()
             return
         items: list[Header] = []
         if body:
@@ -236,6 +240,13 @@ class Stream:
         self.flags |= flag
         self.details = details
         self._cancel_upstream()
+        self._reset()
+
+    def _reset(self) -> None:
+        stats = self.context.stats
+        stats.downstream_rq_tx_reset += 1
+        if self.request_ended_at:
+            stats.downstream_rq_rx_reset += 1  # Envoy counts each reset here, whosever it is
         self._encoder.reset()
         self._end()
 
@@ -313,7 +324,8 @@ class Stream:
         idle_at = self.last_activity + context.stream_idle_timeout
         if now >= idle_at:
             context.stats.downstream_rq_idle_timeout += 1
-            self.local_reply(408, b"stream timeout", flags.SI, "stream_idle_timeout")
+            status = 504 if self.request_ended_at else 408  # whose silence it is
+            self.local_reply(status, b"stream timeout", flags.SI, "stream_idle_timeout")
             return
         self.deadline = min(self.timeout_at, idle_at)
 
@@ -327,8 +339,11 @@ class Stream:
         self.end = now = context.monotonic()
         context.deadlines.discard(self)
         upstream, self.upstream = self.upstream, None
-        if upstream is not None and not self.request_ended_at:
-            upstream.cancel()  # the response is complete, the request will never be
+        if not self.request_ended_at:
+            # The request will never be complete.
+            context.stats.downstream_rq_rx_reset += 1
+            if upstream is not None:
+                upstream.cancel()
         context.log(self)
         self.connection.stream_ended(self, now)
 

@@ -131,11 +131,12 @@ class Cluster:
         out.gauges[prefix + "membership_healthy"] = sum(host.healthy for host in hosts)
         out.gauges[prefix + "membership_degraded"] = 0
         out.gauges[prefix + "membership_excluded"] = 0
-        out.gauges[prefix + "max_host_weight"] = max((host.weight for host in hosts), default=0)
+        out.gauges[prefix + "max_host_weight"] = 0  # Envoy sets it with hash rings only
         out.gauges[prefix + "version"] = 0
         out.gauges[prefix + "warming_state"] = int(not self.warm)
-        for name, limits in zip(("default", "high"), self.limits, strict=True):
-            limits.collect(f"{prefix}circuit_breakers.{name}.", out)
+        for priority, name in enumerate(("default", "high")):
+            pools = sum(host.pools[priority] is not None for host in hosts)
+            self.limits[priority].collect(f"{prefix}circuit_breakers.{name}.", out, pools)
         out.hosts[self.name] = [host.describe() for host in hosts]
         out.clusters[self.name] = self.describe()
 

@@ -23,7 +23,7 @@ class ClusterManager:
         self._timeouts = timeouts
         self._random = random
         self._clusters: dict[str, Cluster] = {}
-        self._added = self._modified = self._removed = 0
+        self._added = self._modified = self._removed = self._updated = 0
         self.get = self._clusters.get
 
     def apply(self, settings: Iterable[ClusterSettings]) -> None:
@@ -54,6 +54,7 @@ class ClusterManager:
         cluster = self._clusters.get(update.cluster)
         if cluster is not None and cluster.settings.source is not None:
             if update.resolved or (update.endpoints and not cluster.warm):
+                self._updated += cluster.warm
                 cluster.set_endpoints(update.endpoints)
 
     def discovered(self) -> frozenset[str]:
@@ -72,5 +73,6 @@ class ClusterManager:
         out.counters[prefix + "cluster_added"] = self._added
         out.counters[prefix + "cluster_modified"] = self._modified
         out.counters[prefix + "cluster_removed"] = self._removed
+        out.counters[prefix + "cluster_updated"] = self._updated
         out.gauges[prefix + "active_clusters"] = len(self._clusters)
         out.gauges[prefix + "warming_clusters"] = 0

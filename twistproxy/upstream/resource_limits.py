@@ -6,6 +6,10 @@ from twistproxy.model.cluster import Thresholds
 from twistproxy.observe.stats import Snapshot
 
 
+#: The limit of what has none (max_connection_pools).
+_UNLIMITED = 2**64 - 1
+
+
 class ResourceLimits:
     """Counts of one priority of one cluster, beside their limits.  Whoever takes one adds and subtracts."""
 
@@ -17,6 +21,7 @@ class ResourceLimits:
         "max_retries",
         "pending",
         "requests",
+        "track_remaining",
     )
 
     def __init__(self, thresholds: Thresholds) -> None:
@@ -30,14 +35,22 @@ class ResourceLimits:
         self.max_pending = thresholds.max_pending_requests
         self.max_requests = thresholds.max_requests
         self.max_retries = thresholds.max_retries
+        self.track_remaining = thresholds.track_remaining
 
-    def collect(self, prefix: str, out: Snapshot) -> None:
-        """Gauges `…cx_open` and so on: 1 while the breaker is open."""
+    def collect(self, prefix: str, out: Snapshot, pools: int) -> None:
+        """Gauges `…cx_open` and so on: 1 while the breaker is open; `…remaining_cx` and so on where that is wanted.
+        `pools`: how many connection pools there are, which nothing limits."""
         out.gauges[prefix + "cx_open"] = int(self.connections >= self.max_connections)
         out.gauges[prefix + "cx_pool_open"] = 0
         out.gauges[prefix + "rq_open"] = int(self.requests >= self.max_requests)
         out.gauges[prefix + "rq_pending_open"] = int(self.pending >= self.max_pending)
         out.gauges[prefix + "rq_retry_open"] = 0
+        if self.track_remaining:
+            out.gauges[prefix + "remaining_cx"] = max(0, self.max_connections - self.connections)
+            out.gauges[prefix + "remaining_cx_pools"] = _UNLIMITED - pools
+            out.gauges[prefix + "remaining_pending"] = max(0, self.max_pending - self.pending)
+            out.gauges[prefix + "remaining_retries"] = self.max_retries
+            out.gauges[prefix + "remaining_rq"] = max(0, self.max_requests - self.requests)
 
     def describe(self) -> dict[str, int]:
         return {

@@ -12,6 +12,7 @@ from twistproxy.api.clock import Clock
 from twistproxy.api.transport import ConnectAttempt, Connector, Transport, TransportHandler
 from twistproxy.api.upstream import PoolCallbacks, PoolFailure
 from twistproxy.codec.h1_client import Http1ClientConnection
+from twistproxy.model.address import PipeAddress
 from twistproxy.model.cluster import ClusterSettings
 from twistproxy.observe.stats import ClusterStats
 from twistproxy.primitives.deadlines import Deadlines
@@ -69,17 +70,19 @@ class HttpPool:
         limits = self.limits
         if self._idle:
             if limits.requests >= limits.max_requests:
-                self._overflow(request)
+                self._too_many_requests(request)
             else:
                 self._attach(self._idle.pop(), request)
             return
+        stats = self.stats
         if limits.pending >= limits.max_pending:
-            self._overflow(request)
+            stats.upstream_rq_pending_overflow += 1
+            request.pool_failed(PoolFailure.OVERFLOW, "")
             return
         limits.pending += 1
-        stats = self.stats
         stats.upstream_rq_pending_total += 1
         stats.upstream_rq_pending_active += 1
+        self.host.stats.rq_pending_active += 1
         self._pending.append(request)
         if len(self._connecting) < len(self._pending):
             self._connect()
@@ -93,13 +96,14 @@ class HttpPool:
         self._no_longer_pending()
         self.stats.upstream_rq_cancelled += 1
 
-    def _overflow(self, request: PoolCallbacks) -> None:
-        self.stats.upstream_rq_pending_overflow += 1
+    def _too_many_requests(self, request: PoolCallbacks) -> None:
+        self.stats.upstream_rq_active_overflow += 1
         request.pool_failed(PoolFailure.OVERFLOW, "")
 
     def _no_longer_pending(self) -> None:
         self.limits.pending -= 1
         self.stats.upstream_rq_pending_active -= 1
+        self.host.stats.rq_pending_active -= 1
 
     def _attach(self, connection: Http1ClientConnection, request: PoolCallbacks) -> None:
         self.limits.requests += 1
@@ -133,7 +137,6 @@ class HttpPool:
     def stream_reset(self) -> None:
         """From the request: it reset its stream, and with it an HTTP/1 connection."""
         self._stream_gone()
-        self.stats.upstream_rq_tx_reset += 1
 
     def stream_lost(self) -> None:
         """From the request: its stream was reset by the other side."""
@@ -153,7 +156,7 @@ class HttpPool:
                 connection.close()
             else:
                 self._keep(connection)
-            self._overflow(request)
+            self._too_many_requests(request)
         else:
             self._attach(connection, request)
 
@@ -188,20 +191,21 @@ class HttpPool:
             if self._open or self._connecting:
                 return  # one of those will serve the request
         limits.connections += 1
+        stats = self.stats
+        stats.upstream_cx_total += 1
+        stats.upstream_cx_http1_total += 1
+        stats.upstream_cx_active += 1
+        host_stats = self.host.stats
+        host_stats.cx_total += 1
+        host_stats.cx_active += 1
         attempt = _Connecting(self, self._clock.monotonic())
         self._connecting.add(attempt)
         attempt.attempt = self._connector.connect(self.host.address, self._settings.connect_timeout, attempt)
 
     def connected(self, attempt: _Connecting, transport: Transport) -> TransportHandler:
         now = self._clock.monotonic()
-        stats = self.stats
         self._connecting.discard(attempt)
-        stats.upstream_cx_total += 1
-        stats.upstream_cx_http1_total += 1
-        stats.upstream_cx_active += 1
-        stats.connect_ms.record(int((now - attempt.started) * 1000))
-        self.host.stats.cx_total += 1
-        self.host.stats.cx_active += 1
+        self.stats.connect_ms.record(int((now - attempt.started) * 1000))
         connection = Http1ClientConnection(transport, self, self._settings.max_response_headers, now)
         self._open.add(connection)
         if self._settings.buffer_limit is not None:
@@ -217,14 +221,16 @@ class HttpPool:
 
     def connect_failed(self, attempt: _Connecting, reason: str, timed_out: bool) -> None:
         self._connecting.discard(attempt)
-        self.limits.connections -= 1
+        self._connection_gone(timed_out)
         stats = self.stats
-        stats.upstream_cx_total += 1
-        stats.upstream_cx_http1_total += 1
         stats.upstream_cx_connect_fail += 1
         if timed_out:
             stats.upstream_cx_connect_timeout += 1
-        self.host.stats.cx_total += 1
+            reason = ""  # the failure says it
+        else:
+            # Envoy's words: a Unix socket refuses at once, TCP after the call has returned.
+            when = "immediate" if isinstance(self.host.address, PipeAddress) else "delayed"
+            reason = f"{when} connect error: {reason}"
         self.host.stats.cx_connect_fail += 1
         failed, self._pending = self._pending, deque()
         failure = PoolFailure.CONNECT_TIMEOUT if timed_out else PoolFailure.CONNECT_FAILURE
@@ -237,22 +243,34 @@ class HttpPool:
         if connection not in self._open:
             return
         self._open.discard(connection)
-        self.limits.connections -= 1
+        local = connection.closed_by_us
+        self._connection_gone(local)
         stats = self.stats
-        stats.upstream_cx_active -= 1
-        stats.upstream_cx_destroy += 1
+        if connection.cut_short:
+            stats.upstream_cx_destroy_with_active_rq += 1
+            if local:
+                stats.upstream_cx_destroy_local_with_active_rq += 1
+            else:
+                stats.upstream_cx_destroy_remote_with_active_rq += 1
         stats.upstream_cx_rx_bytes_total += connection.bytes_received
         stats.upstream_cx_tx_bytes_total += connection.bytes_sent
         stats.length_ms.record(int((self._clock.monotonic() - connection.opened_at) * 1000))
-        if connection.closed_by_us:
-            stats.upstream_cx_destroy_local += 1
-        else:
-            stats.upstream_cx_destroy_remote += 1
-        self.host.stats.cx_active -= 1
         if connection in self._idle:
             self._idle.remove(connection)
         if self._pending and len(self._connecting) < len(self._pending):
             self._connect()
+
+    def _connection_gone(self, local: bool) -> None:
+        """A connection ended, or never came to be.  `local`: by our doing."""
+        self.limits.connections -= 1
+        self.host.stats.cx_active -= 1
+        stats = self.stats
+        stats.upstream_cx_active -= 1
+        stats.upstream_cx_destroy += 1
+        if local:
+            stats.upstream_cx_destroy_local += 1
+        else:
+            stats.upstream_cx_destroy_remote += 1
 
     def drain(self) -> None:
         """The host is gone from its cluster: close what is free now, and the rest as it becomes free."""
