@@ -36,7 +36,7 @@ FRAMING = 1
 TWO_HOSTS = 2
 
 #: Content up to so many bytes is copied behind the head that goes before it; more is written by itself.
-MAX_JOINED = 16 * 1024
+MAX_JOINED = 64 * 1024
 
 FRAMING_NAMES = (
     b"connection content-length http2-settings keep-alive proxy-connection transfer-encoding upgrade".split()
