@@ -14,6 +14,7 @@ from twistproxy.codec.h1_chunked import ChunkedDecoder, encode_chunk
 from twistproxy.codec.h1_parse import (
     FRAMING,
     INCOMPLETE,
+    MALFORMED,
     MAX_JOINED,
     METHODS,
     TOO_MANY,
@@ -54,6 +55,7 @@ _MAX_PIPELINED = 64 * 1024
 _CONNECT = METHODS[b"CONNECT"]
 
 #: A request line of a version that is not ours, or of HTTP/0.9 without any.
+_UNFINISHED_VERSION = re.compile(rb"[A-Z][A-Z-]* +/[!-~]*(?: +(?:HTTP/[0-9]?\.?[0-9]?)?)?\r?\Z")
 _OTHER_VERSION = re.compile(rb"[A-Z][A-Z-]* +/[!-~]*(?: +HTTP/(?!1\.1)[0-9]\.[0-9])?\r?\n")
 
 _STATUS_LINES = {status: f"HTTP/1.1 {status} {reason(status)}\r\n".encode() for status in range(100, 600)}
@@ -225,6 +227,8 @@ class Http1ServerConnection:
             else:
                 data = data.lstrip(b"\r\n")
                 code = INCOMPLETE
+        if code == MALFORMED and _UNFINISHED_VERSION.match(data):
+            code = INCOMPLETE  # the whole line tells 426 from 400
         if code == TOO_MANY:
             self.refuse(431, b"Request Header Fields Too Large", "http1.too_many_headers")
         elif code != INCOMPLETE:
