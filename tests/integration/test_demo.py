@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,13 +19,20 @@ _CODE = "import sys; from twistproxy.cli import main; sys.exit(main())"
 
 
 @pytest.fixture
-def demo(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    yield from _run(tmp_path)
+def directory() -> Iterator[Path]:
+    """Shorter than `tmp_path`: the path of a Unix socket in it has its limit."""
+    with tempfile.TemporaryDirectory(prefix="tp-") as path:
+        yield Path(path)
 
 
 @pytest.fixture
-def checked_demo(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    yield from _run(tmp_path, "--check")
+def demo(directory: Path) -> Iterator[subprocess.Popen[str]]:
+    yield from _run(directory)
+
+
+@pytest.fixture
+def checked_demo(directory: Path) -> Iterator[subprocess.Popen[str]]:
+    yield from _run(directory, "--check")
 
 
 def _run(directory: Path, *options: str) -> Iterator[subprocess.Popen[str]]:

@@ -64,9 +64,13 @@ class _Loopback:
 
 
 class Client:
-    """Sends requests for foo.com to ports of loopback."""
+    """Sends requests for foo.com to ports of loopback.
+
+    `ending` is set when the demo is to end: then a request that fails has been cancelled.
+    """
 
     def __init__(self, reactor: Any) -> None:
+        self.ending = False
         self._reactor = reactor
         # A request that fails is a failure: it is not sent again behind our back.
         self._kept = HTTPConnectionPool(reactor)
@@ -87,9 +91,10 @@ class Client:
                 url, headers=headers or {}, timeout=_TIMEOUT, reactor=self._reactor, allow_redirects=False
             )
             body = await content(response)
-        except CancelledError:
-            raise
         except Exception as e:
+            # A request that is cancelled fails in many ways, and one that timed out was cancelled, too.
+            if self.ending:
+                raise CancelledError from None
             return Answer(0, error=_describe(e))
         found = {
             name.decode().lower(): values[0].decode() for name, values in response.headers.getAllRawHeaders()

@@ -66,7 +66,8 @@ class _Demo:
 
     def run(self, reactor: Any) -> Deferred[None]:
         """The whole run, from an empty directory back to none."""
-        running = Deferred.fromCoroutine(self._run(reactor))
+        client = Client(reactor)
+        running = Deferred.fromCoroutine(self._run(reactor, client))
 
         def ask_to_end() -> Deferred[None]:
             """Ctrl-C or SIGTERM: the reactor waits until everything is cleaned up."""
@@ -74,14 +75,14 @@ class _Demo:
                 # Everything is on its way out: asking again does not make it faster.
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
                 signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                client.ending = True
                 running.cancel()
             return running
 
         reactor.addSystemEventTrigger("before", "shutdown", ask_to_end)
         return running
 
-    async def _run(self, reactor: Any) -> None:
-        client = Client(reactor)
+    async def _run(self, reactor: Any, client: Client) -> None:
         fleet = None
         with tempfile.TemporaryDirectory(prefix="twistproxy-demo-", ignore_cleanup_errors=True) as directory:
             try:
