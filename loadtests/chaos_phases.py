@@ -186,7 +186,7 @@ class Chaos:
         os.kill(pid, signal.SIGSTOP)
         in_flight = self.load.excuse(chaos_tree.client_ports(pid, self.port))
         os.kill(pid, signal.SIGKILL)
-        self.notes.append(f"worker {slot} was killed with {in_flight} requests in flight")
+        self.notes.append(f"worker {slot} was killed with at most {in_flight} requests in flight")
 
         async def replaced() -> bool:
             return chaos_tree.workers(self.process.pid).get(slot) not in (None, pid)
