@@ -68,6 +68,7 @@ class Http1ClientConnection:
         "_sink",
         "_state",
         "_unflushed",
+        "attached_at",
         "bytes_received",
         "bytes_sent",
         "closed_by_us",
@@ -86,6 +87,7 @@ class Http1ClientConnection:
         self.owner = owner
         self.streams = 0  # requests carried so far
         self.opened_at = self.used_at = now
+        self.attached_at = now  # when a request that had waited for it got it
         self.bytes_received = 0
         self.bytes_sent = 0
         self.closed_by_us = False

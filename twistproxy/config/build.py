@@ -32,10 +32,11 @@ def build_bootstrap(
     root = Reader(message, report)
     resources = root.message_or_empty("static_resources")
     clusters = build_clusters(resources, options)
+    node = _node(root, options)
     bootstrap = Bootstrap(
-        node=_node(root, options),
+        node=node,
         admin=_admin(root),
-        listeners=build_listeners(resources, {cluster.name for cluster in clusters}),
+        listeners=build_listeners(resources, {cluster.name for cluster in clusters}, node),
         clusters=clusters,
         stats_flush_interval=root.duration("stats_flush_interval", 5.0),
     )

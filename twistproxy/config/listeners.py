@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Set
+from dataclasses import replace
 
 from twistproxy.config.access_logs import build_access_logs
 from twistproxy.config.fields import Reader
 from twistproxy.config.routes import build_routes
 from twistproxy.config.values import address, cidr, ipv4_compat
 from twistproxy.model.address import TcpAddress
+from twistproxy.model.bootstrap import Node
 from twistproxy.model.http_manager import Http1Settings, HttpManagerSettings
 from twistproxy.model.listener import FilterChain, ListenerSettings
 
@@ -17,11 +19,11 @@ _ROUTER = "envoy.extensions.filters.http.router.v3.Router"
 _RAW_BUFFER = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"
 
 
-def build_listeners(resources: Reader, clusters: Set[str]) -> tuple[ListenerSettings, ...]:
-    """All static listeners, in order.  `clusters`: the names that routes may use."""
+def build_listeners(resources: Reader, clusters: Set[str], node: Node) -> tuple[ListenerSettings, ...]:
+    """All static listeners, in order.  `clusters`: the names that routes may use; `node`: who we are."""
     built: dict[str, ListenerSettings] = {}
     for reader in resources.messages("listeners"):
-        settings = _listener(reader, clusters)
+        settings = _listener(reader, clusters, node)
         if settings is not None:
             if settings.name in built:
                 reader.problem(f"a listener of the name {settings.name!r} is there already", "name")
@@ -29,7 +31,7 @@ def build_listeners(resources: Reader, clusters: Set[str]) -> tuple[ListenerSett
     return tuple(built.values())
 
 
-def _listener(reader: Reader, clusters: Set[str]) -> ListenerSettings | None:
+def _listener(reader: Reader, clusters: Set[str], node: Node) -> ListenerSettings | None:
     where = reader.message("address")
     if where is None:
         reader.problem("an address is expected", "address")
@@ -37,7 +39,7 @@ def _listener(reader: Reader, clusters: Set[str]) -> ListenerSettings | None:
     found = address(where)
     # Without listener filters there is nothing that these would wait for; the direction only labels.
     reader.ignore("listener_filters_timeout", "continue_on_listener_filters_timeout", "traffic_direction")
-    chain = _chain(reader, clusters)
+    chain = _chain(reader, clusters, node)
     if chain is None:
         return None
     backlog = reader.integer("tcp_backlog_size", 0)
@@ -54,11 +56,11 @@ def _listener(reader: Reader, clusters: Set[str]) -> ListenerSettings | None:
     )
 
 
-def _chain(reader: Reader, clusters: Set[str]) -> FilterChain | None:
-    chains = [_filter_chain(one, clusters) for one in reader.messages("filter_chains")]
+def _chain(reader: Reader, clusters: Set[str], node: Node) -> FilterChain | None:
+    chains = [_filter_chain(one, clusters, node) for one in reader.messages("filter_chains")]
     default = reader.message("default_filter_chain")
     if default is not None:
-        chains.append(_filter_chain(default, clusters))
+        chains.append(_filter_chain(default, clusters, node))
     if len(reader.raw.filter_chains) > 1:
         reader.problem(
             "multiple filter chains with the same matching rules are defined (matching rules are not implemented)",
@@ -70,7 +72,7 @@ def _chain(reader: Reader, clusters: Set[str]) -> FilterChain | None:
     return chains[0]
 
 
-def _filter_chain(reader: Reader, clusters: Set[str]) -> FilterChain | None:
+def _filter_chain(reader: Reader, clusters: Set[str], node: Node) -> FilterChain | None:
     match = reader.message("filter_chain_match")
     if match is not None and not match.raw.ListFields():
         match.ignore()
@@ -93,13 +95,15 @@ def _filter_chain(reader: Reader, clusters: Set[str]) -> FilterChain | None:
         elif at != len(filters) - 1:
             one.problem("is a terminal filter and must be the last of the chain")
         else:
-            built = FilterChain(reader.string("name"), _http_manager(config, clusters))
+            name = reader.string("name")
+            manager = _http_manager(config, clusters, node)
+            built = FilterChain(name, replace(manager, filter_chain_name=name))
     if not filters:
         reader.problem("a filter chain without filters is not implemented", "filters")
     return built
 
 
-def _http_manager(reader: Reader, clusters: Set[str]) -> HttpManagerSettings:
+def _http_manager(reader: Reader, clusters: Set[str], node: Node) -> HttpManagerSettings:
     codec = reader.enum("codec_type")
     if codec not in ("AUTO", "HTTP1"):
         reader.problem(f"{codec} is not implemented so far; AUTO and HTTP1 are", "codec_type")
@@ -113,7 +117,8 @@ def _http_manager(reader: Reader, clusters: Set[str]) -> HttpManagerSettings:
     internal = reader.message_or_empty("internal_address_config")
     envoy_headers = _http_filters(reader)
     _only(reader, "path_with_escaped_slashes_action", "IMPLEMENTATION_SPECIFIC_DEFAULT", "KEEP_UNCHANGED")
-    for name in ("normalize_path", "merge_slashes", "add_user_agent", "proxy_100_continue"):
+    agent = reader.boolean("add_user_agent")
+    for name in ("normalize_path", "merge_slashes"):
         if reader.boolean(name):
             reader.problem("is not implemented so far", name)
     return HttpManagerSettings(
@@ -140,6 +145,9 @@ def _http_manager(reader: Reader, clusters: Set[str]) -> HttpManagerSettings:
         drain_timeout=reader.duration("drain_timeout", 5.0),
         delayed_close_timeout=reader.duration("delayed_close_timeout", 1.0),
         envoy_headers=envoy_headers,
+        proxy_100_continue=reader.boolean("proxy_100_continue"),
+        user_agent=node.cluster.encode() if agent else b"",
+        node_id=node.id.encode() if agent else b"",
     )
 
 

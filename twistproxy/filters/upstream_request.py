@@ -196,6 +196,9 @@ class UpstreamRequest:
 
     def decode_1xx(self, head: ResponseHead) -> None:
         """Envoy passes no informational response on unless told to (`proxy_100_continue`)."""
+        stream = self._stream
+        if stream.context.settings.proxy_100_continue:
+            stream.encode_1xx(head)
 
     def decode_headers(self, head: ResponseHead, end_stream: bool) -> None:
         stream = self._stream

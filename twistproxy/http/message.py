@@ -56,3 +56,13 @@ class ResponseHead(HeaderMap):
         self.status = status
         self.items = items
         self.index = dict(items) if index is None else index
+
+
+class ResponseWithTrailers(ResponseHead):
+    """A response's head together with the trailers that ended the response, for logs."""
+
+    __slots__ = ("trailers",)
+
+    def __init__(self, head: ResponseHead, trailers: HeaderMap) -> None:
+        super().__init__(head.status, head.items, head.index)
+        self.trailers = trailers

@@ -35,7 +35,11 @@ class HttpFilterSettings:
 
 @dataclass(frozen=True, slots=True)
 class HttpManagerSettings:
-    """One HTTP connection manager.  Times in seconds; 0 or None: no limit."""
+    """One HTTP connection manager.  Times in seconds; 0 or None: no limit.
+
+    user_agent, node_id  what `add_user_agent` tells upstreams of us; both b"" if it is not set
+    filter_chain_name    the name of the filter chain that it ends
+    """
 
     stat_prefix: str
     routes: RouteConfiguration
@@ -62,6 +66,10 @@ class HttpManagerSettings:
     headers_with_underscores: str = "ALLOW"
     max_stream_duration: float | None = None
     envoy_headers: bool = True
+    proxy_100_continue: bool = False
+    user_agent: bytes = b""
+    node_id: bytes = b""
+    filter_chain_name: str = ""
 
     def without_routes(self) -> HttpManagerSettings:
         """The same manager with no routes: what has to be equal for connections to outlive a change of routes."""

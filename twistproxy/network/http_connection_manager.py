@@ -3,6 +3,7 @@ http_connection_management)."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,8 @@ from twistproxy.stream.stream import Stream
 
 _FOREVER = float("inf")
 _CONTINUE = ResponseHead(100, [])
+#: Connections are numbered, for logs.
+_numbers = itertools.count(1)
 
 
 class HttpConnectionManager:
@@ -111,8 +114,9 @@ class HttpConnectionManager:
             self.stats.no_route += 1
             return self._refuse(stream, 404, flags.NR, "route_not_found")
         if b"expect" in head.index and (head.get(b"expect") or b"").lower() == b"100-continue":
-            head.remove(b"expect")
-            stream.encode_1xx(_CONTINUE)
+            if not self.settings.proxy_100_continue:
+                head.remove(b"expect")
+                stream.encode_1xx(_CONTINUE)
         if b"upgrade" in head.index:
             self.stats.downstream_rq_ws_on_non_ws_route += 1
             return self._refuse(stream, 403, 0, "upgrade_failed")
@@ -159,6 +163,7 @@ class HttpConnection:
         "_used_at",
         "codec",
         "deadline",
+        "number",
         "remote_host",
         "stream",
         "tls",
@@ -171,6 +176,7 @@ class HttpConnection:
         self._remote = remote
         self._local = local
         self.codec = codec
+        self.number = next(_numbers)
         self.remote_host = remote.host if isinstance(remote, TcpAddress) else ""
         self.tls = False
         self.stream: Stream | None = None

@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-_NAMES = [
-    "LH",
-    "UH",
-    "UT",
-    "LR",
-    "UR",
-    "UF",
-    "UC",
-    "UO",
-    "NR",
-    "DI",
-    "FI",
-    "RL",
-    "UAEX",
-    "RLSE",
-    "DC",
-    "URX",
-    "SI",
-    "IH",
-    "DPE",
-    "UMSDR",
-    "RFCF",
-    "NFCF",
-    "DT",
-    "UPE",
-    "NC",
-    "OM",
-    "DF",
-    "DO",
-    "DR",
-    "UDO",
-]
+#: In the order of Envoy's StreamInfo::CoreResponseFlag: the letters and the long name.
+_FLAGS = (
+    ("LH", "FailedLocalHealthCheck"),
+    ("UH", "NoHealthyUpstream"),
+    ("UT", "UpstreamRequestTimeout"),
+    ("LR", "LocalReset"),
+    ("UR", "UpstreamRemoteReset"),
+    ("UF", "UpstreamConnectionFailure"),
+    ("UC", "UpstreamConnectionTermination"),
+    ("UO", "UpstreamOverflow"),
+    ("NR", "NoRouteFound"),
+    ("DI", "DelayInjected"),
+    ("FI", "FaultInjected"),
+    ("RL", "RateLimited"),
+    ("UAEX", "UnauthorizedExternalService"),
+    ("RLSE", "RateLimitServiceError"),
+    ("DC", "DownstreamConnectionTermination"),
+    ("URX", "UpstreamRetryLimitExceeded"),
+    ("SI", "StreamIdleTimeout"),
+    ("IH", "InvalidEnvoyRequestHeaders"),
+    ("DPE", "DownstreamProtocolError"),
+    ("UMSDR", "UpstreamMaxStreamDurationReached"),
+    ("RFCF", "ResponseFromCacheFilter"),
+    ("NFCF", "NoFilterConfigFound"),
+    ("DT", "DurationTimeout"),
+    ("UPE", "UpstreamProtocolError"),
+    ("NC", "NoClusterFound"),
+    ("OM", "OverloadManagerTerminated"),
+    ("DF", "DnsResolutionFailed"),
+    ("DO", "DropOverLoad"),
+    ("DR", "DownstreamRemoteReset"),
+    ("UDO", "UnconditionalDropOverload"),
+)
+_NAMES = [short for short, _ in _FLAGS]
 
 UH = 1 << _NAMES.index("UH")
 UT = 1 << _NAMES.index("UT")
@@ -56,3 +58,10 @@ def flag_text(flags: int) -> str:
     if not flags:
         return "-"
     return ",".join(name for bit, name in enumerate(_NAMES) if flags >> bit & 1)
+
+
+def long_flag_text(flags: int) -> str:
+    """The same with long names."""
+    if not flags:
+        return "-"
+    return ",".join(name for bit, (_, name) in enumerate(_FLAGS) if flags >> bit & 1)

@@ -80,7 +80,9 @@ class RequestHeaders:
         self._ids = ids
         self._local_address = local_address.encode()
         self._internal_cidrs = settings.internal_cidrs
-        self._trivial = not settings.use_remote_address and not settings.internal_cidrs
+        self._trivial = (
+            not settings.use_remote_address and not settings.internal_cidrs and not settings.user_agent
+        )
 
     def apply(self, head: RequestHead, remote: str, tls: bool) -> None:
         """`remote`: the address of the direct downstream, without its port."""
@@ -141,7 +143,18 @@ class RequestHeaders:
             head.remove_all(_EDGE_STRIP)
             if final:
                 head.set(b"x-envoy-external-address", final.encode())
+        if settings.user_agent:
+            self._tell_who_we_are(head)
         return edge
+
+    def _tell_who_we_are(self, head: RequestHead) -> None:
+        """`add_user_agent`."""
+        settings = self._settings
+        head.set(b"x-envoy-downstream-service-cluster", settings.user_agent)
+        if settings.node_id:
+            head.set(b"x-envoy-downstream-service-node", settings.node_id)
+        if not head.get(b"user-agent"):
+            head.set(b"user-agent", settings.user_agent)
 
 
 def _join(head: RequestHead) -> None:

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 from twistproxy.api.codec import ResetReason, ResponseEncoder
 from twistproxy.api.http_filter import FilterChain, UpstreamSide
 from twistproxy.http.headers import Header, HeaderMap
-from twistproxy.http.message import HttpVersion, RequestHead, ResponseHead
+from twistproxy.http.message import HttpVersion, RequestHead, ResponseHead, ResponseWithTrailers
+from twistproxy.model.http_manager import HttpManagerSettings
 from twistproxy.observe import flags
 from twistproxy.observe.stats import HttpManagerStats
 from twistproxy.primitives.deadlines import Deadlines
@@ -27,6 +28,7 @@ _FOREVER = float("inf")
 class Context(Protocol):
     """What all streams of one connection manager share."""
 
+    settings: HttpManagerSettings
     stats: HttpManagerStats
     monotonic: Callable[[], float]
     deadlines: Deadlines
@@ -46,6 +48,7 @@ class Context(Protocol):
 class Connection(Protocol):
     """The downstream connection of a stream."""
 
+    number: int
     remote_host: str
     tls: bool
 
@@ -299,6 +302,8 @@ class Stream:
             self._encoder.flush()
 
     def send_trailers(self, trailers: HeaderMap) -> None:
+        if self.response is not None:
+            self.response = ResponseWithTrailers(self.response, trailers)
         self._end()
         self._encoder.encode_trailers(trailers)
 

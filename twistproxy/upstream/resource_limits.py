@@ -5,7 +5,6 @@ from __future__ import annotations
 from twistproxy.model.cluster import Thresholds
 from twistproxy.observe.stats import Snapshot
 
-
 #: The limit of what has none (max_connection_pools).
 _UNLIMITED = 2**64 - 1
 

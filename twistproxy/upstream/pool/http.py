@@ -126,6 +126,7 @@ class HttpPool:
                 self.stats.upstream_cx_max_requests += 1
             elif not self._draining:
                 if self._pending:
+                    connection.attached_at = self._clock.monotonic()
                     self._serve_pending(connection)
                 else:
                     self._keep(connection)
