@@ -72,7 +72,9 @@ class Supervisor:
         self.healthy = True
         self.statistics = Statistics()
         self.template = TemplateClient(reactor, settings, RestartPolicy(random), self.child_logged)
-        self.discovery = DiscoveryKeeper(reactor, "discovery", self.template, RestartPolicy(random), self)
+        # Endpoints are stale until it is back, and all it holds up is itself: it never waits long.
+        policy = RestartPolicy(random, most=1.0)
+        self.discovery = DiscoveryKeeper(reactor, "discovery", self.template, policy, self)
         self.slots = [
             WorkerSlot(reactor, number, self.template, RestartPolicy(random), self)
             for number in range(settings.options.concurrency)
