@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 import socket
 import subprocess
@@ -45,6 +46,25 @@ def command(engine: str, config: Path) -> list[str]:
     flags = ["--config", str(config), "--concurrency", "1", "--unsupported", "warn"]
     flags += ["--file-flush-interval-msec", "20"]
     return [sys.executable, twistd, "-n", "--pidfile=", "twistproxy", *flags]
+
+
+PROBLEM = re.compile(r"^twistproxy: \S+:\d+:\d+: (\S+): ", re.MULTILINE)
+
+
+def refused_paths(configure: Callable[[Proxy], Config], directory: Path) -> set[str]:
+    """The paths of the fields for which twistproxy refuses a configuration, in its normal, strict mode."""
+    drawing = Proxy("twistproxy", directory)
+    try:
+        file = directory / "config.yaml"
+        file.write_text(json.dumps(configure(drawing), indent=1))
+    finally:
+        drawing.stop()
+    words = [word for word in command("twistproxy", file) if word not in ("--unsupported", "warn")]
+    found = subprocess.run(
+        [*words, "--mode", "validate"], capture_output=True, text=True, timeout=START_LIMIT
+    )
+    assert found.returncode == 1, found.stderr
+    return set(PROBLEM.findall(found.stderr))
 
 
 def why(output: Path) -> str:

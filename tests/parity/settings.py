@@ -43,6 +43,12 @@ def routes_to(cluster: str) -> list[Config]:
     ]
 
 
+def answering(name: str, *domains: str) -> Config:
+    """A virtual host that answers everything with its own name."""
+    route = {"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": {"inline_string": name}}}
+    return {"name": name, "domains": list(domains), "routes": [route]}
+
+
 def listener(name: str, port: int, virtual_hosts: list[Config] | str, **manager: Any) -> Config:
     """A listener with one HTTP connection manager; `manager` are its further fields.
 

@@ -1,4 +1,4 @@
-"""Options of the connection manager beyond the usual: headers, ports, underscores."""
+"""Options of the connection manager beyond the usual: headers, ports of hosts."""
 
 from __future__ import annotations
 
@@ -7,15 +7,9 @@ import pytest
 from .harness import Proxy
 from .origin import text
 from .sent import EDGE, changed, sent
-from .settings import Config, bootstrap, cluster, listener, routes_to
+from .settings import Config, answering, bootstrap, cluster, listener, routes_to
 
 pytestmark = pytest.mark.parity
-
-
-def answering(name: str, *domains: str) -> Config:
-    """A virtual host that answers everything with its own name."""
-    route = {"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": {"inline_string": name}}}
-    return {"name": name, "domains": list(domains), "routes": [route]}
 
 
 def configure(proxy: Proxy) -> Config:
@@ -39,19 +33,6 @@ def configure(proxy: Proxy) -> Config:
     listeners += [
         listener(
             "ignoring", proxy.port("ignoring"), hosts, route_config={"ignore_port_in_host_matching": True}
-        ),
-        listener("strip", proxy.port("strip"), hosts, strip_any_host_port=True),
-        listener(
-            "no_underscores",
-            proxy.port("no_underscores"),
-            vhosts,
-            common_http_protocol_options={"headers_with_underscores_action": "REJECT_REQUEST"},
-        ),
-        listener(
-            "drop_underscores",
-            proxy.port("drop_underscores"),
-            vhosts,
-            common_http_protocol_options={"headers_with_underscores_action": "DROP_HEADER"},
         ),
     ]
     return bootstrap(proxy.port("admin"), listeners, [cluster("app", proxy.origin().port)])
@@ -94,15 +75,5 @@ def test_request_id_in_the_answer(proxy: Proxy) -> None:
 
 
 @pytest.mark.parametrize("host", ["app.test", "app.test:123", "app.test:8080", "APP.test:1"])
-@pytest.mark.parametrize("name", ["ignoring", "strip"])
-def test_port_of_the_host_does_not_matter(proxy: Proxy, name: str, host: str) -> None:
-    assert proxy.ask("/", name, host=host).text == "exact"
-
-
-def test_underscores(proxy: Proxy) -> None:
-    assert proxy.ask("/", "no_underscores", headers="x_a: 1\r\n").status == 400
-    assert proxy.origin().nothing(0.01)
-    assert proxy.ask("/", "drop_underscores", headers="x_a: 1\r\n").status == 200
-    assert proxy.origin().take()["x_a"] is None
-    assert proxy.ask("/", headers="x_a: 1\r\n").status == 200
-    assert proxy.origin().take()["x_a"] == "1"
+def test_port_of_the_host_does_not_matter(proxy: Proxy, host: str) -> None:
+    assert proxy.ask("/", "ignoring", host=host).text == "exact"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from .harness import Proxy
+from .harness import Proxy, refused_paths
 from .origin import text
 from .settings import Config, bootstrap, cluster, listener
 
@@ -63,6 +65,29 @@ def configure(proxy: Proxy) -> Config:
         listener("rules", proxy.port("rules"), HEADER_RULES),
     ]
     return bootstrap(proxy.port("admin"), listeners, [cluster("app", proxy.origin().port)])
+
+
+MANAGER = (
+    "static_resources.listeners[{}].filter_chains[0].filters[0].typed_config.route_config.virtual_hosts[0]"
+)
+RULES = (
+    "request_headers_to_add",
+    "request_headers_to_remove",
+    "response_headers_to_add",
+    "response_headers_to_remove",
+)
+REFUSED = {
+    *(f"{MANAGER.format(0)}.routes[{at}].match.headers" for at in (0, 1, 2)),
+    *(f"{MANAGER.format(0)}.routes[{at}].match.query_parameters" for at in (4, 5)),
+    *(f"{MANAGER.format(1)}.{rule}" for rule in ("request_headers_to_add", "response_headers_to_add")),
+    *(f"{MANAGER.format(1)}.routes[0].{rule}" for rule in RULES),
+    *(f"{MANAGER.format(1)}.routes[1].{rule}" for rule in RULES[2:]),
+}
+
+
+@pytest.mark.parametrize("engine", ["twistproxy"])
+def test_refused(engine: str, tmp_path: Path) -> None:
+    assert refused_paths(configure, tmp_path) == REFUSED
 
 
 @pytest.mark.parametrize(
