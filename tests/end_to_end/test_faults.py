@@ -176,7 +176,7 @@ def test_client_gone(moment: str, how: str) -> None:
     plane.turn()
     if moment != "before the connection":
         assert plane.connector.connections[0].aborted
-        assert plane.counter("cluster.app.upstream_rq_tx_reset") == 1
+        assert plane.counter("cluster.app.upstream_cx_destroy_local_with_active_rq") == 1
     else:
         assert plane.counter("cluster.app.upstream_rq_cancelled") == 1
     plane.finish()
