@@ -47,7 +47,9 @@ class Runtime:
         self._ids = RequestIds(self._random)
         self._deadlines = Deadlines(clock.monotonic, clock.call_later)
         self._clusters = ClusterManager(clock, connector, self._deadlines, self._random)
+        self._drain_time = options.drain_time
         self._listeners: dict[str, _Listener] = {}
+        self._retired: list[_Listener] = []  # no longer configured, but with connections that finish
         self._manager_stats: dict[str, HttpManagerStats] = {}
         self._draining = False
         self._healthy = True
@@ -69,8 +71,11 @@ class Runtime:
         for name, old in self._listeners.items():
             if name not in listeners:
                 self._removed += 1
-                old.retire()
+                old.drain()
+                self._end_later(old.manager)
+                self._retired.append(old)
         self._listeners = listeners
+        self._retired = [listener for listener in self._retired if listener.active()[0]]
 
     def _build(self, listener: _Listener, settings: ListenerSettings) -> None:
         old = listener.settings
@@ -83,8 +88,19 @@ class Runtime:
             listener.manager.pick_route = RouteTable(new_manager.routes).pick
             listener.manager.settings = new_manager
         else:
-            listener.use(self._manager(new_manager, settings.buffer_limit), self._draining)
+            if old is not None:
+                self._end_later(listener.manager)
+            draining = self._draining or not self._healthy
+            listener.use(self._manager(new_manager, settings.buffer_limit), draining)
         listener.settings = settings
+
+    def _end_later(self, manager: HttpConnectionManager) -> None:
+        """Connections of a manager that is replaced have the drain time, as Envoy gives them."""
+        if manager.connections:
+            self._clock.call_later(self._drain_time, manager.abort_all)
+
+    def _every_listener(self) -> list[_Listener]:
+        return [*self._listeners.values(), *self._retired]
 
     def _manager(self, settings: HttpManagerSettings, buffer_limit: int | None) -> HttpConnectionManager:
         stats = self._manager_stats.setdefault(settings.stat_prefix, HttpManagerStats())
@@ -125,7 +141,7 @@ class Runtime:
     def drain(self) -> None:
         """From now on every answer asks its client to close."""
         self._draining = True
-        for listener in self._listeners.values():
+        for listener in self._every_listener():
             listener.drain()
 
     def set_healthy(self, healthy: bool) -> None:
@@ -140,18 +156,18 @@ class Runtime:
                     listener.drain()
 
     def active_connections(self) -> int:
-        return sum(listener.active()[0] for listener in self._listeners.values())
+        return sum(listener.active()[0] for listener in self._every_listener())
 
     def active_requests(self) -> int:
-        return sum(listener.active()[1] for listener in self._listeners.values())
+        return sum(listener.active()[1] for listener in self._every_listener())
 
     def close_idle(self) -> None:
-        for listener in self._listeners.values():
+        for listener in self._every_listener():
             for manager in listener.managers():
                 manager.close_idle()
 
     def abort_all(self) -> None:
-        for listener in self._listeners.values():
+        for listener in self._every_listener():
             for manager in listener.managers():
                 manager.abort_all()
 
@@ -161,6 +177,8 @@ class Runtime:
             stats.collect(f"http.{prefix}.", out)
         for listener in self._listeners.values():
             listener.collect(out)
+        for listener in self._retired:
+            listener.collect_connections(out)
         self._clusters.collect(out)
         prefix = "listener_manager."
         out.counters[prefix + "listener_added"] = self._added
@@ -200,18 +218,13 @@ class _Listener:
     def undrain(self) -> None:
         self.manager.undrain()
 
-    def retire(self) -> None:
-        """The listener is gone from the configuration; its connections finish."""
-        self.drain()
-
     def active(self) -> tuple[int, int]:
         """Open connections, and requests in flight on them."""
         totals = [manager.collect_active() for manager in self.managers()]
         return sum(total[0] for total in totals), sum(total[1] for total in totals)
 
-    def collect(self, out: Snapshot) -> None:
-        assert self.settings is not None
-        prefix = f"listener.{self.settings.stat_name}."
+    def collect_connections(self, out: Snapshot) -> int:
+        """Write what open connections add to the figures of their managers.  Returns how many there are."""
         connections = 0
         for manager in self.managers():
             open_now, requests, received, sent = manager.collect_active()
@@ -222,6 +235,12 @@ class _Listener:
             out.gauges[http + "downstream_cx_active"] += open_now
             out.gauges[http + "downstream_cx_http1_active"] += open_now
             out.gauges[http + "downstream_rq_active"] += requests
+        return connections
+
+    def collect(self, out: Snapshot) -> None:
+        assert self.settings is not None
+        prefix = f"listener.{self.settings.stat_name}."
+        connections = self.collect_connections(out)
         self.stats.collect(prefix, out)
         out.gauges[prefix + "downstream_cx_active"] = connections
         out.counters[prefix + "downstream_cx_destroy"] = (
