@@ -188,6 +188,21 @@ def test_two_forwarded_for_lines(proxy: Proxy) -> None:
     assert sent(proxy, lines) == changed(DEFAULTS, x_forwarded_for="1.1.1.1,2.2.2.2")
 
 
+# Fields of which Envoy knows only one: it joins further lines to the first.
+SINGLE = """accept accept-encoding access-control-request-headers access-control-request-method authorization
+cache-control content-encoding content-type expect grpc-accept-encoding grpc-timeout if-match if-modified-since
+if-none-match origin pragma referer user-agent via x-client-trace-id x-forwarded-for x-forwarded-host x-forwarded-port
+x-forwarded-proto x-request-id"""
+SEVERAL = "accept-language cookie forwarded from link range warning x-b3-traceid x-a"
+
+
+@pytest.mark.parametrize("name", [*SINGLE.split(), *SEVERAL.split()])
+def test_two_lines_of_one_name(proxy: Proxy, name: str) -> None:
+    proxy.ask("/x", headers=f"{name}: 1\r\nx-between: x\r\n{name}: 2\r\n")
+    found = [value for key, value in proxy.origin().take().headers if key == name]
+    assert found == (["1,2"] if name in SINGLE.split() else ["1", "2"])
+
+
 def test_request_body_framing_is_kept(proxy: Proxy) -> None:
     assert sent(proxy, method="POST", body=b"12345") == changed(DEFAULTS, content_length="5")
     chunked = (

@@ -179,6 +179,20 @@ REASONS = {
 }
 
 
+# Fields of which Envoy knows only one: it joins further lines to the first.
+SINGLE = """access-control-allow-headers access-control-allow-origin access-control-expose-headers age cache-control
+content-encoding content-type date etag expires grpc-message grpc-status last-modified location proxy-status vary via
+x-request-id"""
+SEVERAL = "allow link proxy-authenticate set-cookie warning www-authenticate x-a"
+
+
+@pytest.mark.parametrize("name", [*SINGLE.split(), *SEVERAL.split()])
+def test_two_lines_of_one_name(proxy: Proxy, name: str) -> None:
+    proxy.origin().on("/two", text(headers=f"{name}: 1\r\nx-between: x\r\n{name}: 2\r\n"))
+    found = [value for key, value in proxy.ask("/two").headers if key == name]
+    assert found == (["1,2"] if name in SINGLE.split() else ["1", "2"])
+
+
 def test_reason_is_the_proxys_own(proxy: Proxy) -> None:
     """The upstream's reason phrase is not passed on; a status that Envoy does not know is Unknown."""
     found = {}

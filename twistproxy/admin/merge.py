@@ -50,6 +50,9 @@ _ALIKE = (
     ".listener_removed",
 )
 
+#: Gauges that each cluster writes when it begins.
+_ALWAYS_WRITTEN = (".membership_degraded", ".membership_excluded", ".membership_total", ".warming_state")
+
 #: Gauges that a request or a connection moves, and what counts those: the gauge was written if that is not 0.
 _MOVED_BY = {
     "downstream_cx_active": "downstream_cx_total",
@@ -151,6 +154,8 @@ class Statistics:
 
 def _was_moved(gauge: str, counters: Mapping[str, int]) -> bool:
     """Whether something has moved this gauge, between two snapshots perhaps."""
+    if gauge.endswith(_ALWAYS_WRITTEN):
+        return True
     prefix, _, name = gauge.rpartition(".")
     counter = _MOVED_BY.get(name)
     return counter is not None and counters.get(f"{prefix}.{counter}", 0) > 0

@@ -73,8 +73,10 @@ class Http1ClientConnection:
         "bytes_sent",
         "closed_by_us",
         "cut_short",
+        "ended",
         "opened_at",
         "owner",
+        "said_close",
         "streams",
         "transport",
         "used_at",
@@ -92,6 +94,8 @@ class Http1ClientConnection:
         self.bytes_sent = 0
         self.closed_by_us = False
         self.cut_short = False  # it ended with a stream on it
+        self.ended = False  # by the upstream, which ended a response with it
+        self.said_close = False  # the upstream asked for the end of the connection
         self._max_headers = max_headers
         self._sink: ResponseDecoder | None = None
         self._state = _IDLE
@@ -158,6 +162,7 @@ class Http1ClientConnection:
     def read_ended(self) -> None:
         if self._state == _UNTIL_CLOSE and self._sink is not None:
             self._keep_alive = False
+            self.ended = True
             self._finish(self._sink, b"")
         else:
             self._lost("")
@@ -168,6 +173,7 @@ class Http1ClientConnection:
     def connection_lost(self, reason: str) -> None:
         if self._state == _UNTIL_CLOSE and self._sink is not None:
             self._keep_alive = False
+            self.ended = True
             self._finish(self._sink, b"")
         else:
             self._lost(reason)
@@ -299,6 +305,7 @@ class Http1ClientConnection:
                 self._keep_alive = False
             elif b"keep-alive" in lowered:
                 self._keep_alive = True
+        self.said_close = not self._keep_alive
         head.remove_all(_HOP_BY_HOP)
         return state
 
@@ -449,8 +456,9 @@ class Http1ClientConnection:
         """Close a connection that carries no stream."""
         if self._request_done and not self._backed_up:
             self._state = _CLOSED
-            self.closed_by_us = True
+            self.closed_by_us = not self.ended
             self.transport.unregisterProducer()
             self.transport.loseConnection()
         else:
+            self.cut_short = True
             self._abort()  # the rest of a request that has its answer might never be read

@@ -61,5 +61,12 @@ class HeaderMap:
             for name in names:
                 index.pop(name, None)
 
+    def join(self, names: frozenset[bytes]) -> None:
+        """Make one field of the several of each of `names` (RFC 9110 section 5.3)."""
+        for name in names.intersection(self.index):
+            value = self.get(name)
+            if value is not None:
+                self.set(name, value)
+
     def __contains__(self, name: bytes) -> bool:
         return name in self.index

@@ -54,14 +54,32 @@ _SINGLE = (
             _XFF,
             _XFP,
             _REQUEST_ID,
+            b"accept",
+            b"accept-encoding",
+            b"access-control-request-headers",
+            b"access-control-request-method",
+            b"authorization",
+            b"cache-control",
+            b"content-encoding",
             b"content-type",
             b"expect",
+            b"grpc-accept-encoding",
             b"grpc-timeout",
+            b"if-match",
+            b"if-modified-since",
+            b"if-none-match",
+            b"origin",
+            b"pragma",
+            b"referer",
             b"te",
             b"user-agent",
             b"via",
+            b"x-client-trace-id",
+            b"x-envoy-attempt-count",
             b"x-envoy-external-address",
+            b"x-envoy-original-host",
             b"x-forwarded-host",
+            b"x-forwarded-port",
         )
     )
 )
@@ -89,7 +107,7 @@ class RequestHeaders:
         items = head.items
         index = head.index
         if len(items) != len(index):
-            _join(head)
+            head.join(_SINGLE)
         if not _UNUSUAL.isdisjoint(index):
             head.remove(_INTERNAL)
             head.remove(b"x-forwarded-client-cert")
@@ -155,14 +173,6 @@ class RequestHeaders:
             head.set(b"x-envoy-downstream-service-node", settings.node_id)
         if not head.get(b"user-agent"):
             head.set(b"user-agent", settings.user_agent)
-
-
-def _join(head: RequestHead) -> None:
-    """Some field came twice: those that mean one list become one line."""
-    for name in _SINGLE.intersection(head.index):
-        value = head.get(name)
-        if value is not None:
-            head.set(name, value)
 
 
 def _keep_trailers(head: RequestHead) -> None:

@@ -11,6 +11,37 @@ from twistproxy.model.http_manager import HttpManagerSettings
 _DATE = b"date"
 _SERVER = b"server"
 
+#: Fields of which Envoy knows only one: further lines are joined to the first.
+_SINGLE = frozenset(
+    (
+        _DATE,
+        _SERVER,
+        b"access-control-allow-headers",
+        b"access-control-allow-origin",
+        b"access-control-expose-headers",
+        b"age",
+        b"cache-control",
+        b"content-encoding",
+        b"content-type",
+        b"etag",
+        b"expires",
+        b"grpc-message",
+        b"grpc-status",
+        b"last-modified",
+        b"location",
+        b"proxy-status",
+        b"vary",
+        b"via",
+        b"x-envoy-attempt-count",
+        b"x-envoy-decorator-operation",
+        b"x-envoy-degraded",
+        b"x-envoy-immediate-health-check-fail",
+        b"x-envoy-ratelimited",
+        b"x-envoy-upstream-canary",
+        b"x-request-id",
+    )
+)
+
 
 class ResponseHeaders:
     """The rules of one connection manager.  `apply` changes a head in place."""
@@ -28,6 +59,8 @@ class ResponseHeaders:
     def apply(self, head: ResponseHead, request: RequestHead | None) -> None:
         items = head.items
         index = head.index
+        if len(items) != len(index):
+            head.join(_SINGLE)
         if _DATE not in index:
             date = self._date.at(self._wall())
             items.append((_DATE, date))

@@ -131,7 +131,7 @@ class HttpPool:
                 else:
                     self._keep(connection)
                 return
-        else:
+        elif connection.said_close:
             self.stats.upstream_cx_close_notify += 1
         connection.close()
 
