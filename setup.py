@@ -33,7 +33,9 @@ def extensions() -> list[Extension]:
     if os.environ.get("TWISTPROXY_PURE") or not (shutil.which(compiler) or shutil.which("gcc")):
         return []
     flags = ["-O3"]
-    heads = Extension("twistproxy.codec._h1", ["twistproxy/codec/_h1.c"], extra_compile_args=flags, optional=True)
+    heads = Extension(
+        "twistproxy.codec._h1", ["twistproxy/codec/_h1.c"], extra_compile_args=flags, optional=True
+    )
     try:
         from mypyc.build import mypycify
     except ImportError:

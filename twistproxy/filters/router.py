@@ -1,4 +1,4 @@
-"""The terminal HTTP filter: route → cluster → host → pool (Envoy: docs/root/configuration/http/http_filters/router_filter)."""
+"""The terminal HTTP filter: route → cluster → host → pool (Envoy: configuration/http/http_filters/router_filter)."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-#: reg-name, IPv4 or IP-literal with a port; no userinfo, no delimiters that would end an authority (RFC 3986 section 3.2).
+#: reg-name, IPv4 or IP-literal with a port; no userinfo, no delimiter that would end an authority (RFC 3986, 3.2).
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+(?:%25[\w.~%-]+)?\]|[!$&'()*+,;=\w.~%-]*)(?::[0-9]*)?", re.ASCII)
 _ABSOLUTE = re.compile(rb"(https?)://([^/?#]*)(/[^#]*|\?[^#]*)?", re.IGNORECASE)
 

@@ -1,1 +1,1 @@
-"""Small data structures without a word of the domain: queues, back-off, weighted rotation.  Imports nothing but errors."""
+"""Small data structures without a word of the domain: deadlines, back-off, weighted rotation."""

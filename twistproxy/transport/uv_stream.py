@@ -11,7 +11,8 @@ So no Python frame lies between libuv and such a protocol.  States in which Twis
 connected, TLS, pull producers) replace the two attributes instead of being asked about per call.
 
 Semantics are those of `twisted.internet.abstract.FileDescriptor` and `twisted.internet.tcp.Connection`; differences
-are listed in `tests/conformance/test_reactor.py`.  This file owns the life of a stream, `uv_read` and `uv_write` what
+are listed in `tests/conformance/test_reactor_conformance.py`.  This file owns the life of a stream, `uv_read` and
+`uv_write` what
 happens in between.
 """
 
