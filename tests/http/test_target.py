@@ -1,0 +1,48 @@
+"""Targets and hosts of requests."""
+
+from __future__ import annotations
+
+import pytest
+
+from twistproxy.http.target import split_target, valid_host
+
+
+@pytest.mark.parametrize(
+    "host", [b"a", b"a.b:80", b"[::1]:80", b"[fe80::1%25eth0]", b"a_b", b"", b"a:", b"xn--a"]
+)
+def test_good_hosts(host: bytes) -> None:
+    assert valid_host(host) and valid_host(host)
+
+
+@pytest.mark.parametrize(
+    "host", [b"a b", b"u@a", b"a/b", b"a:b", b"a#", b"a?", b"[::1", b"a,\tb", b"a\\b", b"\xe9", b"a\0"]
+)
+def test_bad_hosts(host: bytes) -> None:
+    assert not valid_host(host)
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "expected"),
+    [
+        (b"GET", b"http://b/c?d", (b"http", b"b", b"/c?d")),
+        (b"GET", b"HTTPS://b", (b"https", b"b", b"/")),
+        (b"GET", b"http://b?x", (b"http", b"b", b"/?x")),
+        (b"OPTIONS", b"*", (b"", b"", b"*")),
+        (b"GET", b"*", None),
+        (b"GET", b"a/b", None),
+        (b"GET", b"ftp://b/", None),
+        (b"GET", b"http:///c", None),
+        (b"GET", b"http://b:70000/", None),
+        (b"GET", b"http://b/#c", None),
+        (b"CONNECT", b"a:80", (b"", b"a:80", b"")),
+        (b"CONNECT", b"a", None),
+        (b"CONNECT", b"/", None),
+    ],
+)
+def test_split(method: bytes, target: bytes, expected: tuple[bytes, bytes, bytes] | None) -> None:
+    assert split_target(method, target, True) == expected
+
+
+def test_absolute_targets_may_be_off() -> None:
+    assert split_target(b"GET", b"http://b/c", False) is None
+    assert split_target(b"GET", b"/c", False) == (b"", b"", b"/c")
