@@ -124,7 +124,6 @@ def _http_manager(reader: Reader, clusters: Set[str], node: Node) -> HttpManager
     return HttpManagerSettings(
         stat_prefix=reader.string("stat_prefix"),
         routes=routes,
-        filters=(),
         access_logs=build_access_logs(reader),
         http1=_http1(reader, common),
         server_name=(reader.string("server_name") or "twistproxy").encode(),

@@ -26,14 +26,6 @@ class Http1Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class HttpFilterSettings:
-    """One HTTP filter: its name in the configuration and its own frozen settings."""
-
-    name: str
-    settings: object
-
-
-@dataclass(frozen=True, slots=True)
 class HttpManagerSettings:
     """One HTTP connection manager.  Times in seconds; 0 or None: no limit.
 
@@ -43,7 +35,6 @@ class HttpManagerSettings:
 
     stat_prefix: str
     routes: RouteConfiguration
-    filters: tuple[HttpFilterSettings, ...]
     access_logs: tuple[AccessLogSettings, ...] = ()
     http1: Http1Settings = field(default_factory=Http1Settings)
     server_name: bytes = b"twistproxy"

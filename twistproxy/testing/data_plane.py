@@ -45,7 +45,7 @@ def routes_to(*routes: RouteSettings, domains: tuple[str, ...] = ("*",)) -> Rout
 def manager(routes: RouteConfiguration | None = None, **settings: Any) -> HttpManagerSettings:
     settings.setdefault("generate_request_id", False)
     log = AccessLogSettings(LOG, LOG_FORMAT)
-    return HttpManagerSettings("ingress", routes or routes_to(), (), (log,), **settings)
+    return HttpManagerSettings("ingress", routes or routes_to(), (log,), **settings)
 
 
 def cluster(name: str = "app", **settings: Any) -> ClusterSettings:
