@@ -50,6 +50,11 @@ class Fallback:
             return _UNUSUAL
         fields = _Fields(self._names)
         size = _feed(HttpRequestParser(fields), data)
+        if size == _INCOMPLETE and b"\r\n" in data:
+            line = data[: data.index(b"\r\n")]
+            return (
+                _INCOMPLETE if line.endswith((b" HTTP/1.1", b" HTTP/1.0")) else _MALFORMED
+            )  # llhttp knows HTTP/0.9
         if size <= 0:
             return size
         parts = data[: data.index(b"\r\n")].split()
