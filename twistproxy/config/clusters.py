@@ -71,7 +71,6 @@ def _cluster(
         max_requests_per_connection=http.get("max_requests", 0)
         or reader.integer("max_requests_per_connection", 0),
         idle_timeout=http.get("idle_timeout", 3600.0) or None,
-        max_connection_duration=http.get("max_connection_duration"),
         max_response_headers=http.get("max_headers", 100),
         buffer_limit=reader.integer("per_connection_buffer_limit_bytes"),
         default_thresholds=default,
@@ -101,7 +100,6 @@ def _http_options(reader: Reader) -> dict[str, Any]:
         common = entry.message("common_http_protocol_options")
         if common is not None:
             out["idle_timeout"] = common.duration("idle_timeout", 3600.0)
-            out["max_connection_duration"] = common.duration("max_connection_duration")
             out["max_requests"] = common.integer("max_requests_per_connection", 0)
             out["max_headers"] = common.integer("max_headers_count", 100)
         explicit = entry.message("explicit_http_config")

@@ -41,7 +41,6 @@ class ClusterSettings:
     least_request_choices: int = 2
     max_requests_per_connection: int = 0
     idle_timeout: float | None = 3600.0
-    max_connection_duration: float | None = None
     max_response_headers: int = 100
     buffer_limit: int | None = None
     default_thresholds: Thresholds = field(default_factory=Thresholds)

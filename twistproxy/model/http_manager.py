@@ -54,8 +54,6 @@ class HttpManagerSettings:
     request_headers_timeout: float = 0.0
     drain_timeout: float = 5.0
     delayed_close_timeout: float = 1.0
-    headers_with_underscores: str = "ALLOW"
-    max_stream_duration: float | None = None
     envoy_headers: bool = True
     proxy_100_continue: bool = False
     user_agent: bytes = b""
