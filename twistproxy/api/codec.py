@@ -144,6 +144,9 @@ class ServerCallbacks(Protocol):
         """A response is complete and its request is not.  HTTP/1 cannot go on; close so that the client can read the
         response first."""
 
+    def head_lost(self, reason: str) -> None:
+        """The connection is gone within a request's head; `connection_closed` follows."""
+
     def connection_closed(self, reason: str) -> None:
         """After the open stream, if any, was reset."""
 

@@ -136,6 +136,8 @@ class Http1ServerConnection:
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.on_reset(ResetReason.CONNECTION_TERMINATION, reason)
+        elif self._partial:
+            self.callbacks.head_lost(reason)
         self.callbacks.connection_closed(reason)
 
     def pauseProducing(self) -> None:
@@ -259,7 +261,7 @@ class Http1ServerConnection:
         ):
             return
         if not valid_host(head.authority):
-            self.refuse(400, b"Bad Request", "http1.invalid_host")
+            self.refuse(400, b"Bad Request", "http.invalid_authority")
             return
         self._http10 = self._close_after = minor == 0
         length = 0
@@ -286,7 +288,8 @@ class Http1ServerConnection:
             head.version = HttpVersion.HTTP10
         split = split_target(head.method, head.path, settings.allow_absolute_url)
         if split is None:
-            self.refuse(400, b"Bad Request", "http1.invalid_url")
+            absolute = b"://" in head.path or head.path == b"*" or head.method == b"CONNECT"
+            self.refuse(400, b"Bad Request", "http1.invalid_url" if absolute else "http1.codec_error")
             return False
         scheme, authority, head.path = split
         if scheme:

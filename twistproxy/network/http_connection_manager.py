@@ -9,7 +9,7 @@ from typing import Any
 
 from twistproxy.api.access_log import AccessLog
 from twistproxy.api.clock import Clock
-from twistproxy.api.codec import ResponseEncoder
+from twistproxy.api.codec import ResetReason, ResponseEncoder
 from twistproxy.api.http_filter import FilterChain
 from twistproxy.api.transport import Transport
 from twistproxy.codec.h1_server import Http1ServerConnection
@@ -108,7 +108,11 @@ class HttpConnectionManager:
             return self._refuse(stream, 400, 0, "missing_host_header")
         if b"#" in path:
             return self._refuse(stream, 400, 0, "path_normalization_failed")
-        if path[:1] != b"/" and path != b"*":
+        if path == b"*":
+            self.stats.downstream_rq_non_relative_path += 1
+            stream.local_reply(404, b"", 0, "absolute_path_rejected")
+            return False
+        if path[:1] != b"/":
             # CONNECT, the only request without a path: no route is made for it.
             self.stats.rq_total += 1
             self.stats.no_route += 1
@@ -225,16 +229,24 @@ class HttpConnection:
         manager = self._manager
         stats = manager.stats
         stats.downstream_cx_protocol_error += 1
-        stream = self.stream
-        if stream is None:
-            stats.downstream_rq_total += 1
-            stats.downstream_rq_http1_total += 1
-            self.stream = stream = Stream(manager, self, self.codec)
-            stream.head = RequestHead(b"", b"", b"", [], {})
+        stream = self.stream or self._stream_without_head()
         if stream.response is None:
             self.codec.close_after_response()
             stream.local_reply(status, body, flags.DPE, details)
         self._close_later()
+
+    def head_lost(self, reason: str) -> None:
+        self._stream_without_head().on_reset(ResetReason.CONNECTION_TERMINATION, reason)
+
+    def _stream_without_head(self) -> Stream:
+        """A request that is none; Envoy counts and logs it too."""
+        manager = self._manager
+        stats = manager.stats
+        stats.downstream_rq_total += 1
+        stats.downstream_rq_http1_total += 1
+        self.stream = stream = Stream(manager, self, self.codec)
+        stream.head = RequestHead(b"", b"", b"", [], {}, scheme=b"")
+        return stream
 
     def response_overtook(self) -> None:
         self._close_later()

@@ -101,11 +101,13 @@ def _pseudo(stream: Any, name: bytes) -> bytes | None:
     if name == b":status":
         return None if stream.response is None else b"%d" % stream.response.status
     head = stream.head
+    forwarded = head.get(b"x-forwarded-proto") if head.scheme == b"http" else None
     value: bytes | None = {
         b":method": head.method,
         b":path": head.path,
         b":authority": head.authority,
-        b":scheme": head.scheme,
+        # Behind another proxy the scheme is that of its client.
+        b":scheme": forwarded if forwarded in (b"http", b"https") else head.scheme,
     }.get(name)
     return value
 

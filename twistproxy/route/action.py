@@ -158,7 +158,7 @@ def matched_length(match: RouteMatch, path: bytes) -> int:
 
 def scheme_of(head: RequestHead) -> bytes:
     """The scheme of the client's URL: x-forwarded-proto says it (Envoy: Http::Utility::getScheme)."""
-    forwarded = head.get(b"x-forwarded-proto")
+    forwarded = head.get(b"x-forwarded-proto") if head.scheme == b"http" else None
     return forwarded if forwarded in (b"http", b"https") else head.scheme
 
 

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from twistproxy.http.headers import HeaderMap
+from twistproxy.http.message import RequestHead, ResponseHead, ResponseWithTrailers
+from twistproxy.observe import flags
+from twistproxy.observe.access_log import Clocks, FormatError, compile_format
+
+CLOCKS = Clocks(lambda: 1_000_000_000.25, lambda: 50.0)
+
+
+def stream(**changes: Any) -> Any:
+    items = [
+        (b"x-two", b"a"),
+        (b"x-two", b"b"),
+        (b"x-envoy-original-path", b"/was?o=1"),
+        (b"content-type", b"application/grpc"),
+    ]
+    head = RequestHead(b"GET", b"/is?a=1&b=2&a=3", b"host:81", items, dict(items))
+    response = ResponseHead(200, [(b"x-up", b"v")])
+    values = {
+        "head": head,
+        "response": ResponseWithTrailers(response, HeaderMap([(b"grpc-status", b"5"), (b"x-sum", b"9")])),
+        "start": 49.5,
+        "end": 50.0,
+        "request_ended_at": 49.6,
+        "response_at": 49.9,
+        "flags": 0,
+        "host": SimpleNamespace(address_text="[::1]:80", endpoint=SimpleNamespace(hostname="app.test")),
+        "upstream_connection": SimpleNamespace(
+            attached_at=49.75, transport=SimpleNamespace(getHost=lambda: SimpleNamespace(host="::1", port=9))
+        ),
+        "connection": SimpleNamespace(number=7, remote_text="10.0.0.1:5", local_text="/run/socket"),
+        "failure": "",
+        "context": SimpleNamespace(settings=SimpleNamespace(filter_chain_name="chain")),
+        **changes,
+    }
+    return SimpleNamespace(**values)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("%REQ(x-two)%", "a"),
+        ("%REQ(none?X-TWO)%", "a"),
+        ("%REQ_WITHOUT_QUERY(:PATH)%", "/is"),
+        ("%RESP(x-up)%", "v"),
+        ("%TRAILER(x-sum)%", "9"),
+        ("%TRAILER(none)%", "-"),
+        ("%PATH%", "/was?o=1"),
+        ("%PATH(NQ)%", "/was"),
+        ("%PATH(WQ:PATH)%", "/is?a=1&b=2&a=3"),
+        ("%PATH(NQ:ORIG)%", "/was"),
+        ("%QUERY_PARAM(a)%", "1"),
+        ("%QUERY_PARAM(c)%", "-"),
+        ("%QUERY_PARAMS%", "a=1&b=2&a=3"),
+        ("%GRPC_STATUS%", "NotFound"),
+        ("%GRPC_STATUS(SNAKE_STRING)%", "NOT_FOUND"),
+        ("%GRPC_STATUS_NUMBER%", "5"),
+        ("%EMIT_TIME%", "2001-09-09T01:46:40.250Z"),
+        ("%START_TIME(%s.%3f)%", "999999999.750"),
+        ("%REQUEST_DURATION%", "100"),
+        ("%REQUEST_TX_DURATION%", "250"),
+        ("%RESPONSE_TX_DURATION%", "100"),
+        ("%UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%:%UPSTREAM_REMOTE_PORT%", "::1:80"),
+        ("%UPSTREAM_LOCAL_ADDRESS%", "[::1]:9"),
+        ("%UPSTREAM_HOST_NAME%", "app.test"),
+        ("%DOWNSTREAM_REMOTE_PORT%", "5"),
+        ("%DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT%%DOWNSTREAM_LOCAL_PORT%", "/run/socket-"),
+        ("%FILTER_CHAIN_NAME%", "chain"),
+        ("%RESPONSE_FLAGS%%RESPONSE_FLAGS_LONG%", "--"),
+        ("%DYNAMIC_METADATA(a:b)%%DOWNSTREAM_TLS_VERSION%", "--"),
+        ("100%%%REQ(x-two):0%", "100%-"),
+    ],
+)
+def test_value(text: str, value: str) -> None:
+    assert compile_format(text, CLOCKS)(stream()) == value
+
+
+def test_flags_in_letters_and_words() -> None:
+    render = compile_format("%RESPONSE_FLAGS% %RESPONSE_FLAGS_LONG%", CLOCKS)
+    words = "UpstreamConnectionFailure,DownstreamConnectionTermination"
+    assert render(stream(flags=flags.UF | flags.DC)) == f"UF,DC {words}"
+
+
+def test_stream_id_is_the_same_each_time_and_differs_by_stream() -> None:
+    render = compile_format("%STREAM_ID% %STREAM_ID%", CLOCKS)
+    first, again = render(stream()).split(" ")
+    assert first == again
+    assert render(stream(start=49.4)).split(" ")[0] != first
+
+
+def test_the_scheme_is_that_of_the_client() -> None:
+    render = compile_format("%REQ(:SCHEME)%", CLOCKS)
+    items = [(b"x-forwarded-proto", b"https")]
+    assert render(stream(head=RequestHead(b"GET", b"/", b"a", items, dict(items)))) == "https"
+    assert render(stream()) == "http"
+
+
+def test_nothing_is_known_of_a_request_that_never_reached_an_upstream() -> None:
+    text = "%UPSTREAM_PROTOCOL% %UPSTREAM_LOCAL_PORT% %UPSTREAM_REMOTE_PORT% %REQUEST_TX_DURATION% %RESPONSE_CODE%"
+    empty = stream(host=None, upstream_connection=None, response=None)
+    assert compile_format(text, CLOCKS)(empty) == "- - - - 0"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "%NONE_SUCH%",
+        "%REQ%",
+        "%DURATION(x)%",
+        "%PATH(XX)%",
+        "%QUERY_PARAM%",
+        "%GRPC_STATUS(x)%",
+        "%DYNAMIC_METADATA%",
+        "50% off",
+        "%UPSTREAM_WIRE_BYTES_SENT%",
+    ],
+)
+def test_bad_formats(text: str) -> None:
+    with pytest.raises(FormatError):
+        compile_format(text, CLOCKS)
