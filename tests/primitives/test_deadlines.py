@@ -68,8 +68,12 @@ def test_one_member_may_remove_another_that_is_due() -> None:
     pair = [Member(deadlines, clock.monotonic() + 1) for _ in range(2)]
     for member, other in zip(pair, reversed(pair), strict=True):
         deadlines.add(member)
-        member.on_deadline = lambda now, me=member, it=other: (  # type: ignore[method-assign, misc]
-            me.fired.append(now), deadlines.discard(me), deadlines.discard(it)
-        )  # fmt: skip
+
+        def fire(now: float, me: Member = member, it: Member = other) -> None:
+            me.fired.append(now)
+            deadlines.discard(me)
+            deadlines.discard(it)
+
+        member.on_deadline = fire  # type: ignore[method-assign]
     clock.advance(2)
     assert sum(len(member.fired) for member in pair) == 1
