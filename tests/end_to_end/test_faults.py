@@ -9,7 +9,7 @@ from twistproxy.model.cluster import Thresholds
 from twistproxy.model.endpoint import Endpoint
 from twistproxy.model.http_manager import Http1Settings
 from twistproxy.model.route import ClusterAction, RouteMatch, RouteSettings
-from twistproxy.testing.data_plane import UPSTREAM, DataPlane, cluster, manager, routes_to
+from twistproxy.testing.data_plane import DataPlane, cluster, manager, routes_to
 from twistproxy.testing.transport import MemoryTransport
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -44,7 +44,7 @@ def test_unknown_cluster() -> None:
 
 
 def test_no_healthy_host() -> None:
-    plane = DataPlane(None, cluster(endpoints=(Endpoint(UPSTREAM, health="UNHEALTHY"),)))
+    plane = DataPlane(None, cluster(endpoints=()))
     client = plane.client()
     client.receive(GET)
     assert answer(client) == (503, b"no healthy upstream")

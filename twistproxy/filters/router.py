@@ -56,7 +56,6 @@ class RouterFilter:
         host = cluster.pick()
         if host is None:
             cluster.stats.upstream_cx_none_healthy += 1
-            cluster.stats.lb_healthy_panic += 1
             cluster.charge(503, None)
             stream.local_reply(503, b"no healthy upstream", flags.UH, "no_healthy_upstream")
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -14,6 +15,7 @@ from twistproxy.observe.stats import ClusterStats, Snapshot
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.upstream.host import Host
 from twistproxy.upstream.lb.choose import LoadBalancer, load_balancer
+from twistproxy.upstream.lb.shares import shares
 from twistproxy.upstream.pool.http import HttpPool
 from twistproxy.upstream.resource_limits import ResourceLimits
 
@@ -44,14 +46,16 @@ class Cluster:
         self._connector = connector
         self._timeouts = timeouts
         self._random = random
-        self._balancer: LoadBalancer = load_balancer(settings, [], random)
-        self.pick = self._balancer.pick
+        self._parts: list[tuple[int, LoadBalancer, bool]] = []
+        self.pick: Callable[[], Host | None] = self._pick_from_parts
+        self._rebalance()
         if settings.source is None:
             self.set_endpoints(settings.endpoints)
 
     def set_endpoints(self, endpoints: tuple[Endpoint, ...]) -> None:
         self.warm = True
         old = self.hosts
+        before = {(host.endpoint.priority, host.address) for host in old.values()}
         hosts: dict[Address, Host] = {}
         for endpoint in endpoints:
             host = old.get(endpoint.address)
@@ -61,8 +65,9 @@ class Cluster:
                 host.endpoint = endpoint
             hosts.setdefault(endpoint.address, host)
         gone = [host for address, host in old.items() if address not in hosts]
-        if gone or len(hosts) != len(old):
-            self.stats.membership_change += 1
+        after = {(host.endpoint.priority, host.address) for host in hosts.values()}
+        # Envoy counts each priority that changes.
+        self.stats.membership_change += len({priority for priority, _ in before ^ after})
         self.hosts = hosts
         self._rebalance()
         for host in gone:
@@ -71,17 +76,27 @@ class Cluster:
                     pool.drain()
 
     def _rebalance(self) -> None:
-        """Healthy hosts of the first priority that has any; all of it in a panic (Envoy: panic threshold of 50 %)."""
-        by_priority: dict[int, list[Host]] = {}
-        for host in self.hosts.values():
-            by_priority.setdefault(host.endpoint.priority, []).append(host)
-        chosen: list[Host] = []
-        for priority in sorted(by_priority):
-            chosen = [host for host in by_priority[priority] if host.healthy]
-            if chosen:
-                break
-        self._balancer = load_balancer(self.settings, chosen, self._random)
-        self.pick = self._balancer.pick
+        """New hosts, or new health of them: a balancer for each share, and a short cut where there is only one."""
+        parts = shares(self.hosts.values())
+        self._parts = [
+            (share.load, load_balancer(self.settings, share.hosts, self._random), share.panic)
+            for share in parts
+        ]
+        if len(parts) == 1 and not parts[0].panic:
+            self.pick = self._parts[0][1].pick
+        else:
+            self.pick = self._pick_from_parts
+
+    def _pick_from_parts(self) -> Host | None:
+        """There is more than one share, or a panic."""
+        at = self._random.random() * 100
+        for load, balancer, panic in self._parts:
+            at -= load
+            if at < 0:
+                if panic:
+                    self.stats.lb_healthy_panic += 1
+                return balancer.pick()
+        return None
 
     def pool(self, host: Host, high_priority: bool) -> HttpPool:
         pool: HttpPool | None = host.pools[high_priority]
@@ -129,8 +144,8 @@ class Cluster:
         hosts = list(self.hosts.values())
         out.gauges[prefix + "membership_total"] = len(hosts)
         out.gauges[prefix + "membership_healthy"] = sum(host.healthy for host in hosts)
-        out.gauges[prefix + "membership_degraded"] = 0
-        out.gauges[prefix + "membership_excluded"] = 0
+        out.gauges[prefix + "membership_degraded"] = sum(host.degraded for host in hosts)
+        out.gauges[prefix + "membership_excluded"] = sum(host.excluded for host in hosts)
         out.gauges[prefix + "max_host_weight"] = 0  # Envoy sets it with hash rings only
         out.gauges[prefix + "version"] = 0
         out.gauges[prefix + "warming_state"] = int(not self.warm)

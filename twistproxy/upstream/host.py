@@ -7,11 +7,12 @@ from typing import Any
 from twistproxy.model.endpoint import Endpoint
 from twistproxy.observe.stats import HostStats
 
-#: EDS health states that get no traffic (envoy.config.core.v3.HealthStatus).
-_OUT = {
-    "UNHEALTHY": "/failed_eds_health",
-    "TIMEOUT": "/eds_status_timeout",
-    "DRAINING": "/eds_status_draining",
+#: EDS health states other than healthy (envoy.config.core.v3.HealthStatus), as `/clusters` shows them.
+_FLAGS = {
+    "UNHEALTHY": "failed_eds_health",
+    "TIMEOUT": "failed_eds_health",
+    "DRAINING": "eds_status_draining",
+    "DEGRADED": "degraded_eds_health",
 }
 
 
@@ -33,7 +34,17 @@ class Host:
 
     @property
     def healthy(self) -> bool:
-        return self.endpoint.health not in _OUT
+        return self.endpoint.health not in _FLAGS
+
+    @property
+    def degraded(self) -> bool:
+        """It gets requests only where the healthy hosts do not suffice."""
+        return self.endpoint.health == "DEGRADED"
+
+    @property
+    def excluded(self) -> bool:
+        """It counts as if it were not there."""
+        return self.endpoint.health == "DRAINING"
 
     @property
     def weight(self) -> int:
@@ -44,7 +55,7 @@ class Host:
         endpoint = self.endpoint
         locality = endpoint.locality
         stats = self.stats
-        flag = _OUT.get(endpoint.health)
+        flag = _FLAGS.get(endpoint.health)
         return {
             "address": self.address_text,
             "hostname": endpoint.hostname,
