@@ -14,7 +14,7 @@ from setuptools import Extension, find_packages, setup
 
 #: What every request runs through.  Compiled together, so that their classes call each other directly.
 COMPILED = """
-    codec/h1_chunked codec/h1_client codec/h1_parse codec/h1_server
+    codec/h1_chunked codec/h1_client codec/h1_parse codec/h1_request codec/h1_server codec/h1_write
     filters/router filters/upstream_request
     http/date http/headers http/message http/status http/target
     network/http_connection_manager
@@ -23,7 +23,7 @@ COMPILED = """
     route/action route/table
     stream/chain stream/request_headers stream/response_headers stream/stream
     upstream/cluster upstream/host upstream/resource_limits upstream/pool/http
-    upstream/lb/least_request upstream/lb/random_choice upstream/lb/round_robin
+    upstream/lb/least_request upstream/lb/random_choice upstream/lb/round_robin upstream/lb/shares
 """
 
 

@@ -10,17 +10,17 @@ from typing import Protocol
 
 from twistproxy.api.codec import ResetReason, ResponseDecoder
 from twistproxy.api.transport import Transport
-from twistproxy.codec.h1_chunked import ChunkedDecoder, encode_chunk
+from twistproxy.codec.h1_chunked import ChunkedDecoder
 from twistproxy.codec.h1_parse import (
     FRAMING,
     INCOMPLETE,
-    MAX_JOINED,
     UNUSUAL,
     ParsedResponse,
     encode,
     mended,
     parse_response,
 )
+from twistproxy.codec.h1_write import MessageWriter
 from twistproxy.errors import RemoteProtocolError
 from twistproxy.http.headers import HeaderMap
 from twistproxy.http.message import RequestHead, ResponseHead
@@ -51,17 +51,15 @@ class ClientConnectionOwner(Protocol):
     def connection_lost(self, connection: Http1ClientConnection, reason: str) -> None: ...
 
 
-class Http1ClientConnection:
+class Http1ClientConnection(MessageWriter):
     """See `api.codec.RequestEncoder` and `api.transport.TransportHandler`."""
 
     __slots__ = (
         "_backed_up",
         "_chunked",
-        "_chunked_out",
         "_head_request",
         "_keep_alive",
         "_max_headers",
-        "_out",
         "_partial",
         "_read_pauses",
         "_request_done",
@@ -70,7 +68,6 @@ class Http1ClientConnection:
         "_unflushed",
         "attached_at",
         "bytes_received",
-        "bytes_sent",
         "closed_by_us",
         "cut_short",
         "ended",
@@ -78,20 +75,18 @@ class Http1ClientConnection:
         "owner",
         "said_close",
         "streams",
-        "transport",
         "used_at",
     )
 
     def __init__(
         self, transport: Transport, owner: ClientConnectionOwner, max_headers: int, now: float
     ) -> None:
-        self.transport = transport
+        super().__init__(transport)
         self.owner = owner
         self.streams = 0  # requests carried so far
         self.opened_at = self.used_at = now
         self.attached_at = now  # when a request that had waited for it got it
         self.bytes_received = 0
-        self.bytes_sent = 0
         self.closed_by_us = False
         self.cut_short = False  # it ended with a stream on it
         self.ended = False  # by the upstream, which ended a response with it
@@ -101,8 +96,6 @@ class Http1ClientConnection:
         self._state = _IDLE
         self._partial = b""
         self._chunked: ChunkedDecoder | None = None
-        self._chunked_out = False
-        self._out = b""  # a head that waits for content to go with it
         self._unflushed = False  # a response was handed on whose content has not come yet
         self._request_done = True
         self._keep_alive = True
@@ -400,41 +393,13 @@ class Http1ClientConnection:
             self._out = data
 
     def encode_data(self, data: bytes, end_stream: bool) -> None:
-        if data:
-            if self._chunked_out:
-                data = encode_chunk(data)
-                if end_stream:
-                    data += b"0\r\n\r\n"
-            self._write(data)
-        elif end_stream:
-            self._write(b"0\r\n\r\n" if self._chunked_out else b"")
+        self._write_content(data, end_stream)
         if end_stream:
             self._request_done = True
 
     def encode_trailers(self, trailers: HeaderMap) -> None:
-        if self._chunked_out:
-            self._write(encode((b"0\r\n",), trailers.items, b"\r\n"))
-        else:
-            self.flush()
+        self._write_trailers(trailers.items)
         self._request_done = True
-
-    def flush(self) -> None:
-        if self._out:
-            self._write(b"")
-
-    def _write(self, data: bytes) -> None:
-        """Send `data`, in one piece with the head that waits for it: each write is a system call."""
-        out = self._out
-        if out:
-            self._out = b""
-            if len(data) > MAX_JOINED:
-                self.bytes_sent += len(out)
-                self.transport.write(out)
-            else:
-                data = out + data
-        if data:
-            self.bytes_sent += len(data)
-            self.transport.write(data)
 
     def reset(self) -> None:
         self._sink = None

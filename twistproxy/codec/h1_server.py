@@ -10,12 +10,11 @@ import re
 
 from twistproxy.api.codec import RequestDecoder, ResetReason, ServerCallbacks
 from twistproxy.api.transport import Transport
-from twistproxy.codec.h1_chunked import ChunkedDecoder, encode_chunk
+from twistproxy.codec.h1_chunked import ChunkedDecoder
 from twistproxy.codec.h1_parse import (
     FRAMING,
     INCOMPLETE,
     MALFORMED,
-    MAX_JOINED,
     METHODS,
     TOO_MANY,
     TWO_HOSTS,
@@ -25,27 +24,18 @@ from twistproxy.codec.h1_parse import (
     mended,
     parse_request,
 )
+from twistproxy.codec.h1_request import CHUNKED, Refusal, check_target, take_framing
+from twistproxy.codec.h1_write import MessageWriter
 from twistproxy.errors import RemoteProtocolError
 from twistproxy.http.headers import HeaderMap
-from twistproxy.http.message import HttpVersion, RequestHead, ResponseHead
+from twistproxy.http.message import RequestHead, ResponseHead
 from twistproxy.http.status import has_no_body, reason
-from twistproxy.http.target import split_target, valid_host
+from twistproxy.http.target import valid_host
 from twistproxy.model.http_manager import Http1Settings
-
-_HOP_BY_HOP = frozenset(
-    (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"http2-settings")
-)
-
-#: Fields named in `Connection` that are not taken away: they mean something beyond this hop (Envoy:
-#: Http::Utility::sanitizeConnectionHeader).
-_KEPT_NOMINATIONS = frozenset((b"close", b"keep-alive", b"te", b"upgrade", b"content-length"))
-
-#: Fields that `Connection` may not name: what they say of the client must not be lost on the way.
-_REFUSED_NOMINATIONS = frozenset((b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"))
 
 # What the connection waits for.  Positive values: so many bytes of content.
 _HEAD = 0
-_CHUNKED = -1
+_CHUNKED = CHUNKED
 _RESPONSE = -2
 _CLOSED = -3
 
@@ -61,20 +51,18 @@ _OTHER_VERSION = re.compile(rb"[A-Z][A-Z-]* +/[!-~]*(?: +HTTP/(?!1\.1)[0-9]\.[0-
 _STATUS_LINES = {status: f"HTTP/1.1 {status} {reason(status)}\r\n".encode() for status in range(100, 600)}
 
 
-class Http1ServerConnection:
+class Http1ServerConnection(MessageWriter):
     """See `api.codec.ServerCodec`, `ResponseEncoder` and `api.transport.TransportHandler`."""
 
     __slots__ = (
         "_backed_up",
         "_chunked",
-        "_chunked_out",
         "_close_after",
         "_consuming",
         "_draining",
         "_held",
         "_held_paused",
         "_http10",
-        "_out",
         "_partial",
         "_read_pauses",
         "_responding",
@@ -84,15 +72,13 @@ class Http1ServerConnection:
         "_stream",
         "_unflushed",
         "bytes_received",
-        "bytes_sent",
         "callbacks",
         "closed_by_us",
         "half_closed",
-        "transport",
     )
 
     def __init__(self, transport: Transport, settings: Http1Settings) -> None:
-        self.transport = transport
+        super().__init__(transport)
         self.callbacks: ServerCallbacks = None  # type: ignore[assignment]  # set by whoever owns the connection
         self._settings = settings
         self._state = _HEAD
@@ -104,8 +90,6 @@ class Http1ServerConnection:
         self._backed_up = False  # the write buffer is over its high water mark
         self._consuming = False
         self._chunked: ChunkedDecoder | None = None
-        self._chunked_out = False
-        self._out = b""  # a head that waits for content to go with it
         self._unflushed = False  # a request was handed on whose content has not come yet
         self._close_after = False
         self._draining = False
@@ -113,7 +97,6 @@ class Http1ServerConnection:
         self._response_to_head = False
         self._read_pauses = 0
         self.bytes_received = 0
-        self.bytes_sent = 0
         self.half_closed = False
         self.closed_by_us = False
 
@@ -256,19 +239,27 @@ class Http1ServerConnection:
             self.refuse(400, b"Bad Request", "http1.duplicate_host")
             return
         head = RequestHead(method, target, host or b"", items, index)
-        if (target[:1] != b"/" or minor == 0 or method is _CONNECT) and not self._unusual_request(
-            head, minor
-        ):
-            return
+        http10 = minor == 0
+        if target[:1] != b"/" or http10 or method is _CONNECT:
+            refusal = check_target(head, http10, self._settings)
+            if refusal is not None:
+                self._http10 = http10
+                self.refuse(refusal.status, refusal.body, refusal.details)
+                return
         if not valid_host(head.authority):
             self.refuse(400, b"Bad Request", "http.invalid_authority")
             return
-        self._http10 = self._close_after = minor == 0
+        self._http10 = self._close_after = http10
         length = 0
         if flags & FRAMING:
-            length = self._framing(head)
-            if length == _CLOSED:
+            framing = take_framing(head, http10)
+            if isinstance(framing, Refusal):
+                self.refuse(framing.status, framing.body, framing.details)
                 return
+            length = framing.length
+            self._close_after = framing.close
+            if length == CHUNKED:
+                self._chunked = ChunkedDecoder(self._settings.max_head_bytes)
         self._state = length or _RESPONSE
         self._response_to_head = method == b"HEAD"
         self._chunked_out = False
@@ -276,76 +267,6 @@ class Http1ServerConnection:
         self._stream = stream = self.callbacks.new_stream(self)
         self._unflushed = length != 0
         stream.decode_headers(head, length == 0)
-
-    def _unusual_request(self, head: RequestHead, minor: int) -> bool:
-        """Target forms other than a plain path, and HTTP/1.0.  False if the request was refused."""
-        settings = self._settings
-        if minor == 0:
-            if not settings.accept_http_10:
-                self._http10 = True
-                self.refuse(426, b"Upgrade Required", "low_version")
-                return False
-            head.version = HttpVersion.HTTP10
-        split = split_target(head.method, head.path, settings.allow_absolute_url)
-        if split is None:
-            absolute = b"://" in head.path or head.path == b"*" or head.method == b"CONNECT"
-            self.refuse(400, b"Bad Request", "http1.invalid_url" if absolute else "http1.codec_error")
-            return False
-        scheme, authority, head.path = split
-        if scheme:
-            head.scheme = scheme
-        if authority:
-            head.authority = authority
-        if minor == 0 and not head.authority:
-            head.authority = settings.default_host_for_http_10
-        return True
-
-    def _framing(self, head: RequestHead) -> int:
-        """The state that reads the content; 0 for none, `_CLOSED` if the request was refused."""
-        index = head.index
-        length = 0
-        coding = index.get(b"transfer-encoding")
-        if coding is not None:
-            # Anything but exactly "chunked", once, in HTTP/1.1, is where requests are smuggled.
-            if b"content-length" in index or head.version == HttpVersion.HTTP10:
-                self.refuse(400, b"Bad Request", "http1.content_length_and_chunked_not_allowed")
-                return _CLOSED
-            if coding.lower() != b"chunked" or head.get(b"transfer-encoding") != coding:
-                self.refuse(501, b"Not Implemented", "http1.invalid_transfer_encoding")
-                return _CLOSED
-            self._chunked = ChunkedDecoder(self._settings.max_head_bytes)
-            length = _CHUNKED
-        elif b"content-length" in index:
-            value = index[b"content-length"]
-            if not value.isdigit() or head.get(b"content-length") != value or len(value.lstrip(b"0")) > 18:
-                self.refuse(400, b"Bad Request", "http1.codec_error")
-                return _CLOSED
-            length = int(value)
-            if length and value[:1] == b"0":
-                head.set(b"content-length", b"%d" % length)  # no upstream shall take it for octal
-        connection = head.get(b"connection")
-        if connection is not None:
-            tokens = [token.strip(b" \t").lower() for token in connection.split(b",")]
-            if b"close" in tokens:
-                self._close_after = True
-            elif head.version == HttpVersion.HTTP10 and b"keep-alive" in tokens:
-                self._close_after = False
-            if not _REFUSED_NOMINATIONS.isdisjoint(tokens):
-                self.refuse(400, b"Bad Request", "http1.connection_header_rejected")
-                return _CLOSED
-            for token in tokens:
-                if token in index and token not in _KEPT_NOMINATIONS:
-                    head.remove(token)
-            if b"host" in tokens:
-                head.authority = b""
-            if b"upgrade" in index and (b"upgrade" not in tokens or index[b"upgrade"].lower() == b"h2c"):
-                head.remove(b"upgrade")  # a request for h2c is ignored, as by Envoy
-        elif b"upgrade" in index:
-            head.remove(b"upgrade")
-        if b"proxy-connection" in index and index[b"proxy-connection"].lower() == b"close":
-            self._close_after = True
-        head.remove_all(_HOP_BY_HOP)
-        return length
 
     def _take_content(self, data: bytes, left: int) -> bytes:
         stream = self._stream
@@ -442,29 +363,13 @@ class Http1ServerConnection:
             self._out = data
 
     def encode_data(self, data: bytes, end_stream: bool) -> None:
-        if data and not self._response_to_head:
-            if self._chunked_out:
-                data = encode_chunk(data)
-                if end_stream:
-                    data += b"0\r\n\r\n"
-            self._write(data)
-        elif end_stream:
-            self._write(b"0\r\n\r\n" if self._chunked_out else b"")
+        self._write_content(b"" if self._response_to_head else data, end_stream)
         if end_stream:
             self._response_ended()
 
     def encode_trailers(self, trailers: HeaderMap) -> None:
-        if not self._chunked_out:
-            self.flush()
-        elif self._settings.enable_trailers and trailers.items:
-            self._write(encode((b"0\r\n",), trailers.items, b"\r\n"))
-        else:
-            self._write(b"0\r\n\r\n")
+        self._write_trailers(trailers.items if self._settings.enable_trailers else [])
         self._response_ended()
-
-    def flush(self) -> None:
-        if self._out:
-            self._write(b"")
 
     def reset(self) -> None:
         self._stream = None
@@ -487,20 +392,6 @@ class Http1ServerConnection:
         self._read_pauses = int(self._held_paused)
         if not self._read_pauses:
             self.transport.resumeProducing()
-
-    def _write(self, data: bytes) -> None:
-        """Send `data`, in one piece with the head that waits for it: each write is a system call."""
-        out = self._out
-        if out:
-            self._out = b""
-            if len(data) > MAX_JOINED:
-                self.bytes_sent += len(out)
-                self.transport.write(out)
-            else:
-                data = out + data
-        if data:
-            self.bytes_sent += len(data)
-            self.transport.write(data)
 
     def _response_ended(self) -> None:
         self._responding = False

@@ -1,0 +1,111 @@
+"""What a request head that parsed well must still satisfy, and what of it ends at this hop (RFC 9112 sections 3, 6, 9).
+
+Pure: a head goes in and is changed in place; a `Refusal` comes out, or what the connection has to know.
+"""
+
+from __future__ import annotations
+
+from twistproxy.http.message import HttpVersion, RequestHead
+from twistproxy.http.target import split_target
+from twistproxy.model.http_manager import Http1Settings
+
+#: `Framing.length` of content in chunks.
+CHUNKED = -1
+
+_HOP_BY_HOP = frozenset(
+    (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"http2-settings")
+)
+
+#: Fields named in `Connection` that are not taken away: they mean something beyond this hop (Envoy:
+#: Http::Utility::sanitizeConnectionHeader).
+_KEPT_NOMINATIONS = frozenset((b"close", b"keep-alive", b"te", b"upgrade", b"content-length"))
+
+#: Fields that `Connection` may not name: what they say of the client must not be lost on the way.
+_REFUSED_NOMINATIONS = frozenset((b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"))
+
+
+class Refusal:
+    """An answer in place of the request; `details` is Envoy's response code detail."""
+
+    __slots__ = ("body", "details", "status")
+
+    def __init__(self, status: int, body: bytes, details: str) -> None:
+        self.status = status
+        self.body = body
+        self.details = details
+
+
+class Framing:
+    """`length` of the content, or CHUNKED; `close`: no further request comes on this connection."""
+
+    __slots__ = ("close", "length")
+
+    def __init__(self, length: int, close: bool) -> None:
+        self.length = length
+        self.close = close
+
+
+def check_target(head: RequestHead, http10: bool, settings: Http1Settings) -> Refusal | None:
+    """Target forms other than a plain path, and HTTP/1.0."""
+    if http10:
+        if not settings.accept_http_10:
+            return Refusal(426, b"Upgrade Required", "low_version")
+        head.version = HttpVersion.HTTP10
+    split = split_target(head.method, head.path, settings.allow_absolute_url)
+    if split is None:
+        absolute = b"://" in head.path or head.path == b"*" or head.method == b"CONNECT"
+        return Refusal(400, b"Bad Request", "http1.invalid_url" if absolute else "http1.codec_error")
+    scheme, authority, head.path = split
+    if scheme:
+        head.scheme = scheme
+    if authority:
+        head.authority = authority
+    if http10 and not head.authority:
+        head.authority = settings.default_host_for_http_10
+    return None
+
+
+def take_framing(head: RequestHead, http10: bool) -> Framing | Refusal:
+    """Read the fields that are about this hop, and take them out of the head."""
+    index = head.index
+    length = 0
+    coding = index.get(b"transfer-encoding")
+    if coding is not None:
+        # Anything but exactly "chunked", once, in HTTP/1.1, is where requests are smuggled.
+        if b"content-length" in index or http10:
+            return Refusal(400, b"Bad Request", "http1.content_length_and_chunked_not_allowed")
+        if coding.lower() != b"chunked" or head.get(b"transfer-encoding") != coding:
+            return Refusal(501, b"Not Implemented", "http1.invalid_transfer_encoding")
+        length = CHUNKED
+    elif b"content-length" in index:
+        value = index[b"content-length"]
+        if not value.isdigit() or head.get(b"content-length") != value or len(value.lstrip(b"0")) > 18:
+            return Refusal(400, b"Bad Request", "http1.codec_error")
+        length = int(value)
+        if length and value[:1] == b"0":
+            head.set(b"content-length", b"%d" % length)  # no upstream shall take it for octal
+    close = http10
+    connection = head.get(b"connection")
+    if connection is not None:
+        tokens = [token.strip(b" \t").lower() for token in connection.split(b",")]
+        close = b"close" in tokens or (http10 and b"keep-alive" not in tokens)
+        if not _REFUSED_NOMINATIONS.isdisjoint(tokens):
+            return Refusal(400, b"Bad Request", "http1.connection_header_rejected")
+        _take_nominated(head, tokens)
+    elif b"upgrade" in index:
+        head.remove(b"upgrade")
+    if b"proxy-connection" in index and index[b"proxy-connection"].lower() == b"close":
+        close = True
+    head.remove_all(_HOP_BY_HOP)
+    return Framing(length, close)
+
+
+def _take_nominated(head: RequestHead, tokens: list[bytes]) -> None:
+    index = head.index
+    for token in tokens:
+        if token in index and token not in _KEPT_NOMINATIONS:
+            head.remove(token)
+    if b"host" in tokens:
+        head.authority = b""
+    if b"upgrade" in index and (b"upgrade" not in tokens or index[b"upgrade"].lower() == b"h2c"):
+        head.remove(b"upgrade")  # a request for h2c is ignored, as by Envoy
