@@ -25,6 +25,7 @@ from twistproxy.model.address import Address
 from twistproxy.model.bootstrap import AdminSettings
 from twistproxy.model.server_options import ServerOptions
 from twistproxy.process.admin_port import AdminPort
+from twistproxy.process.build import uncompiled
 from twistproxy.process.configuration import Configuration, load_configuration
 from twistproxy.process.generation import Generation, bind_listeners, release
 from twistproxy.process.log_levels import LogLevels, filter_existing_observers
@@ -288,6 +289,12 @@ class Master(Service):
                 count=len(slots),
                 seconds=self.live_at - self.started_at,
             )
+            plain = uncompiled()
+            if plain:
+                _log.warn(
+                    "not compiled, and so slower: {modules} (a C compiler is needed when twistproxy is installed)",
+                    modules=", ".join(plain),
+                )
 
     def _child_gone(self) -> None:
         if self.draining and self.running and not self.supervisor.workers_running:
