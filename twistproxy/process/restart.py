@@ -22,24 +22,27 @@ class RestartPolicy:
     random      a number from 0 to below 1
     young       a process that ends before this age (seconds) has failed; an older one clears the record
     patience    this many failures in a row are still answered at once
-    base, most  the delay after that: `base` seconds, doubled with each failure, at most `most`; each is
-    shortened
-                by up to a half at random, so that many do not start at the same moment
+    base, most  the delay after that: `base` seconds, doubled with each failure, at most `most`; each is shortened by up
+                to a half at random, so that many do not start at the same moment
+    hopeless    from a delay of so many seconds on, what waits for the process would wait too long: a worker's listening
+                sockets hold connections that are lost when they are closed, so until then they are kept
     """
 
     def __init__(
         self,
         random: Callable[[], float],
-        young: float = 2.0,
+        young: float = 1.0,
         patience: int = 2,
         base: float = 0.5,
         most: float = 30.0,
+        hopeless: float = 4.0,
     ) -> None:
         self._random = random
         self._young = young
         self._patience = patience
         self._base = base
         self._most = most
+        self._hopeless = hopeless
         self._failures = 0
 
     @property
@@ -58,4 +61,4 @@ class RestartPolicy:
             return Decision(0.0, give_up=False)
         # The exponent is bounded: 2.0**1100 would overflow after a few hours of failures.
         limit = min(self._base * 2.0 ** min(excess - 1, 32), self._most)
-        return Decision(limit * (1.0 - 0.5 * self._random()), give_up=excess > 1)
+        return Decision(limit * (1.0 - 0.5 * self._random()), give_up=limit >= self._hopeless)
