@@ -13,10 +13,6 @@ class StartError(TwistproxyError):
     """Something keeps the program from starting.  `str()` of it is the one line that the user sees."""
 
 
-class LocalProtocolError(TwistproxyError):
-    """We were about to break a protocol: a bug of ours."""
-
-
 class RemoteProtocolError(TwistproxyError):
     """The other side broke a protocol.  `status_hint` is the HTTP status that describes it to a downstream."""
 

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from twistproxy.codec import h1_parse
 from twistproxy.codec.h1_fallback import Fallback
-from twistproxy.codec.h1_parse import INCOMPLETE, MALFORMED, METHODS, NAMES, TOO_MANY, UNUSUAL, mended
+from twistproxy.codec.h1_parse import (
+    INCOMPLETE,
+    MALFORMED,
+    METHODS,
+    NAMES,
+    TOO_MANY,
+    UNUSUAL,
+    is_news,
+    mended,
+)
 
 fallback = Fallback(NAMES, METHODS)
 REQUEST_PARSERS = [h1_parse.parse_request, fallback.parse_request]
@@ -152,3 +161,10 @@ def test_any_bytes(data: bytes) -> None:
     for start in (b"", b"GET / HTTP/1.1\r\n"):
         agree(REQUEST_PARSERS, start + data)
     agree(RESPONSE_PARSERS, b"HTTP/1.1 200 OK\r\n" + data)
+
+
+def test_a_long_head_is_looked_at_again_only_when_a_line_ends() -> None:
+    long = b"GET / HTTP/1.1\r\nX: " + b"a" * 2000
+    assert not is_news(long, b"a")
+    assert is_news(long, b"\r\n")
+    assert is_news(b"GE", b"T")

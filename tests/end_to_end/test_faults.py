@@ -344,6 +344,15 @@ def test_limits_of_the_head_to_the_byte() -> None:
     plane.finish()
 
 
+def test_too_many_lines_are_refused_before_the_head_is_complete() -> None:
+    plane = DataPlane()
+    client = plane.client()
+    client.receive(b"GET / HTTP/1.1\nHost: foo.com\n" + b"a: b\n" * 150)
+    assert client.take().startswith(b"HTTP/1.1 431 ")
+    plane.turn()
+    plane.finish()
+
+
 @pytest.mark.parametrize("moment", ["held", "passed on"])
 def test_malformed_chunk_of_a_request(moment: str) -> None:
     plane = DataPlane()

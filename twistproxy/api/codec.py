@@ -13,6 +13,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Protocol
 
+from twistproxy.api.transport import Transport
 from twistproxy.http.headers import HeaderMap
 from twistproxy.http.message import RequestHead, ResponseHead
 
@@ -136,15 +137,15 @@ class ServerCallbacks(Protocol):
     def new_stream(self, encoder: ResponseEncoder) -> RequestDecoder:
         """A request begins; called just before its `decode_headers`."""
 
-    def protocol_error(self, status: int, body: bytes, details: str) -> None:
-        """The bytes are no request, and no stream is open: answer with `status` and close.  `details` is Envoy's
-        response code detail, e.g. "http1.codec_error"."""
+    def protocol_error(self, encoder: ResponseEncoder, status: int, body: bytes, details: str) -> None:
+        """The bytes are no request: answer with `status` and close, through the open stream or, if there is none,
+        `encoder`.  `details` is Envoy's response code detail, e.g. "http1.codec_error"."""
 
     def response_overtook(self) -> None:
         """A response is complete and its request is not.  HTTP/1 cannot go on; close so that the client can read the
         response first."""
 
-    def head_lost(self, reason: str) -> None:
+    def head_lost(self, encoder: ResponseEncoder, reason: str) -> None:
         """The connection is gone within a request's head; `connection_closed` follows."""
 
     def connection_closed(self, reason: str) -> None:
@@ -157,12 +158,30 @@ class ServerCallbacks(Protocol):
 class ServerCodec(Protocol):
     """A server connection, as its connection manager sees it."""
 
+    transport: Transport
     #: Bytes received and sent, for statistics.
     bytes_received: int
     bytes_sent: int
+    #: FIN is sent, and what still comes is ignored.
+    half_closed: bool
+    #: Whose doing the end was; known in `connection_closed`.
+    closed_by_us: bool
+
+    @property
+    def idle(self) -> bool:
+        """No request is being read or answered."""
 
     def drain(self) -> None:
         """Let the response in progress, or the next one, be the last."""
+
+    def close_after_response(self) -> None:
+        """The response about to be encoded is the last one."""
+
+    def refuse(self, status: int, body: bytes, details: str) -> None:
+        """Answer a request that is not complete, and read nothing more."""
+
+    def half_close(self) -> None:
+        """Send what is written and FIN, and ignore what still comes."""
 
     def close(self) -> None:
         """Close once what is written is sent."""

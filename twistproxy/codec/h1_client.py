@@ -17,6 +17,7 @@ from twistproxy.codec.h1_parse import (
     UNUSUAL,
     ParsedResponse,
     encode,
+    is_news,
     mended,
     parse_response,
 )
@@ -201,8 +202,13 @@ class Http1ClientConnection(MessageWriter):
 
     def _take_head(self, data: bytes) -> bytes:
         """Take a head from the start of `data` and hand it on.  Returns what of it is still to be used."""
-        if self._partial:
-            data = self._partial + data
+        held = self._partial
+        if held:
+            news = is_news(held, data)
+            data = held + data
+            if not news and len(data) <= _MAX_HEAD:
+                self._partial = data
+                return b""
             self._partial = b""
         parsed = parse_response(data, self._max_headers)
         if isinstance(parsed, int):

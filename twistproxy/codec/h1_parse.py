@@ -89,6 +89,15 @@ def mended(data: bytes, unfold: bool = False) -> tuple[bytes, int] | None:
     return _FOLD.sub(b" ", head) if unfold else head, skipped + found.end()
 
 
+def is_news(held: bytes, piece: bytes) -> bool:
+    """Whether a head that was not complete is worth another look, now that `piece` has come behind `held`.
+
+    Parsing begins anew each time, so a long head in tiny pieces is looked at only when a line ends: there are few
+    lines.  A short one always is, so that garbage gets its answer at once.
+    """
+    return len(held) < 1024 or b"\n" in piece
+
+
 try:
     from twistproxy.codec import _h1
 

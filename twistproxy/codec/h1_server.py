@@ -21,6 +21,7 @@ from twistproxy.codec.h1_parse import (
     UNUSUAL,
     ParsedRequest,
     encode,
+    is_news,
     mended,
     parse_request,
 )
@@ -120,7 +121,7 @@ class Http1ServerConnection(MessageWriter):
         if stream is not None:
             stream.on_reset(ResetReason.CONNECTION_TERMINATION, reason)
         elif self._partial:
-            self.callbacks.head_lost(reason)
+            self.callbacks.head_lost(self, reason)
         self.callbacks.connection_closed(reason)
 
     def pauseProducing(self) -> None:
@@ -183,8 +184,13 @@ class Http1ServerConnection(MessageWriter):
     def _take_head(self, data: bytes) -> bytes:
         """Take a head from the start of `data` and hand the request on.  Returns what is behind it."""
         settings = self._settings
-        if self._partial:
-            data = self._partial + data
+        held = self._partial
+        if held:
+            news = is_news(held, data)
+            data = held + data
+            if not news and len(data) <= settings.max_head_bytes:
+                self._partial = data
+                return b""
             self._partial = b""
         parsed = parse_request(data, settings.max_headers)
         if isinstance(parsed, int):
@@ -211,7 +217,8 @@ class Http1ServerConnection(MessageWriter):
                 code = parsed
             else:
                 data = data.lstrip(b"\r\n")
-                code = INCOMPLETE
+                # A start line, the fields, and no end: as many lines as that can still become a head.
+                code = INCOMPLETE if data.count(b"\n") <= settings.max_headers + 1 else TOO_MANY
         if code == MALFORMED and _UNFINISHED_VERSION.match(data):
             code = INCOMPLETE  # the whole line tells 426 from 400
         if code == TOO_MANY:
@@ -318,13 +325,13 @@ class Http1ServerConnection(MessageWriter):
     def _refuse_body(self, status: int) -> None:
         self._state = _CLOSED
         if self._responding:
-            self.callbacks.protocol_error(status, reason(status).encode(), "http1.codec_error")
+            self.callbacks.protocol_error(self, status, reason(status).encode(), "http1.codec_error")
 
     def refuse(self, status: int, body: bytes, details: str) -> None:
         """Answer what cannot be read as a request, and read nothing more."""
         self._state = _CLOSED
         self._partial = self._held = b""
-        self.callbacks.protocol_error(status, body, details)
+        self.callbacks.protocol_error(self, status, body, details)
 
     # ---- writing: `ResponseEncoder`
 

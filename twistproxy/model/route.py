@@ -6,15 +6,6 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class HeaderEdit:
-    """Add (`action` APPEND_IF_EXISTS_OR_ADD, ADD_IF_ABSENT, OVERWRITE_IF_EXISTS_OR_ADD, OVERWRITE_IF_EXISTS)."""
-
-    name: bytes
-    value: str
-    action: str = "APPEND_IF_EXISTS_OR_ADD"
-
-
-@dataclass(frozen=True, slots=True)
 class RegexRewrite:
     """RE2 pattern and a substitution with \\1 … as Envoy's `RegexMatchAndSubstitute`."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from twistproxy.api.access_log import AccessLog
 from twistproxy.api.clock import Clock
-from twistproxy.api.codec import ResetReason, ResponseEncoder
+from twistproxy.api.codec import ResetReason, ResponseEncoder, ServerCodec
 from twistproxy.api.http_filter import FilterChain
 from twistproxy.api.transport import Transport
 from twistproxy.codec.h1_server import Http1ServerConnection
@@ -174,7 +174,7 @@ class HttpConnection:
     )
 
     def __init__(
-        self, manager: HttpConnectionManager, codec: Http1ServerConnection, remote: Address, local: Address
+        self, manager: HttpConnectionManager, codec: ServerCodec, remote: Address, local: Address
     ) -> None:
         self._manager = manager
         self._remote = remote
@@ -225,26 +225,26 @@ class HttpConnection:
                 self.deadline = self._headers_due
                 self._manager.deadlines.add(self)
 
-    def protocol_error(self, status: int, body: bytes, details: str) -> None:
+    def protocol_error(self, encoder: ResponseEncoder, status: int, body: bytes, details: str) -> None:
         manager = self._manager
         stats = manager.stats
         stats.downstream_cx_protocol_error += 1
-        stream = self.stream or self._stream_without_head()
+        stream = self.stream or self._stream_without_head(encoder)
         if stream.response is None:
             self.codec.close_after_response()
             stream.local_reply(status, body, flags.DPE, details)
         self._close_later()
 
-    def head_lost(self, reason: str) -> None:
-        self._stream_without_head().on_reset(ResetReason.CONNECTION_TERMINATION, reason)
+    def head_lost(self, encoder: ResponseEncoder, reason: str) -> None:
+        self._stream_without_head(encoder).on_reset(ResetReason.CONNECTION_TERMINATION, reason)
 
-    def _stream_without_head(self) -> Stream:
+    def _stream_without_head(self, encoder: ResponseEncoder) -> Stream:
         """A request that is none; Envoy counts and logs it too."""
         manager = self._manager
         stats = manager.stats
         stats.downstream_rq_total += 1
         stats.downstream_rq_http1_total += 1
-        self.stream = stream = Stream(manager, self, self.codec)
+        self.stream = stream = Stream(manager, self, encoder)
         stream.head = RequestHead(b"", b"", b"", [], {}, scheme=b"")
         return stream
 

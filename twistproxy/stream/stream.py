@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from twistproxy.api.codec import ResetReason, ResponseEncoder
 from twistproxy.api.http_filter import FilterChain, UpstreamSide
 from twistproxy.http.headers import Header, HeaderMap
-from twistproxy.http.message import HttpVersion, RequestHead, ResponseHead, ResponseWithTrailers
+from twistproxy.http.message import RequestHead, ResponseHead, ResponseWithTrailers
 from twistproxy.model.http_manager import HttpManagerSettings
 from twistproxy.observe import flags
 from twistproxy.observe.stats import HttpManagerStats
@@ -351,7 +351,3 @@ class Stream:
                 upstream.cancel()
         context.log(self)
         self.connection.stream_ended(self, now)
-
-    @property
-    def version(self) -> HttpVersion:
-        return self.head.version
