@@ -51,20 +51,20 @@ def hosts(*domains: str, ignore_port: bool = False) -> RouteTable:
 def test_virtual_hosts(authority: bytes, expected: str) -> None:
     table = hosts("*", "foo.*", "*.foo.com", "*.bar.foo.com", "foo.com")
     for _ in range(2):
-        route = table.pick(head(authority))
+        route = table.pick(head(authority), None)
         assert route is not None and route.cluster == expected
 
 
 def test_no_virtual_host_and_ports_that_do_not_count() -> None:
-    assert hosts("a").pick(head(b"b")) is None
-    assert hosts("a").pick(head(b"a:80")) is None
-    assert hosts("a", ignore_port=True).pick(head(b"a:80")) is not None
+    assert hosts("a").pick(head(b"b"), None) is None
+    assert hosts("a").pick(head(b"a:80"), None) is None
+    assert hosts("a", ignore_port=True).pick(head(b"a:80"), None) is not None
 
 
 def test_names_that_are_made_up_do_not_pile_up() -> None:
     table = hosts("*")
     for number in range(10000):
-        table.pick(head(b"host%d" % number))
+        table.pick(head(b"host%d" % number), None)
     assert len(table._remembered) <= 4096
 
 
@@ -84,8 +84,8 @@ def test_names_that_are_made_up_do_not_pile_up() -> None:
 def test_matches(match: RouteMatch, good: tuple[bytes, ...], bad: tuple[bytes, ...]) -> None:
     host = VirtualHostSettings("v", ("*",), (RouteSettings(match, ClusterAction("a")),))
     table = RouteTable(RouteConfiguration("r", (host,)))
-    assert [path for path in good if table.pick(head(b"x", path)) is None] == []
-    assert [path for path in bad if table.pick(head(b"x", path)) is not None] == []
+    assert [path for path in good if table.pick(head(b"x", path), None) is None] == []
+    assert [path for path in bad if table.pick(head(b"x", path), None) is not None] == []
 
 
 def test_the_first_route_that_matches_is_taken() -> None:
@@ -95,5 +95,5 @@ def test_the_first_route_that_matches_is_taken() -> None:
         RouteSettings(RouteMatch(prefix="/"), ClusterAction("three")),
     )
     table = RouteTable(RouteConfiguration("r", (VirtualHostSettings("v", ("*",), routes),)))
-    picked = [table.pick(head(b"x", path)) for path in (b"/a/b", b"/a/c", b"/z")]
+    picked = [table.pick(head(b"x", path), None) for path in (b"/a/b", b"/a/c", b"/z")]
     assert [route.cluster for route in picked if route] == ["one", "two", "three"]

@@ -4,29 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Set
 
-import re2
-
 from twistproxy.config.fields import Reader
-from twistproxy.config.suggest import did_you_mean
-from twistproxy.model.route import (
-    ClusterAction,
-    DirectResponse,
-    RedirectAction,
-    RegexRewrite,
-    RouteAction,
-    RouteConfiguration,
-    RouteMatch,
-    RouteSettings,
-    VirtualHostSettings,
-)
-
-_REDIRECT_STATUS = {
-    "MOVED_PERMANENTLY": 301,
-    "FOUND": 302,
-    "SEE_OTHER": 303,
-    "TEMPORARY_REDIRECT": 307,
-    "PERMANENT_REDIRECT": 308,
-}
+from twistproxy.config.route_action import build_action
+from twistproxy.config.route_match import build_match
+from twistproxy.model.route import RouteConfiguration, RouteSettings, VirtualHostSettings
 
 
 def build_routes(reader: Reader, clusters: Set[str]) -> RouteConfiguration:
@@ -58,133 +39,5 @@ def _virtual_host(reader: Reader, known: Set[str] | None, seen: dict[str, str]) 
 
 
 def _route(reader: Reader, known: Set[str] | None) -> RouteSettings:
-    match = _match(reader.message_or_empty("match"))
-    return RouteSettings(match, _action(reader, known, match), reader.string("name"))
-
-
-def _match(reader: Reader) -> RouteMatch:
-    kind = reader.oneof("path_specifier")
-    case_sensitive = reader.boolean("case_sensitive", True)
-    if kind == "prefix":
-        return RouteMatch(prefix=reader.string("prefix"), case_sensitive=case_sensitive)
-    if kind == "path":
-        return RouteMatch(path=reader.string("path"), case_sensitive=case_sensitive)
-    if kind == "path_separated_prefix":
-        return RouteMatch(
-            path_separated_prefix=reader.string("path_separated_prefix"), case_sensitive=case_sensitive
-        )
-    if kind == "safe_regex":
-        return RouteMatch(regex=_regex(reader.message_or_empty("safe_regex")), case_sensitive=case_sensitive)
-    if kind is not None:
-        reader.problem("is not implemented so far", kind)
-        reader.ignore(kind)
-    return RouteMatch(prefix="/")
-
-
-def _regex(reader: Reader) -> str:
-    """envoy.type.matcher.v3.RegexMatcher; the engine is RE2, whatever else is said."""
-    reader.ignore("google_re2")
-    pattern = reader.string("regex")
-    try:
-        re2.compile(pattern)
-    except re2.error as error:
-        text = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
-        reader.problem(f"not an RE2 regular expression: {text}", "regex")
-        return ""
-    return pattern
-
-
-def _rewrite(reader: Reader | None) -> RegexRewrite | None:
-    if reader is None:
-        return None
-    return RegexRewrite(_regex(reader.message_or_empty("pattern")), reader.string("substitution"))
-
-
-def _action(reader: Reader, known: Set[str] | None, match: RouteMatch) -> RouteAction:
-    kind = reader.oneof("action")
-    if kind == "route":
-        return _cluster_action(reader.message_or_empty("route"), known)
-    if kind == "redirect":
-        return _redirect(reader.message_or_empty("redirect"))
-    if kind == "direct_response":
-        return _direct_response(reader.message_or_empty("direct_response"))
-    if kind is not None:
-        reader.problem("is not implemented", kind)
-        reader.ignore(kind)
-    return DirectResponse(500)
-
-
-def _cluster_action(reader: Reader, known: Set[str] | None) -> ClusterAction:
-    kind = reader.oneof("cluster_specifier")
-    cluster = ""
-    if kind == "cluster":
-        cluster = reader.string("cluster")
-        if known is not None and cluster not in known:
-            reader.problem(f"unknown cluster {cluster!r}{did_you_mean(cluster, known)}", "cluster")
-    elif kind is not None:
-        reader.problem("is not implemented so far; `cluster` is", kind)
-        reader.ignore(kind)
-    host_kind = reader.oneof("host_rewrite_specifier")
-    host = None
-    if host_kind == "host_rewrite_literal":
-        host = reader.string("host_rewrite_literal")
-    elif host_kind is not None and (host_kind != "auto_host_rewrite" or reader.boolean("auto_host_rewrite")):
-        reader.problem("is not implemented so far; host_rewrite_literal is", host_kind)
-        reader.ignore(host_kind)
-    not_found = reader.enum("cluster_not_found_response_code")
-    prefix = reader.string("prefix_rewrite")
-    return ClusterAction(
-        cluster=cluster,
-        timeout=reader.duration("timeout", 15.0),
-        prefix_rewrite=prefix or None,
-        regex_rewrite=_rewrite(reader.message("regex_rewrite")),
-        host_rewrite=host,
-        cluster_not_found_status={"NOT_FOUND": 404, "INTERNAL_SERVER_ERROR": 500}.get(not_found, 503),
-        high_priority=reader.enum("priority") == "HIGH",
-    )
-
-
-def _redirect(reader: Reader) -> RedirectAction:
-    scheme_kind = reader.oneof("scheme_rewrite_specifier")
-    path_kind = reader.oneof("path_rewrite_specifier")
-    prefix = reader.string("prefix_rewrite") if path_kind == "prefix_rewrite" else None
-    return RedirectAction(
-        status=_REDIRECT_STATUS[reader.enum("response_code")],
-        host=reader.string("host_redirect") or None,
-        path=reader.string("path_redirect") if path_kind == "path_redirect" else None,
-        prefix_rewrite=prefix,
-        regex_rewrite=_rewrite(reader.message("regex_rewrite")) if path_kind == "regex_rewrite" else None,
-        scheme=reader.string("scheme_redirect") if scheme_kind == "scheme_redirect" else None,
-        https=scheme_kind == "https_redirect" and reader.boolean("https_redirect"),
-        port=reader.integer("port_redirect", 0),
-        strip_query=reader.boolean("strip_query"),
-    )
-
-
-def _direct_response(reader: Reader) -> DirectResponse:
-    body = b""
-    source = reader.message("body")
-    if source is not None:
-        kind = source.oneof("specifier")
-        if kind == "inline_string":
-            body = source.string("inline_string").encode()
-        elif kind == "inline_bytes":
-            body = source.octets("inline_bytes")
-        elif kind == "filename":
-            body = _read(source)
-        elif kind is not None:
-            source.problem("is not implemented", kind)
-            source.ignore(kind)
-    if len(body) > 4096:
-        reader.problem(f"response body size is {len(body)} bytes; maximum is 4096", "body")
-    return DirectResponse(reader.integer("status", 200), body)
-
-
-def _read(source: Reader) -> bytes:
-    path = source.string("filename")
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        source.problem(f"cannot read {path}: {error.strerror}", "filename")
-        return b""
+    match = build_match(reader.message_or_empty("match"))
+    return RouteSettings(match, build_action(reader, known), reader.string("name"))

@@ -1,8 +1,10 @@
-"""Values that several builders read: addresses, localities, endpoints."""
+"""Values that several builders read: addresses, localities, endpoints, regular expressions."""
 
 from __future__ import annotations
 
 import ipaddress
+
+import re2
 
 from twistproxy.config.fields import Reader
 from twistproxy.model.address import Address, Cidr, PipeAddress, TcpAddress
@@ -110,3 +112,16 @@ def _canary(endpoint: Reader) -> bool:
         metadata.raw.filter_metadata["envoy.lb"].fields if "envoy.lb" in metadata.raw.filter_metadata else {}
     )
     return "canary" in fields and bool(fields["canary"].bool_value)
+
+
+def regex(reader: Reader) -> str:
+    """envoy.type.matcher.v3.RegexMatcher; the engine is RE2, whatever else is said."""
+    reader.ignore("google_re2")
+    pattern = reader.string("regex")
+    try:
+        re2.compile(pattern)
+    except re2.error as error:
+        text = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
+        reader.problem(f"not an RE2 regular expression: {text}", "regex")
+        return ""
+    return pattern

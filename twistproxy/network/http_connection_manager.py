@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 from twistproxy.api.access_log import AccessLog
@@ -41,11 +42,12 @@ class HttpConnectionManager:
         settings: HttpManagerSettings,
         stats: HttpManagerStats,
         chain: FilterChain,
-        pick_route: Callable[[RequestHead], Any],
+        pick_route: Callable[[RequestHead, Any], Any],
         access_logs: tuple[AccessLog, ...],
         clock: Clock,
         deadlines: Deadlines,
         ids: RequestIds,
+        random: Random,
         local_address: str,
         buffer_limit: int | None = None,
     ) -> None:
@@ -55,6 +57,7 @@ class HttpConnectionManager:
         self.pick_route = pick_route
         self.monotonic = clock.monotonic
         self.deadlines = deadlines
+        self.random = random
         self.request_headers = RequestHeaders(settings, ids, local_address)
         self.response_headers = ResponseHeaders(settings, clock.wall)
         self.stream_idle_timeout = settings.stream_idle_timeout or _FOREVER

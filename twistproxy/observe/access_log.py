@@ -20,8 +20,11 @@ DEFAULT_FORMAT = (
 _COMMAND = re.compile(r"%(?:%|([A-Z0-9_]+)(?:\((.*?)\))?(?::([0-9]+))?%)", re.DOTALL)
 
 
-def compile_format(text: str, clocks: Clocks) -> Callable[[Any], str]:
-    """A function from a stream to its log text.  Raises `FormatError` for an operator that does not exist."""
+def compile_format(text: str, clocks: Clocks, missing: str = "-") -> Callable[[Any], str]:
+    """A function from a stream to its log text; `missing` stands where it has no value.
+
+    Raises `FormatError` for an operator that does not exist.
+    """
     parts: list[str | Operator] = []
     at = 0
     for match in _COMMAND.finditer(text):
@@ -36,7 +39,7 @@ def compile_format(text: str, clocks: Clocks) -> Callable[[Any], str]:
     joined = [part for part in parts if part != ""]
 
     def render(stream: Any) -> str:
-        return "".join([part if isinstance(part, str) else (part(stream) or "-") for part in joined])
+        return "".join([part if isinstance(part, str) else (part(stream) or missing) for part in joined])
 
     return render
 

@@ -116,6 +116,7 @@ class Runtime:
             self._clock,
             self._deadlines,
             self._ids,
+            self._random,
             self._local_address,
             buffer_limit,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import re2
 
@@ -30,7 +31,7 @@ class VirtualHost:
 
 
 class RouteTable:
-    """`pick(head)` → the route of a request, or None.
+    """`pick(head, stream)` → the route of a request, or None.
 
     The search for a virtual host is: exact domain, longest `*.suffix`, longest `prefix.*`, `*`.  Its cost does not
     depend on how many there are; the answer for an authority is remembered.
@@ -63,7 +64,8 @@ class RouteTable:
         else:
             self._exact[domain] = virtual_host
 
-    def pick(self, head: RequestHead) -> Route | None:
+    def pick(self, head: RequestHead, stream: Any) -> Route | None:
+        """`stream`: whose request it is, for what a route may ask beyond the head."""
         try:
             virtual_host = self._remembered[head.authority]
         except KeyError:

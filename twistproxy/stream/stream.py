@@ -8,6 +8,7 @@ reset by either side, or timed out.  It is also the record of itself that statis
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 from typing import Any, Protocol
 
 from twistproxy.api.codec import ResetReason, ResponseEncoder
@@ -32,10 +33,11 @@ class Context(Protocol):
     stats: HttpManagerStats
     monotonic: Callable[[], float]
     deadlines: Deadlines
+    random: Random
     request_headers: RequestHeaders
     response_headers: ResponseHeaders
     chain: FilterChain
-    pick_route: Callable[[RequestHead], Any]
+    pick_route: Callable[[RequestHead, Any], Any]
     stream_idle_timeout: float
     request_timeout: float
 
@@ -138,7 +140,7 @@ class Stream:
             return
         connection = self.connection
         context.request_headers.apply(head, connection.remote_host, connection.tls)
-        self.route = context.pick_route(head)
+        self.route = context.pick_route(head, self)
         chain = context.chain
         if chain.filters:
             self._walk = FilterWalk(self, chain)
