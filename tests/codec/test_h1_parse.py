@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from twistproxy.codec import h1_parse
@@ -149,6 +149,7 @@ def test_fallback_is_never_laxer_about_requests(data: bytes) -> None:
 
 
 @settings(max_examples=500, deadline=None)
+@example(b"HTTP/1.1 200 OK\x00\r\n\r\n")
 @given(st.lists(_WORDS, max_size=14).map(b"".join))
 def test_fallback_is_never_laxer_about_responses(data: bytes) -> None:
     agree(RESPONSE_PARSERS, b"HTTP/1.1 200 OK\r\n" + data)

@@ -16,6 +16,7 @@ _TOO_MANY = -3
 _TWO_HOSTS = 2
 
 _BARE_LF = re.compile(rb"(?<!\r)\n")
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _FOLD = re.compile(rb"\r\n[ \t]")
 _TARGET = re.compile(rb"[\x21-\x7e]+")
 _MAX_NAME = 256
@@ -91,7 +92,9 @@ class Fallback:
         if size <= 0:
             return size
         status = parser.get_status_code()
-        if data[7:9] not in (b"1 ", b"0 ") or not 100 <= status <= 599:
+        line = data[: data.index(b"\r\n")]
+        # llhttp lets control characters into the reason phrase; RFC 9112 section 4 does not.
+        if data[7:9] not in (b"1 ", b"0 ") or not 100 <= status <= 599 or _CONTROL.search(line) is not None:
             return _MALFORMED
         checked = _checked(fields.items, max_fields)
         if checked < 0:
