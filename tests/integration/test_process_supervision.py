@@ -127,6 +127,14 @@ def test_workers_that_cannot_live_leave_the_program_not_ready(program: Program) 
     assert program.wait() == 0
 
 
+def test_an_installation_whose_data_plane_cannot_be_imported_ends_the_program(program: Program) -> None:
+    program.settings = {"preload": ["there.is.no.such.module"]}
+    program.launch()
+    assert program.wait() == 1
+    assert "the template exited with status 1 before it was ready" in program.log()
+    assert "there" in program.log()  # what could not be imported
+
+
 def test_nothing_is_left_when_the_master_is_killed(program: Program) -> None:
     program.start()
     slow = program.connect()

@@ -73,7 +73,7 @@ class Master(Service):
         self._stopping = False
         #: monotonic time at which all workers were ready for the first time
         self.live_at: float | None = None
-        events = SupervisorEvents(self._child_ready, self._child_gone, self._child_refused)
+        events = SupervisorEvents(self._child_ready, self._child_gone, self._child_refused, self._failed)
         self.supervisor = Supervisor(reactor, settings, random.random, self.levels, events)
         self.reloader = Reloader(self, load, settings.reload_timeout)
 
@@ -309,3 +309,9 @@ class Master(Service):
         _log.error("{name} refuses the running configuration:", name=name)
         for problem in problems:
             _log.error("{problem}", problem=problem)
+
+    def _failed(self, how: str) -> None:
+        """No child can be started."""
+        if not self._stopping:
+            self._stopping = True
+            self._fail([f"the processes cannot be started: the template {how} before it was ready"])

@@ -40,12 +40,13 @@ class DiscoveryKeeper(Keeper):
 
 @dataclass(frozen=True, slots=True)
 class SupervisorEvents:
-    """What the master wants to hear of: a child became ready, one is gone, a new one refuses its
-    configuration."""
+    """What the master wants to hear of: a child became ready, one is gone, a new one refuses its configuration, none can
+    be started at all."""
 
     ready: Callable[[], None]
     gone: Callable[[], None]
     refused: Callable[[str, list[ConfigProblem]], None]
+    failed: Callable[[str], None]
 
 
 class Supervisor:
@@ -71,7 +72,9 @@ class Supervisor:
         self._since_collected = 0.0
         self.healthy = True
         self.statistics = Statistics()
-        self.template = TemplateClient(reactor, settings, RestartPolicy(random), self.child_logged)
+        self.template = TemplateClient(
+            reactor, settings, RestartPolicy(random), self.child_logged, events.failed
+        )
         # Endpoints are stale until it is back, and all it holds up is itself: it never waits long.
         policy = RestartPolicy(random, most=1.0)
         self.discovery = DiscoveryKeeper(reactor, "discovery", self.template, policy, self)
@@ -146,6 +149,7 @@ class Supervisor:
             for slot in self.slots:
                 for child in slot.leaving:
                     child.send(messages.stop())
+            self.template.abandon_waiting()
             self._reactor.callLater(self._settings.stop_timeout, self._kill_rest)
             self._check_stopped()
         return self._stopped

@@ -26,6 +26,10 @@ class TemplateClient:
 
     Children that were asked for wait until there is one.  A child lives on when the template that forked it
     dies; only what it would have said of the child's end is then missing.
+
+    on_log     gets the lines of its log, with its name
+    on_failed  is told how it ended when none has ever come so far as to fork: the installation is broken, and the
+               next one would end like it
     """
 
     def __init__(
@@ -34,14 +38,17 @@ class TemplateClient:
         settings: ProcessSettings,
         policy: RestartPolicy,
         on_log: Callable[[str, Message], None],
+        on_failed: Callable[[str], None],
     ) -> None:
         self._reactor = reactor
         self._settings = settings
         self._policy = policy
         self._on_log = on_log
+        self._on_failed = on_failed
         self._link: ControlLink | None = None
         self._handle: ProcessHandle | None = None
         self._ready = False
+        self._was_ready = False
         self._stopping = False
         self._on_stopped: Callable[[], None] | None = None
         self._started_at = 0.0
@@ -71,6 +78,12 @@ class TemplateClient:
             self._ask(kind, child)
         else:
             self._waiting.append((kind, child))
+
+    def abandon_waiting(self) -> None:
+        """Children that were not forked so far never will be."""
+        waiting, self._waiting = self._waiting, []
+        for _, child in waiting:
+            child.abandon()
 
     def stop(self, stopped: Callable[[], None]) -> None:
         """Let the template go: it leaves when its link is closed.  `stopped` is called when it has."""
@@ -112,7 +125,7 @@ class TemplateClient:
     def _message(self, message: Message, fds: list[int]) -> None:
         kind = message["t"]
         if kind == "template_ready":
-            self._ready = True
+            self._ready = self._was_ready = True
             waiting, self._waiting = self._waiting, []
             for wanted, child in waiting:
                 self._ask(wanted, child)
@@ -147,6 +160,9 @@ class TemplateClient:
         if self._stopping:
             if self._on_stopped is not None:
                 self._on_stopped()
+            return
+        if not self._was_ready:
+            self._on_failed(describe_status(status))
             return
         self.restarts += 1
         decision = self._policy.ended(self._reactor.seconds() - self._started_at)
