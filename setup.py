@@ -19,7 +19,7 @@ COMPILED = """
     http/date http/headers http/message http/status http/target
     network/http_connection_manager
     observe/histogram observe/request_id observe/stats
-    primitives/deadlines primitives/weighted_cycle
+    primitives/deadlines primitives/runtime primitives/weighted_cycle
     route/action route/table
     stream/chain stream/request_headers stream/response_headers stream/stream
     upstream/cluster upstream/host upstream/resource_limits upstream/pool/http

@@ -21,6 +21,7 @@ from twistproxy.observe import flags
 from twistproxy.observe.request_id import RequestIds
 from twistproxy.observe.stats import HttpManagerStats
 from twistproxy.primitives.deadlines import Deadlines
+from twistproxy.primitives.runtime import RuntimeValues
 from twistproxy.stream.request_headers import RequestHeaders
 from twistproxy.stream.response_headers import ResponseHeaders
 from twistproxy.stream.stream import Stream
@@ -49,6 +50,7 @@ class HttpConnectionManager:
         ids: RequestIds,
         random: Random,
         local_address: str,
+        runtime: RuntimeValues,
         buffer_limit: int | None = None,
     ) -> None:
         self.settings = settings
@@ -58,6 +60,7 @@ class HttpConnectionManager:
         self.monotonic = clock.monotonic
         self.deadlines = deadlines
         self.random = random
+        self.runtime = runtime
         self.request_headers = RequestHeaders(settings, ids, local_address)
         self.response_headers = ResponseHeaders(settings, clock.wall)
         self.stream_idle_timeout = settings.stream_idle_timeout or _FOREVER

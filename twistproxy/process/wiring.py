@@ -6,6 +6,7 @@ clusters. Pure: clock, connector and log files are passed in, so tests build the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from random import Random
 from typing import Any
 
@@ -26,6 +27,7 @@ from twistproxy.observe.access_log import DEFAULT_FORMAT, Clocks, compile_format
 from twistproxy.observe.request_id import RequestIds
 from twistproxy.observe.stats import HttpManagerStats, ListenerStats, Snapshot
 from twistproxy.primitives.deadlines import Deadlines
+from twistproxy.primitives.runtime import Plain, RuntimeValues
 from twistproxy.route.table import RouteTable
 from twistproxy.upstream.cluster_manager import ClusterManager
 
@@ -44,6 +46,8 @@ class Runtime:
         self._log_files = log_files
         self._local_address = options.local_address
         self._random = Random()
+        #: what the runtime says at the moment; everything that may ask is given this object
+        self._values = RuntimeValues()
         self._ids = RequestIds(self._random)
         self._deadlines = Deadlines(clock.monotonic, clock.call_later)
         self._clusters = ClusterManager(clock, connector, self._deadlines, self._random)
@@ -118,6 +122,7 @@ class Runtime:
             self._ids,
             self._random,
             self._local_address,
+            self._values,
             buffer_limit,
         )
 
@@ -132,6 +137,10 @@ class Runtime:
     def accept(self, listener_name: str) -> ConnectionFactory:
         """Stable across reloads: connections go to what the listener is when they come."""
         return self._listeners[listener_name].accept
+
+    def set_runtime(self, values: Mapping[str, Plain]) -> None:
+        """The merged values of all runtime layers, from now on."""
+        self._values.replace(values)
 
     def update_endpoints(self, endpoints: EndpointSet) -> None:
         self._clusters.update_endpoints(endpoints)

@@ -19,6 +19,7 @@ from twistproxy.model.http_manager import HttpManagerSettings
 from twistproxy.observe import flags
 from twistproxy.observe.stats import HttpManagerStats
 from twistproxy.primitives.deadlines import Deadlines
+from twistproxy.primitives.runtime import RuntimeValues
 from twistproxy.stream.chain import FilterWalk
 from twistproxy.stream.request_headers import RequestHeaders
 from twistproxy.stream.response_headers import ResponseHeaders
@@ -34,6 +35,7 @@ class Context(Protocol):
     monotonic: Callable[[], float]
     deadlines: Deadlines
     random: Random
+    runtime: RuntimeValues
     request_headers: RequestHeaders
     response_headers: ResponseHeaders
     chain: FilterChain
