@@ -16,12 +16,12 @@ from setuptools import Extension, find_packages, setup
 COMPILED = """
     codec/h1_chunked codec/h1_client codec/h1_parse codec/h1_request codec/h1_server codec/h1_write
     filters/router filters/upstream_request
-    http/date http/headers http/message http/status http/target
+    http/date http/headers http/message http/path http/status http/target
     network/http_connection_manager
     observe/histogram observe/request_id observe/stats
     primitives/deadlines primitives/runtime primitives/weighted_cycle
     route/action route/table
-    stream/chain stream/request_headers stream/response_headers stream/stream
+    stream/chain stream/request_headers stream/response_headers stream/sanitise stream/stream
     upstream/cluster upstream/host upstream/resource_limits upstream/pool/http
     upstream/lb/least_request upstream/lb/random_choice upstream/lb/round_robin upstream/lb/shares
 """

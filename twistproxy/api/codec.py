@@ -145,6 +145,9 @@ class ServerCallbacks(Protocol):
         """A response is complete and its request is not.  HTTP/1 cannot go on; close so that the client can read the
         response first."""
 
+    def underscores_found(self, count: int, refused: bool) -> None:
+        """Of `headers_with_underscores_action`: so many fields were dropped, or a request was refused for one."""
+
     def head_lost(self, encoder: ResponseEncoder, reason: str) -> None:
         """The connection is gone within a request's head; `connection_closed` follows."""
 

@@ -43,6 +43,9 @@ _CLOSED = -3
 #: Bytes of pipelined requests that are held before reading stops.
 _MAX_PIPELINED = 64 * 1024
 
+#: The detail of a request that is refused for a name of a field.
+_UNDERSCORE = "http1.unexpected_underscore"
+
 _CONNECT = METHODS[b"CONNECT"]
 
 #: A request line of a version that is not ours, or of HTTP/0.9 without any.
@@ -247,6 +250,9 @@ class Http1ServerConnection(MessageWriter):
             return
         head = RequestHead(method, target, host or b"", items, index)
         http10 = minor == 0
+        if self._settings.underscores and self._underscored(head):
+            self.refuse(400, b"Bad Request", _UNDERSCORE)
+            return
         if target[:1] != b"/" or http10 or method is _CONNECT:
             refusal = check_target(head, http10, self._settings)
             if refusal is not None:
@@ -275,6 +281,18 @@ class Http1ServerConnection(MessageWriter):
         self._unflushed = length != 0
         stream.decode_headers(head, length == 0)
 
+    def _underscored(self, fields: HeaderMap) -> bool:
+        """Deal with names that have "_" in them (`headers_with_underscores_action`).  True: refuse the request."""
+        dropped = frozenset(name for name in fields.index if b"_" in name)
+        if not dropped:
+            return False
+        refused = self._settings.underscores == "reject"
+        count = sum(1 for name, _ in fields.items if name in dropped)
+        self.callbacks.underscores_found(1 if refused else count, refused)
+        if not refused:
+            fields.remove_all(dropped)
+        return refused
+
     def _take_content(self, data: bytes, left: int) -> bytes:
         stream = self._stream
         assert stream is not None
@@ -298,7 +316,7 @@ class Http1ServerConnection(MessageWriter):
         try:
             pieces = chunked.feed(data)
         except RemoteProtocolError as error:
-            self._broken_body(error)
+            self._broken_body(error.status_hint, "http1.codec_error")
             return b""
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if not chunked.done:
@@ -307,25 +325,29 @@ class Http1ServerConnection(MessageWriter):
             return b""
         self._chunked = None
         self._state = _RESPONSE
-        if chunked.trailers and self._settings.enable_trailers:
+        trailers = HeaderMap(chunked.trailers)
+        if self._settings.enable_trailers and self._settings.underscores and self._underscored(trailers):
+            self._broken_body(400, _UNDERSCORE)
+            return b""
+        if trailers.items and self._settings.enable_trailers:
             if data:
                 stream.decode_data(data, False)
-            stream.decode_trailers(HeaderMap(chunked.trailers))
+            stream.decode_trailers(trailers)
         else:
             stream.decode_data(data, True)
         return chunked.rest
 
-    def _broken_body(self, error: RemoteProtocolError) -> None:
+    def _broken_body(self, status: int, details: str) -> None:
         """The framing of a request's content is wrong: nothing on this connection can be trusted any more."""
         stream, self._stream = self._stream, None
-        self._refuse_body(error.status_hint)
+        self._refuse_body(status, details)
         if stream is not None:
-            stream.on_reset(ResetReason.PROTOCOL_ERROR, str(error))
+            stream.on_reset(ResetReason.PROTOCOL_ERROR, details)
 
-    def _refuse_body(self, status: int) -> None:
+    def _refuse_body(self, status: int, details: str) -> None:
         self._state = _CLOSED
         if self._responding:
-            self.callbacks.protocol_error(self, status, reason(status).encode(), "http1.codec_error")
+            self.callbacks.protocol_error(self, status, reason(status).encode(), details)
 
     def refuse(self, status: int, body: bytes, details: str) -> None:
         """Answer what cannot be read as a request, and read nothing more."""

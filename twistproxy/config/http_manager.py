@@ -6,6 +6,7 @@ from collections.abc import Set
 
 from twistproxy.config.access_logs import build_access_logs
 from twistproxy.config.fields import Reader
+from twistproxy.config.manager_heads import build_sanitise, underscores
 from twistproxy.config.routes import build_routes
 from twistproxy.config.values import cidr
 from twistproxy.model.bootstrap import Node
@@ -28,11 +29,7 @@ def build_http_manager(reader: Reader, clusters: Set[str], node: Node) -> HttpMa
     common = reader.message_or_empty("common_http_protocol_options")
     internal = reader.message_or_empty("internal_address_config")
     envoy_headers = _http_filters(reader)
-    _only(reader, "path_with_escaped_slashes_action", "IMPLEMENTATION_SPECIFIC_DEFAULT", "KEEP_UNCHANGED")
     agent = reader.boolean("add_user_agent")
-    for name in ("normalize_path", "merge_slashes"):
-        if reader.boolean(name):
-            reader.problem("is not implemented so far", name)
     return HttpManagerSettings(
         stat_prefix=reader.string("stat_prefix"),
         routes=routes,
@@ -59,6 +56,8 @@ def build_http_manager(reader: Reader, clusters: Set[str], node: Node) -> HttpMa
         proxy_100_continue=reader.boolean("proxy_100_continue"),
         user_agent=node.cluster.encode() if agent else b"",
         node_id=node.id.encode() if agent else b"",
+        sanitise=build_sanitise(reader),
+        via=reader.string("via").encode(),
     )
 
 
@@ -77,6 +76,7 @@ def _http1(reader: Reader, common: Reader) -> Http1Settings:
         allow_absolute_url=options.boolean("allow_absolute_url", True),
         max_head_bytes=reader.integer("max_request_headers_kb", 60) * 1024,
         max_headers=common.integer("max_headers_count", 100),
+        underscores=underscores(common),
     )
 
 

@@ -58,6 +58,12 @@ class ResponseHead(HeaderMap):
         self.index = dict(items) if index is None else index
 
 
+def append_via(head: HeaderMap, name: bytes) -> None:
+    """Add us to the proxies that a message came through (RFC 9110 section 7.6.3)."""
+    before = head.get(b"via")
+    head.set(b"via", before + b", " + name if before else name)
+
+
 class ResponseWithTrailers(ResponseHead):
     """A response's head together with the trailers that ended the response, for logs."""
 

@@ -6,7 +6,15 @@ import re
 
 #: reg-name, IPv4 or IP-literal with a port; no userinfo, no delimiter that would end an authority (RFC 3986, 3.2).
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+(?:%25[\w.~%-]+)?\]|[!$&'()*+,;=\w.~%-]*)(?::[0-9]*)?", re.ASCII)
-_ABSOLUTE = re.compile(rb"(https?)://([^/?#]*)(/[^#]*|\?[^#]*)?", re.IGNORECASE)
+_ABSOLUTE = re.compile(rb"(https?)://([^/?#]*)([/?].*)?", re.IGNORECASE)
+
+#: An absolute URI without userinfo and with a port below 65536, or a relative reference; neither with a fragment.
+_REFERER = re.compile(
+    rb"[a-z][a-z0-9+.-]*://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])"
+    rb"(?::(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[0-5]?[0-9]{1,4}))?(?:[/?][!\"$-~]*#?)?"
+    rb"|[a-z0-9!$%&'()*+,;=._~@?-]*(?:/[a-z0-9!$%&'()*+,;=._~@?:/-]*)?",
+    re.IGNORECASE,
+)
 
 #: Hosts that were found good, so that a name is looked at once.  Bounded: see `valid_host`.
 _good_hosts: set[bytes] = set()
@@ -24,6 +32,11 @@ def valid_host(host: bytes) -> bool:
     return True
 
 
+def valid_referer(value: bytes) -> bool:
+    """Whether a Referer is what RFC 9110 section 10.1.3 allows, as far as Envoy looks: it takes others away."""
+    return _REFERER.fullmatch(value) is not None
+
+
 def _port(authority: bytes) -> bytes:
     """The digits of the port, b"0" if there is none."""
     port = authority.rpartition(b":")[2]
@@ -34,7 +47,8 @@ def split_target(method: bytes, target: bytes, allow_absolute: bool) -> tuple[by
     """(scheme, authority, path) of a target that is not a plain path; None if it is malformed.
 
     scheme and authority are b"" where the target has none (origin form, "*").  The absolute form's authority
-    replaces Host (RFC 9112 section 3.2.2).
+    replaces Host (RFC 9112 section 3.2.2).  The path is "?…" for an absolute form that has a query and no path; a
+    fragment stays in it.
     """
     if method == b"CONNECT":
         return (b"", target, b"") if target and _HOST.fullmatch(target) and b":" in target else None
@@ -47,5 +61,4 @@ def split_target(method: bytes, target: bytes, allow_absolute: bool) -> tuple[by
     match = _ABSOLUTE.fullmatch(target)
     if match is None or not match.group(2) or int(_port(match.group(2))) > 65535:
         return None
-    path = match.group(3) or b"/"
-    return match.group(1).lower(), match.group(2), path if path[:1] == b"/" else b"/" + path
+    return match.group(1).lower(), match.group(2), match.group(3) or b"/"

@@ -15,6 +15,7 @@ class Http1Settings:
 
     max_head_bytes  start line and header section (`max_request_headers_kb`, 60 KiB)
     max_headers     fields (`common_http_protocol_options.max_headers_count`, 100)
+    underscores     of fields with "_" in their names: "" (nothing), "reject" (the request) or "drop"
     """
 
     accept_http_10: bool = False
@@ -23,6 +24,22 @@ class Http1Settings:
     allow_absolute_url: bool = True
     max_head_bytes: int = 60 * 1024
     max_headers: int = 100
+    underscores: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SanitiseSettings:
+    """What of a request is made uniform, or refused, before anything else looks at it.
+
+    escaped_slashes  of %2F and %5C in paths: "", "reject", "redirect" or "forward" (unescaped)
+    strip_port       of the host: "", "any", or "matching" the port that the connection came to
+    """
+
+    normalise_path: bool = False
+    merge_slashes: bool = False
+    escaped_slashes: str = ""
+    strip_port: str = ""
+    strip_trailing_dot: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +75,8 @@ class HttpManagerSettings:
     proxy_100_continue: bool = False
     user_agent: bytes = b""
     node_id: bytes = b""
+    sanitise: SanitiseSettings = SanitiseSettings()
+    via: bytes = b""
     filter_chain_name: str = ""
 
     def without_routes(self) -> HttpManagerSettings:

@@ -16,7 +16,7 @@ from twistproxy.api.transport import Transport
 from twistproxy.codec.h1_server import Http1ServerConnection
 from twistproxy.http.message import RequestHead, ResponseHead
 from twistproxy.model.address import Address, TcpAddress
-from twistproxy.model.http_manager import HttpManagerSettings
+from twistproxy.model.http_manager import HttpManagerSettings, SanitiseSettings
 from twistproxy.observe import flags
 from twistproxy.observe.request_id import RequestIds
 from twistproxy.observe.stats import HttpManagerStats
@@ -24,6 +24,7 @@ from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import RuntimeValues
 from twistproxy.stream.request_headers import RequestHeaders
 from twistproxy.stream.response_headers import ResponseHeaders
+from twistproxy.stream.sanitise import Sanitiser, refuse_path
 from twistproxy.stream.stream import Stream
 
 _FOREVER = float("inf")
@@ -69,6 +70,8 @@ class HttpConnectionManager:
         self.draining = False
         self._access_logs = access_logs
         self._buffer_limit = buffer_limit
+        sanitise = settings.sanitise
+        self._sanitiser = None if sanitise == SanitiseSettings() else Sanitiser(sanitise)
 
     def accept(self, transport: Transport, remote: Address, local: Address) -> Http1ServerConnection:
         """The handler of a new connection: its codec, so that nothing lies between transport and parser."""
@@ -110,23 +113,25 @@ class HttpConnectionManager:
     def check(self, stream: Stream, head: RequestHead) -> bool:
         """Answer what cannot be a request to anybody, and return False."""
         path = head.path
-        if not head.authority:
-            return self._refuse(stream, 400, 0, "missing_host_header")
-        if b"#" in path:
-            return self._refuse(stream, 400, 0, "path_normalization_failed")
-        if path == b"*":
-            self.stats.downstream_rq_non_relative_path += 1
-            stream.local_reply(404, b"", 0, "absolute_path_rejected")
-            return False
-        if path[:1] != b"/":
-            # CONNECT, the only request without a path: no route is made for it.
-            self.stats.rq_total += 1
-            self.stats.no_route += 1
-            return self._refuse(stream, 404, flags.NR, "route_not_found")
         if b"expect" in head.index and (head.get(b"expect") or b"").lower() == b"100-continue":
             if not self.settings.proxy_100_continue:
                 head.remove(b"expect")
                 stream.encode_1xx(_CONTINUE)
+        if not head.authority:
+            return self._refuse(stream, 400, 0, "missing_host_header")
+        if path[:1] != b"/":
+            if path:
+                self.stats.downstream_rq_non_relative_path += 1
+                stream.local_reply(404, b"", 0, "absolute_path_rejected")
+                return False
+            # CONNECT, the only request without a path: no route is made for it.
+            self.stats.rq_total += 1
+            self.stats.no_route += 1
+            return self._refuse(stream, 404, flags.NR, "route_not_found")
+        if b"#" in path:
+            return refuse_path(stream)
+        if self._sanitiser is not None and not self._sanitiser.apply(stream, head):
+            return False
         if b"upgrade" in head.index:
             self.stats.downstream_rq_ws_on_non_ws_route += 1
             return self._refuse(stream, 403, 0, "upgrade_failed")
@@ -207,6 +212,11 @@ class HttpConnection:
     def local_text(self) -> str:
         return str(self._local)
 
+    @property
+    def local_port(self) -> int:
+        """The port that it came to, 0 for a Unix socket."""
+        return self._local.port if isinstance(self._local, TcpAddress) else 0
+
     # ---- from the codec
 
     def new_stream(self, encoder: ResponseEncoder) -> Stream:
@@ -240,6 +250,13 @@ class HttpConnection:
             self.codec.close_after_response()
             stream.local_reply(status, body, flags.DPE, details)
         self._close_later()
+
+    def underscores_found(self, count: int, refused: bool) -> None:
+        stats = self._manager.stats
+        if refused:
+            stats.requests_with_underscores += count
+        else:
+            stats.fields_with_underscores += count
 
     def head_lost(self, encoder: ResponseEncoder, reason: str) -> None:
         self._stream_without_head(encoder).on_reset(ResetReason.CONNECTION_TERMINATION, reason)

@@ -252,10 +252,13 @@ class HttpManagerStats(Group):
         "downstream_flow_control_paused_reading_total",
         "downstream_flow_control_resumed_reading_total",
         "downstream_rq_completed",
+        "downstream_rq_failed_path_normalization",
         "downstream_rq_header_timeout",
         "downstream_rq_http1_total",
         "downstream_rq_idle_timeout",
         "downstream_rq_non_relative_path",
+        "downstream_rq_redirected_with_normalized_path",
+        "downstream_rq_rejected_via_ip_detection",
         "downstream_rq_response_before_rq_complete",
         "downstream_rq_rx_reset",
         "downstream_rq_timeout",
@@ -277,13 +280,10 @@ class HttpManagerStats(Group):
         "downstream_cx_overload_disable_keepalive",
         "downstream_cx_ssl_total",
         "downstream_cx_upgrades_total",
-        "downstream_rq_failed_path_normalization",
         "downstream_rq_http2_total",
         "downstream_rq_http3_total",
         "downstream_rq_max_duration_reached",
         "downstream_rq_overload_close",
-        "downstream_rq_redirected_with_normalized_path",
-        "downstream_rq_rejected_via_ip_detection",
         "downstream_rq_too_large",
         "downstream_rq_too_many_premature_resets",
         "passthrough_internal_redirect_bad_location",
@@ -326,10 +326,13 @@ class HttpManagerStats(Group):
         self.downstream_flow_control_paused_reading_total = 0
         self.downstream_flow_control_resumed_reading_total = 0
         self.downstream_rq_completed = 0
+        self.downstream_rq_failed_path_normalization = 0
         self.downstream_rq_header_timeout = 0
         self.downstream_rq_http1_total = 0
         self.downstream_rq_idle_timeout = 0
         self.downstream_rq_non_relative_path = 0
+        self.downstream_rq_redirected_with_normalized_path = 0
+        self.downstream_rq_rejected_via_ip_detection = 0
         self.downstream_rq_response_before_rq_complete = 0
         self.downstream_rq_rx_reset = 0
         self.downstream_rq_timeout = 0
@@ -340,6 +343,9 @@ class HttpManagerStats(Group):
         self.no_route = 0
         self.rq_direct_response = 0
         self.rq_total = 0
+        #: Of the codec, whose statistics have no prefix of a manager.
+        self.fields_with_underscores = 0
+        self.requests_with_underscores = 0
         #: By the first of each class: 100, 200 …
         self.statuses: dict[int, int] = dict.fromkeys((100, 200, 300, 400, 500), 0)
         self.rq_time = Histogram()
@@ -348,6 +354,11 @@ class HttpManagerStats(Group):
     def collect(self, prefix: str, out: Snapshot) -> None:
         super().collect(prefix, out)
         collect_statuses(prefix, "downstream_rq", self.statuses, out, False)
+        for name, count in (
+            ("http1.dropped_headers_with_underscores", self.fields_with_underscores),
+            ("http1.requests_rejected_with_underscores_in_headers", self.requests_with_underscores),
+        ):
+            out.counters[name] = out.counters.get(name, 0) + count
         out.histograms[prefix + "downstream_rq_time"] = self.rq_time.snapshot()
         out.histograms[prefix + "downstream_cx_length_ms"] = self.cx_length_ms.snapshot()
 

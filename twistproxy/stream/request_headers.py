@@ -6,7 +6,8 @@ from __future__ import annotations
 import ipaddress
 from functools import lru_cache
 
-from twistproxy.http.message import RequestHead
+from twistproxy.http.message import RequestHead, append_via
+from twistproxy.http.target import valid_referer
 from twistproxy.model.address import Cidr
 from twistproxy.model.http_manager import HttpManagerSettings
 from twistproxy.observe.request_id import RequestIds
@@ -15,6 +16,7 @@ _XFF = b"x-forwarded-for"
 _XFP = b"x-forwarded-proto"
 _REQUEST_ID = b"x-request-id"
 _INTERNAL = b"x-envoy-internal"
+_REFERER = b"referer"
 
 #: What only a client inside may say; taken from everybody else.
 _EXTERNAL_STRIP = frozenset(
@@ -70,7 +72,6 @@ _SINGLE = (
             b"if-none-match",
             b"origin",
             b"pragma",
-            b"referer",
             b"te",
             b"user-agent",
             b"via",
@@ -85,7 +86,7 @@ _SINGLE = (
 )
 
 #: Present in few requests; one look tells whether any of it has to be dealt with.
-_UNUSUAL = _EXTERNAL_STRIP | {_INTERNAL, b"te", b"x-forwarded-client-cert"}
+_UNUSUAL = _EXTERNAL_STRIP | {_INTERNAL, b"te", b"x-forwarded-client-cert", _REFERER}
 
 
 class RequestHeaders:
@@ -99,7 +100,10 @@ class RequestHeaders:
         self._local_address = local_address.encode()
         self._internal_cidrs = settings.internal_cidrs
         self._trivial = (
-            not settings.use_remote_address and not settings.internal_cidrs and not settings.user_agent
+            not settings.use_remote_address
+            and not settings.internal_cidrs
+            and not settings.user_agent
+            and not settings.via
         )
 
     def apply(self, head: RequestHead, remote: str, tls: bool) -> None:
@@ -113,6 +117,10 @@ class RequestHeaders:
             head.remove(b"x-forwarded-client-cert")
             if b"te" in index:
                 _keep_trailers(head)
+            if _REFERER in index and not (
+                len(head.get_all(_REFERER)) == 1 and valid_referer(index[_REFERER])
+            ):
+                head.remove(_REFERER)
             if self._trivial:
                 head.remove_all(_EXTERNAL_STRIP)
         edge = False
@@ -163,6 +171,8 @@ class RequestHeaders:
                 head.set(b"x-envoy-external-address", final.encode())
         if settings.user_agent:
             self._tell_who_we_are(head)
+        if settings.via:
+            append_via(head, settings.via)
         return edge
 
     def _tell_who_we_are(self, head: RequestHead) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twistproxy.http.date import DateText
-from twistproxy.http.message import RequestHead, ResponseHead
+from twistproxy.http.message import RequestHead, ResponseHead, append_via
 from twistproxy.model.http_manager import HttpManagerSettings
 
 _DATE = b"date"
@@ -46,7 +46,7 @@ _SINGLE = frozenset(
 class ResponseHeaders:
     """The rules of one connection manager.  `apply` changes a head in place."""
 
-    __slots__ = ("_date", "_overwrite", "_pass_through", "_request_id", "_server", "_wall")
+    __slots__ = ("_date", "_more", "_overwrite", "_pass_through", "_request_id", "_server", "_via", "_wall")
 
     def __init__(self, settings: HttpManagerSettings, wall: Callable[[], float]) -> None:
         self._wall = wall
@@ -54,7 +54,10 @@ class ResponseHeaders:
         self._server = settings.server_name
         self._overwrite = settings.server_header == "OVERWRITE"
         self._pass_through = settings.server_header == "PASS_THROUGH"
+        self._via = settings.via
         self._request_id = settings.always_set_request_id_in_response
+        #: What few configurations have is looked at only where some of it is.
+        self._more = self._request_id or bool(self._via)
 
     def apply(self, head: ResponseHead, request: RequestHead | None) -> None:
         items = head.items
@@ -71,5 +74,11 @@ class ResponseHeaders:
                 index[_SERVER] = self._server
         elif self._overwrite:
             head.set(_SERVER, self._server)
+        if self._more:
+            self._apply_more(head, request)
+
+    def _apply_more(self, head: ResponseHead, request: RequestHead | None) -> None:
         if self._request_id and request is not None and b"x-request-id" in request.index:
             head.set(b"x-request-id", request.index[b"x-request-id"])
+        if self._via:
+            append_via(head, self._via)

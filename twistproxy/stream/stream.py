@@ -62,6 +62,9 @@ class Connection(Protocol):
     @property
     def local_text(self) -> str: ...
 
+    @property
+    def local_port(self) -> int: ...
+
     def stream_ended(self, stream: Stream, now: float) -> None: ...
 
     def answered_early(self) -> None:
