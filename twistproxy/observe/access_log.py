@@ -1,14 +1,19 @@
-"""Access log formats (Envoy: docs/root/configuration/observability/access_log/usage)."""
+"""Access log formats, compiled (Envoy: docs/root/configuration/observability/access_log/usage).
+
+A format becomes one template with a place for every operator; a line is the template filled in.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from json.encoder import encode_basestring
 from typing import Any
 
-from twistproxy.observe.log_operators import Clocks, FormatError, Operator, operator
+from twistproxy.observe.log_operators import operator
+from twistproxy.observe.log_syntax import Clocks, FormatError, Operator, as_json, as_text
 
-__all__ = ["DEFAULT_FORMAT", "Clocks", "FormatError", "compile_format"]
+__all__ = ["DEFAULT_FORMAT", "Clocks", "FormatError", "compile_format", "compile_json"]
 
 #: Envoy's default format string.
 DEFAULT_FORMAT = (
@@ -17,45 +22,173 @@ DEFAULT_FORMAT = (
     '"%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%" "%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%"\n'
 )
 
-_COMMAND = re.compile(r"%(?:%|([A-Z0-9_]+)(?:\((.*?)\))?(?::([0-9]+))?%)", re.DOTALL)
+#: A stream to its text in a log.  Bytes that are no UTF-8 are in it as surrogates (`surrogateescape`).
+Render = Callable[[Any], str]
+
+_COMMAND = re.compile(r"%(?:%|([A-Z0-9_]+)(?:\((.*?)\))?(?::([0-9]+))?%)")
+_LARGEST_LIMIT = 2**64
+#: Operators whose values may be structures.
+_STRUCTURED = frozenset(("METADATA", "DYNAMIC_METADATA", "CLUSTER_METADATA", "UPSTREAM_METADATA", "COALESCE"))
 
 
-def compile_format(text: str, clocks: Clocks, missing: str = "-") -> Callable[[Any], str]:
+def compile_format(text: str, clocks: Clocks, missing: str = "-") -> Render:
     """A function from a stream to its log text; `missing` stands where it has no value.
 
     Raises `FormatError` for an operator that does not exist.
     """
-    parts: list[str | Operator] = []
-    at = 0
-    for match in _COMMAND.finditer(text):
-        literal = text[at : match.start()]
-        _check_literal(literal)
-        parts.append(literal)
-        at = match.end()
-        name, argument, limit = match.groups()
-        parts.append("%" if name is None else _limited(operator(name, argument, clocks), limit))
-    _check_literal(text[at:])
-    parts.append(text[at:])
-    joined = [part for part in parts if part != ""]
+    template, operators = _text_parts(text, clocks)
+    if not operators:
+        constant = template % ()
+        return lambda stream: constant
+    return _filled(template, operators, missing)
 
+
+def _filled(template: str, operators: list[Operator], missing: str) -> Render:
     def render(stream: Any) -> str:
-        return "".join([part if isinstance(part, str) else (part(stream) or missing) for part in joined])
+        return template % tuple([missing if (value := of(stream)) is None else value for of in operators])
 
     return render
 
 
-def _check_literal(literal: str) -> None:
-    if "%" in literal:
-        raise FormatError(f"couldn't find a valid command after {literal[: literal.index('%') + 1]!r}")
+def _parse(text: str, clocks: Clocks) -> list[str | tuple[str, Operator]]:
+    """Literals, and operators with their names, in their order."""
+    parts: list[str | tuple[str, Operator]] = []
+    at = 0
+    while (start := text.find("%", at)) >= 0:
+        match = _COMMAND.match(text, start)
+        if match is None or (match[3] and int(match[3]) >= _LARGEST_LIMIT):
+            raise FormatError(
+                f"Incorrect configuration: {text}. Couldn't find valid command at position {start}"
+            )
+        if start > at:
+            parts.append(text[at:start])
+        name, argument, limit = match.groups()
+        if name is None:
+            parts.append("%")
+        else:
+            parts.append((name, operator(name, argument, None if limit is None else int(limit), clocks)))
+        at = match.end()
+    if at < len(text):
+        parts.append(text[at:])
+    return parts
 
 
-def _limited(of: Operator, limit: str | None) -> Operator:
-    if limit is None:
-        return of
-    most = int(limit)
+def _text_parts(text: str, clocks: Clocks) -> tuple[str, list[Operator]]:
+    template, operators = "", []
+    for part in _parse(text, clocks):
+        if isinstance(part, str):
+            template += part.replace("%", "%%")
+        else:
+            name, of = part
+            template += "%s"
+            operators.append(_texted(of) if name in _STRUCTURED else of)
+    return template, operators
 
-    def cut(stream: Any) -> str | None:
+
+def _texted(of: Operator) -> Operator:
+    return lambda stream: as_text(of(stream))
+
+
+# ---- JSON
+
+
+def compile_json(form: Mapping[str, Any], clocks: Clocks, omit_empty: bool = False) -> Render:
+    """A function from a stream to a line of JSON, with its newline, of the form's shape and with sorted keys.
+
+    A string that is one operator alone becomes its value with its type, null where there is none; other strings
+    become strings.  `omit_empty` leaves out what has no value.  Raises `FormatError`.
+    """
+    if omit_empty:
+        node = _node(form, clocks)
+
+        def render(stream: Any) -> str:
+            return (_evaluated(node, stream) or "{}") + "\n"
+
+        return render
+    operators: list[Operator] = []
+    template = _json_template(form, clocks, operators) + "\n"
+    return _filled(template, operators, "null")
+
+
+def _json_template(form: Any, clocks: Clocks, operators: list[Operator]) -> str:
+    if isinstance(form, Mapping):
+        members = (
+            f"{_quoted(key).replace('%', '%%')}:{_json_template(form[key], clocks, operators)}"
+            for key in sorted(form)
+        )
+        return "{" + ",".join(members) + "}"
+    if isinstance(form, (list, tuple)):
+        return "[" + ",".join([_json_template(one, clocks, operators) for one in form]) + "]"
+    if isinstance(form, str):
+        leaf = _leaf(form, clocks, "-")
+        if isinstance(leaf, str):
+            return leaf.replace("%", "%%")
+        operators.append(leaf)
+        return "%s"
+    return as_json(form)
+
+
+def _leaf(text: str, clocks: Clocks, missing: str) -> str | Operator:
+    """The JSON of a string of the format: a constant, or a function from the stream, to None for null."""
+    parts = _parse(text, clocks)
+    if len(parts) == 1 and not isinstance(parts[0], str):
+        return _typed(parts[0][1])
+    if all(isinstance(part, str) for part in parts):
+        return _quoted("".join([part for part in parts if isinstance(part, str)]))
+    render = compile_format(text, clocks, missing)
+    return lambda stream: _quoted(render(stream))
+
+
+def _typed(of: Operator) -> Operator:
+    def value_of(stream: Any) -> str | None:
         value = of(stream)
-        return value if value is None else value[:most]
+        if type(value) is str:
+            return _quoted(value)
+        return None if value is None else as_json(value)
 
-    return cut
+    return value_of
+
+
+def _quoted(text: str) -> str:
+    """A JSON string.  One that is no UTF-8 is written byte by byte, as Envoy does."""
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            octets = text.encode("utf-8", "surrogateescape")
+            return '"' + "".join([_octet(octet) for octet in octets]) + '"'
+    return encode_basestring(text)
+
+
+def _octet(octet: int) -> str:
+    return chr(octet) if 32 <= octet < 127 and octet not in b'"\\' else f"\\u{octet:04x}"
+
+
+# With `omit_empty` the shape of a line depends on its values.
+
+_Node = Any  # dict of quoted key → node, list of nodes, str (JSON), or a function from the stream
+
+
+def _node(form: Any, clocks: Clocks) -> _Node:
+    if isinstance(form, Mapping):
+        return {_quoted(key): _node(form[key], clocks) for key in sorted(form)}
+    if isinstance(form, (list, tuple)):
+        return [_node(one, clocks) for one in form]
+    if isinstance(form, str):
+        return _leaf(form, clocks, "")
+    return None if form is None else as_json(form)
+
+
+def _evaluated(node: _Node, stream: Any) -> str | None:
+    """Its JSON, None if it is to be left out."""
+    if node is None or isinstance(node, str):
+        return node
+    if isinstance(node, dict):
+        members = [(key, _evaluated(one, stream)) for key, one in node.items()]
+        present = [f"{key}:{text}" for key, text in members if text is not None]
+        return "{" + ",".join(present) + "}" if present else None
+    if isinstance(node, list):
+        items = [text for one in node if (text := _evaluated(one, stream)) is not None]
+        return "[" + ",".join(items) + "]" if items else None
+    text: str | None = node(stream)
+    return text

@@ -1,0 +1,70 @@
+"""Operators that read what configuration and filters have attached to a request: metadata, filter state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twistproxy.observe.log_syntax import Clocks, FormatError, Operator, Spec
+
+#: Namespace → structure, or None.
+_Metadata = Callable[[Any], "dict[str, Any] | None"]
+
+
+def _dynamic(stream: Any) -> dict[str, Any] | None:
+    found: dict[str, Any] | None = stream.metadata
+    return found
+
+
+def _lookup(metadata_of: _Metadata, argument: str) -> Operator:
+    """`NAMESPACE:KEY:KEY…`: the value at that path, the whole namespace without a key."""
+    namespace, *keys = argument.split(":")
+
+    def of(stream: Any) -> Any:
+        metadata = metadata_of(stream)
+        if not metadata:
+            return None
+        value: Any = metadata.get(namespace)
+        for key in keys:
+            if not isinstance(value, dict):
+                return None
+            value = value.get(key)
+        return value
+
+    return of
+
+
+_KINDS: dict[str, _Metadata] = {"DYNAMIC": _dynamic}
+
+
+def _metadata(argument: str, clocks: Clocks) -> Operator:
+    """`%METADATA(TYPE:NAMESPACE:KEY)%`."""
+    kind, _, rest = argument.partition(":")
+    if kind not in _KINDS:
+        raise FormatError(f"{kind} is not supported type of metadata")
+    return _lookup(_KINDS[kind], rest)
+
+
+def _dynamic_metadata(argument: str, clocks: Clocks) -> Operator:
+    return _lookup(_dynamic, argument)
+
+
+def _filter_state(argument: str, clocks: Clocks) -> Operator:
+    """`%FILTER_STATE(KEY:F:FIELD)%`: objects that filters leave, of which none does so far."""
+    key, _, rest = argument.partition(":")
+    if not key:
+        raise FormatError("Invalid filter state configuration, key cannot be empty.")
+    kind, _, field = rest.partition(":")
+    if kind not in ("", "PLAIN", "TYPED", "FIELD"):
+        raise FormatError("Invalid filter state serialize type, only support PLAIN/TYPED/FIELD.")
+    if (kind == "FIELD") != bool(field):
+        raise FormatError("Invalid filter state serialize type, FIELD should be used with the field name.")
+    return lambda stream: None
+
+
+WITH_ARGUMENT: dict[str, Spec] = {
+    "METADATA": Spec(_metadata, required=False),
+    "DYNAMIC_METADATA": Spec(_dynamic_metadata),
+    "FILTER_STATE": Spec(_filter_state, required=False),
+    "UPSTREAM_FILTER_STATE": Spec(_filter_state, required=False),
+}
