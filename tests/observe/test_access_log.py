@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from twistproxy.model.access_log import AccessLogSettings
+from twistproxy.model.access_log import AccessLogSettings, LogFormat
 from twistproxy.observe.access_log import Clocks, FormatError, compile_format
 from twistproxy.testing.data_plane import LOG, DataPlane, manager
 
@@ -15,7 +15,9 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Up: v\r\n\r\nok"
 
 
 def logged(text: str | None) -> str:
-    plane = DataPlane(replace(manager(), access_logs=(AccessLogSettings(LOG, text),)))
+    plane = DataPlane(
+        replace(manager(), access_logs=(AccessLogSettings(LOG, None if text is None else LogFormat(text)),))
+    )
     client = plane.client()
     client.receive(GET)
     upstream = plane.upstream
@@ -60,11 +62,36 @@ def test_malformed_formats(text: str) -> None:
         compile_format(text, Clocks(lambda: 0.0, lambda: 0.0))
 
 
-def test_a_value_cannot_break_the_line() -> None:
-    """No line feed can be in a header; bytes that are no UTF-8 are written so that they can be read."""
-    plane = DataPlane(replace(manager(), access_logs=(AccessLogSettings(LOG, "%REQ(X)%\n"),)))
+def test_bytes_are_written_as_they_came() -> None:
+    """No line feed can be in a header; what is no UTF-8 goes to the file unchanged, and escaped into JSON."""
+    form = LogFormat(json={"x": "%REQ(X)%"})
+    logs = (AccessLogSettings(LOG, LogFormat("%REQ(X)%|%REQ(X):1%\n")), AccessLogSettings("/json", form))
+    plane = DataPlane(replace(manager(), access_logs=logs))
     client = plane.client()
-    client.receive(b"GET / HTTP/1.1\r\nHost: a\r\nX: \xff\xe9\r\n\r\n")
+    client.receive(b'GET / HTTP/1.1\r\nHost: a\r\nX: \xff"\xe9\r\n\r\n')
     plane.upstream.receive(OK)
-    assert len(plane.log) == 1 and plane.log[0].isascii()
+    assert [line.encode("utf-8", "surrogateescape") for line in plane.log] == [b'\xff"\xe9|\xff']
+    assert plane.logs.open("/json").lines == ['{"x":"\\u00ff\\u0022\\u00e9"}']
+    plane.finish()
+
+
+@pytest.mark.parametrize(
+    ("omit_empty", "line"),
+    [
+        (False, '{"a":{"n":null},"b":["-/GET",200,null,[],true,1.5],"c":"100%","z":{}}'),
+        (True, '{"b":["/GET",200,[],true,1.5],"c":"100%"}'),
+    ],
+)
+def test_json(omit_empty: bool, line: str) -> None:
+    form = {
+        "z": {},
+        "b": ["%REQ(NONE)%/%REQ(:METHOD)%", "%RESPONSE_CODE%", "%REQ(NONE)%", [], True, 1.5],
+        "c": "100%%",
+        "a": {"n": "%ROUTE_NAME%"},
+    }
+    logs = (AccessLogSettings(LOG, LogFormat(json=form, omit_empty=omit_empty)),)
+    plane = DataPlane(replace(manager(), access_logs=logs))
+    plane.client().receive(GET)
+    plane.upstream.receive(OK)
+    assert plane.log == [line]
     plane.finish()

@@ -6,6 +6,7 @@ that it carries at a time.  Heads are always written anew from their parsed form
 
 from __future__ import annotations
 
+import itertools
 from typing import Protocol
 
 from twistproxy.api.codec import ResetReason, ResponseDecoder
@@ -34,6 +35,9 @@ _MAX_HEAD = 80 * 1024
 
 #: Requests that have no content unless they say so (Envoy: HeaderUtility::requestShouldHaveNoBody).
 _NO_CONTENT = frozenset((b"GET", b"HEAD", b"DELETE", b"TRACE", b"CONNECT"))
+
+#: Connections are numbered, for logs.
+_numbers = itertools.count(1)
 
 # What is read next.  Positive values: so many bytes of content.
 _HEAD = 0
@@ -70,8 +74,10 @@ class Http1ClientConnection(MessageWriter):
         "attached_at",
         "bytes_received",
         "closed_by_us",
+        "connect_started",
         "cut_short",
         "ended",
+        "number",
         "opened_at",
         "owner",
         "said_close",
@@ -85,7 +91,9 @@ class Http1ClientConnection(MessageWriter):
         super().__init__(transport)
         self.owner = owner
         self.streams = 0  # requests carried so far
+        self.number = next(_numbers)
         self.opened_at = self.used_at = now
+        self.connect_started = now  # whoever connects may know better
         self.attached_at = now  # when a request that had waited for it got it
         self.bytes_received = 0
         self.closed_by_us = False

@@ -53,6 +53,7 @@ class RouterFilter:
             stream.local_reply(route.not_found_status, b"", flags.NC, "cluster_not_found")
             return
         stream.cluster = name
+        stream.attempts = 1
         host = cluster.pick()
         if host is None:
             cluster.stats.upstream_cx_none_healthy += 1

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class LogFormat:
+    """envoy.config.core.v3.SubstitutionFormatString: either `text` or `json`, a structure of plain values.
+
+    omit_empty    leave out what has no value, which is else "-", or null in JSON
+    content_type  of a body that is made with it; b"": of its kind
+    without_query  `%REQ_WITHOUT_QUERY%` may be used (formatters: envoy.formatter.req_without_query)
+    """
+
+    text: str | None = None
+    json: Mapping[str, Any] | None = None
+    omit_empty: bool = False
+    content_type: bytes = b""
+    without_query: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class AccessLogSettings:
-    """Where to (a path, "/dev/stdout" or "/dev/stderr") and the format string; None is Envoy's default format."""
+    """Where to (a path, "/dev/stdout" or "/dev/stderr") and the format; None is Envoy's default format."""
 
     path: str
-    format: str | None = None
+    format: LogFormat | None = None

@@ -168,7 +168,6 @@ class HttpConnection:
     """One downstream connection: `api.codec.ServerCallbacks` of its codec, `Connection` of its streams."""
 
     __slots__ = (
-        "_closing",
         "_headers_due",
         "_local",
         "_manager",
@@ -176,6 +175,7 @@ class HttpConnection:
         "_remote",
         "_requests",
         "_used_at",
+        "closing",
         "codec",
         "deadline",
         "number",
@@ -196,7 +196,7 @@ class HttpConnection:
         self.tls = False
         self.stream: Stream | None = None
         self._requests = 0
-        self._closing = False
+        self.closing = False
         self._headers_due = 0.0
         self._opened_at = self._used_at = now = manager.monotonic()
         settings = manager.settings
@@ -295,7 +295,7 @@ class HttpConnection:
         self._used_at = now
 
     def answered_early(self) -> None:
-        self._closing = True
+        self.closing = True
         self.codec.close_after_response()
 
     # ---- time
@@ -317,10 +317,10 @@ class HttpConnection:
         oldest = self._opened_at + (settings.max_connection_duration or _FOREVER)
         idle_at = self._used_at + (settings.idle_timeout or _FOREVER) if self.stream is None else _FOREVER
         if now >= oldest or now >= idle_at:
-            if self._closing or not self._requests:
+            if self.closing or not self._requests:
                 manager.deadlines.discard(self)
                 if self.stream is None:
-                    self._closing = True
+                    self.closing = True
                     self.codec.close()
                 return
             if now >= oldest:
@@ -328,7 +328,7 @@ class HttpConnection:
             else:
                 manager.stats.downstream_cx_idle_timeout += 1
             # Envoy only drains here: a request may be on its way.
-            self._closing = True
+            self.closing = True
             self.codec.drain()
             self.deadline = now + settings.drain_timeout
             return
@@ -340,7 +340,7 @@ class HttpConnection:
 
     def _close_later(self) -> None:
         """Let the client read the answer before its connection is gone (`delayed_close_timeout`)."""
-        self._closing = True
+        self.closing = True
         manager = self._manager
         timeout = manager.settings.delayed_close_timeout
         if timeout:

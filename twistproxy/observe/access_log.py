@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping
 from json.encoder import encode_basestring
 from typing import Any
 
-from twistproxy.observe.log_operators import operator
-from twistproxy.observe.log_syntax import Clocks, FormatError, Operator, as_json, as_text
+from twistproxy.model.access_log import LogFormat
+from twistproxy.observe.log_fields import without_query
+from twistproxy.observe.log_operators import NO_EXTRA, Extra, operator
+from twistproxy.observe.log_syntax import Clocks, FormatError, Operator, Spec, as_json, as_text
 
-__all__ = ["DEFAULT_FORMAT", "Clocks", "FormatError", "compile_format", "compile_json"]
+__all__ = ["DEFAULT_FORMAT", "Clocks", "FormatError", "compile_format", "compile_json", "compile_log_format"]
 
 #: Envoy's default format string.
 DEFAULT_FORMAT = (
@@ -31,12 +33,23 @@ _LARGEST_LIMIT = 2**64
 _STRUCTURED = frozenset(("METADATA", "DYNAMIC_METADATA", "CLUSTER_METADATA", "UPSTREAM_METADATA", "COALESCE"))
 
 
-def compile_format(text: str, clocks: Clocks, missing: str = "-") -> Render:
+def compile_log_format(form: LogFormat | None, clocks: Clocks, extra: Extra = NO_EXTRA) -> Render:
+    """What is configured, compiled; None is Envoy's default format.  Raises `FormatError`."""
+    if form is None:
+        return compile_format(DEFAULT_FORMAT, clocks)
+    if form.without_query:
+        extra = {**extra, "REQ_WITHOUT_QUERY": Spec(without_query)}
+    if form.json is not None:
+        return compile_json(form.json, clocks, form.omit_empty, extra)
+    return compile_format(form.text or "", clocks, "" if form.omit_empty else "-", extra)
+
+
+def compile_format(text: str, clocks: Clocks, missing: str = "-", extra: Extra = NO_EXTRA) -> Render:
     """A function from a stream to its log text; `missing` stands where it has no value.
 
     Raises `FormatError` for an operator that does not exist.
     """
-    template, operators = _text_parts(text, clocks)
+    template, operators = _text_parts(text, clocks, extra)
     if not operators:
         constant = template % ()
         return lambda stream: constant
@@ -50,7 +63,7 @@ def _filled(template: str, operators: list[Operator], missing: str) -> Render:
     return render
 
 
-def _parse(text: str, clocks: Clocks) -> list[str | tuple[str, Operator]]:
+def _parse(text: str, clocks: Clocks, extra: Extra) -> list[str | tuple[str, Operator]]:
     """Literals, and operators with their names, in their order."""
     parts: list[str | tuple[str, Operator]] = []
     at = 0
@@ -66,16 +79,17 @@ def _parse(text: str, clocks: Clocks) -> list[str | tuple[str, Operator]]:
         if name is None:
             parts.append("%")
         else:
-            parts.append((name, operator(name, argument, None if limit is None else int(limit), clocks)))
+            most = None if limit is None else int(limit)
+            parts.append((name, operator(name, argument, most, clocks, extra)))
         at = match.end()
     if at < len(text):
         parts.append(text[at:])
     return parts
 
 
-def _text_parts(text: str, clocks: Clocks) -> tuple[str, list[Operator]]:
+def _text_parts(text: str, clocks: Clocks, extra: Extra) -> tuple[str, list[Operator]]:
     template, operators = "", []
-    for part in _parse(text, clocks):
+    for part in _parse(text, clocks, extra):
         if isinstance(part, str):
             template += part.replace("%", "%%")
         else:
@@ -92,35 +106,37 @@ def _texted(of: Operator) -> Operator:
 # ---- JSON
 
 
-def compile_json(form: Mapping[str, Any], clocks: Clocks, omit_empty: bool = False) -> Render:
+def compile_json(
+    form: Mapping[str, Any], clocks: Clocks, omit_empty: bool = False, extra: Extra = NO_EXTRA
+) -> Render:
     """A function from a stream to a line of JSON, with its newline, of the form's shape and with sorted keys.
 
     A string that is one operator alone becomes its value with its type, null where there is none; other strings
     become strings.  `omit_empty` leaves out what has no value.  Raises `FormatError`.
     """
     if omit_empty:
-        node = _node(form, clocks)
+        node = _node(form, clocks, extra)
 
         def render(stream: Any) -> str:
             return (_evaluated(node, stream) or "{}") + "\n"
 
         return render
     operators: list[Operator] = []
-    template = _json_template(form, clocks, operators) + "\n"
+    template = _json_template(form, clocks, extra, operators) + "\n"
     return _filled(template, operators, "null")
 
 
-def _json_template(form: Any, clocks: Clocks, operators: list[Operator]) -> str:
+def _json_template(form: Any, clocks: Clocks, extra: Extra, operators: list[Operator]) -> str:
     if isinstance(form, Mapping):
         members = (
-            f"{_quoted(key).replace('%', '%%')}:{_json_template(form[key], clocks, operators)}"
+            f"{_quoted(key).replace('%', '%%')}:{_json_template(form[key], clocks, extra, operators)}"
             for key in sorted(form)
         )
         return "{" + ",".join(members) + "}"
     if isinstance(form, (list, tuple)):
-        return "[" + ",".join([_json_template(one, clocks, operators) for one in form]) + "]"
+        return "[" + ",".join([_json_template(one, clocks, extra, operators) for one in form]) + "]"
     if isinstance(form, str):
-        leaf = _leaf(form, clocks, "-")
+        leaf = _leaf(form, clocks, "-", extra)
         if isinstance(leaf, str):
             return leaf.replace("%", "%%")
         operators.append(leaf)
@@ -128,22 +144,25 @@ def _json_template(form: Any, clocks: Clocks, operators: list[Operator]) -> str:
     return as_json(form)
 
 
-def _leaf(text: str, clocks: Clocks, missing: str) -> str | Operator:
+def _leaf(text: str, clocks: Clocks, missing: str, extra: Extra) -> str | Operator:
     """The JSON of a string of the format: a constant, or a function from the stream, to None for null."""
-    parts = _parse(text, clocks)
+    parts = _parse(text, clocks, extra)
     if len(parts) == 1 and not isinstance(parts[0], str):
         return _typed(parts[0][1])
     if all(isinstance(part, str) for part in parts):
         return _quoted("".join([part for part in parts if isinstance(part, str)]))
-    render = compile_format(text, clocks, missing)
+    render = compile_format(text, clocks, missing, extra)
     return lambda stream: _quoted(render(stream))
 
 
 def _typed(of: Operator) -> Operator:
     def value_of(stream: Any) -> str | None:
         value = of(stream)
-        if type(value) is str:
-            return _quoted(value)
+        kind = type(value)
+        if kind is str:
+            return encode_basestring(value) if value.isascii() else _quoted(value)
+        if kind is int:
+            return str(value)
         return None if value is None else as_json(value)
 
     return value_of
@@ -169,13 +188,13 @@ def _octet(octet: int) -> str:
 _Node = Any  # dict of quoted key → node, list of nodes, str (JSON), or a function from the stream
 
 
-def _node(form: Any, clocks: Clocks) -> _Node:
+def _node(form: Any, clocks: Clocks, extra: Extra) -> _Node:
     if isinstance(form, Mapping):
-        return {_quoted(key): _node(form[key], clocks) for key in sorted(form)}
+        return {_quoted(key): _node(form[key], clocks, extra) for key in sorted(form)}
     if isinstance(form, (list, tuple)):
-        return [_node(one, clocks) for one in form]
+        return [_node(one, clocks, extra) for one in form]
     if isinstance(form, str):
-        return _leaf(form, clocks, "")
+        return _leaf(form, clocks, "", extra)
     return None if form is None else as_json(form)
 
 
@@ -188,7 +207,7 @@ def _evaluated(node: _Node, stream: Any) -> str | None:
         present = [f"{key}:{text}" for key, text in members if text is not None]
         return "{" + ",".join(present) + "}" if present else None
     if isinstance(node, list):
-        items = [text for one in node if (text := _evaluated(one, stream)) is not None]
-        return "[" + ",".join(items) + "]" if items else None
+        items = [item for one in node if (item := _evaluated(one, stream)) is not None]
+        return "[" + ",".join(items) + "]"
     text: str | None = node(stream)
     return text

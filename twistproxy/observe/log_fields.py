@@ -30,7 +30,7 @@ def _request(argument: str, clocks: Clocks) -> Operator:
     if len(names) == 1:
         name = names[0]
         if name[:1] == b":":
-            pseudo = _PSEUDO.get(name, _absent)
+            pseudo: Operator = _PSEUDO.get(name, _absent)
             return lambda stream: pseudo(stream.head)
 
         def one(stream: Any) -> str | None:

@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from twistproxy.http.message import VERSION_TEXT
@@ -17,15 +18,21 @@ from twistproxy.observe import log_addresses, log_fields, log_metadata, log_time
 from twistproxy.observe.flags import flag_text, long_flag_text
 from twistproxy.observe.log_syntax import Clocks, FormatError, Operator, Spec, limited
 
+#: Operators that only some formats have, by name.
+Extra = Mapping[str, Spec]
+NO_EXTRA: Extra = {}
 
-def operator(name: str, argument: str | None, limit: int | None, clocks: Clocks) -> Operator:
+
+def operator(
+    name: str, argument: str | None, limit: int | None, clocks: Clocks, extra: Extra = NO_EXTRA
+) -> Operator:
     """The operator `%name(argument):limit%`.  Raises FormatError if there is none, or not in that form."""
     simple = _SIMPLE.get(name)
     if simple is not None:
         if argument or limit is not None:
             raise FormatError(f"{name} does not take any parameters or length")
         return simple
-    spec = _WITH_ARGUMENT.get(name)
+    spec = _WITH_ARGUMENT.get(name) or extra.get(name)
     if spec is None:
         raise FormatError(f"Not supported field in StreamInfo: {name}")
     if spec.required and not argument:

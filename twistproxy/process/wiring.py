@@ -23,7 +23,7 @@ from twistproxy.model.http_manager import HttpManagerSettings
 from twistproxy.model.listener import ListenerSettings
 from twistproxy.model.server_options import ServerOptions
 from twistproxy.network.http_connection_manager import HttpConnectionManager
-from twistproxy.observe.access_log import DEFAULT_FORMAT, Clocks, compile_format
+from twistproxy.observe.access_log import Clocks, compile_log_format
 from twistproxy.observe.request_id import RequestIds
 from twistproxy.observe.stats import HttpManagerStats, ListenerStats, Snapshot
 from twistproxy.primitives.deadlines import Deadlines
@@ -129,8 +129,8 @@ class Runtime:
     def _access_log(self, settings: AccessLogSettings) -> AccessLog:
         write = self._log_files.open(settings.path).write
         clocks = Clocks(self._clock.wall, self._clock.monotonic)
-        render = compile_format(DEFAULT_FORMAT if settings.format is None else settings.format, clocks)
-        return lambda stream: write(render(stream).encode())
+        render = compile_log_format(settings.format, clocks)
+        return lambda stream: write(render(stream).encode("utf-8", "surrogateescape"))
 
     # ---- from the worker
 

@@ -84,11 +84,15 @@ class Stream:
     host, cluster         the upstream host and the cluster's name, once chosen
     upstream_connection   the codec of the upstream connection, once there is one
     failure               why the upstream's transport failed, in words
+    attempts              how often an upstream was chosen for the request
+    metadata              dynamic metadata, namespace → plain structure; None while nobody has left any
+    health_check          the request is a health check of ours, which some logs leave out
     """
 
     __slots__ = (
         "_encoder",
         "_walk",
+        "attempts",
         "bytes_received",
         "bytes_sent",
         "cluster",
@@ -100,8 +104,10 @@ class Stream:
         "failure",
         "flags",
         "head",
+        "health_check",
         "host",
         "last_activity",
+        "metadata",
         "request_ended_at",
         "response",
         "response_at",
@@ -122,7 +128,9 @@ class Stream:
         self.response: ResponseHead | None = None
         self.route: Any = None
         self.request_ended_at = self.response_at = self.end = 0.0
-        self.bytes_received = self.bytes_sent = self.flags = 0
+        self.bytes_received = self.bytes_sent = self.flags = self.attempts = 0
+        self.metadata: dict[str, Any] | None = None
+        self.health_check = False
         self.details = self.failure = ""
         self.host: Any = None
         self.upstream_connection: Any = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from twistproxy.model.access_log import AccessLogSettings
+from twistproxy.model.access_log import AccessLogSettings, LogFormat
 from twistproxy.model.address import TcpAddress
 from twistproxy.model.bootstrap import AdminSettings, Bootstrap, Node
 from twistproxy.model.cluster import ClusterSettings
@@ -44,7 +44,7 @@ def routes_to(*routes: RouteSettings, domains: tuple[str, ...] = ("*",)) -> Rout
 
 def manager(routes: RouteConfiguration | None = None, **settings: Any) -> HttpManagerSettings:
     settings.setdefault("generate_request_id", False)
-    log = AccessLogSettings(LOG, LOG_FORMAT)
+    log = AccessLogSettings(LOG, LogFormat(LOG_FORMAT))
     return HttpManagerSettings("ingress", routes or routes_to(), (log,), **settings)
 
 

@@ -10,7 +10,7 @@ class MemoryLog:
         self.text = ""
 
     def write(self, data: bytes) -> None:
-        self.text += data.decode()
+        self.text += data.decode("utf-8", "surrogateescape")
 
     @property
     def lines(self) -> list[str]:

@@ -208,6 +208,7 @@ class HttpPool:
         self._connecting.discard(attempt)
         self.stats.connect_ms.record(int((now - attempt.started) * 1000))
         connection = Http1ClientConnection(transport, self, self._settings.max_response_headers, now)
+        connection.connect_started = attempt.started
         self._open.add(connection)
         if self._settings.buffer_limit is not None:
             transport.bufferSize = self._settings.buffer_limit
