@@ -101,6 +101,8 @@ class FakeView:
         self.levels = {"admin": "info", "http": "info"}
         self.drains: list[DrainRequest] = []
         self.quits = 0
+        self.runtime: list[tuple[str, dict[str, str]]] = []
+        self.runtime_problem = ""
         self.pending: Deferred[Statistics] | None = None
 
     def collect(self) -> Deferred[Statistics]:
@@ -147,6 +149,14 @@ class FakeView:
             if logger in (None, name):
                 self.levels[name] = level
 
+    def runtime_layers(self) -> Sequence[tuple[str, Mapping[str, str]]]:
+        return self.runtime
+
+    def modify_runtime(self, values: Mapping[str, str]) -> str:
+        if not self.runtime_problem:
+            self.runtime.append(("admin", dict(values)))
+        return self.runtime_problem
+
     def set_healthy(self, healthy: bool) -> None:
         self.healthy = healthy
 
@@ -179,9 +189,12 @@ class Client:
         self.protocol = site.buildProtocol(None)
         self.protocol.makeConnection(self.transport)
 
-    def send(self, method: str, path: str, version: str = "1.1") -> None:
+    def send(self, method: str, path: str, version: str = "1.1", form: str = "") -> None:
         """Send a request without waiting for its answer."""
-        text = f"{method} {path} HTTP/{version}\r\nHost: admin\r\nUser-Agent: test\r\n\r\n"
+        text = f"{method} {path} HTTP/{version}\r\nHost: admin\r\nUser-Agent: test\r\n"
+        if form:
+            text += f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(form)}\r\n"
+        text += f"\r\n{form}"
         self.protocol.dataReceived(text.encode())
 
     def take(self) -> Reply:
@@ -199,8 +212,8 @@ class Client:
         self.send("GET", path)
         return self.take()
 
-    def post(self, path: str) -> Reply:
-        self.send("POST", path)
+    def post(self, path: str, form: str = "") -> Reply:
+        self.send("POST", path, form=form)
         return self.take()
 
 

@@ -17,6 +17,7 @@ class FakePlane:
         self.draining = False
         self.requests = 0
         self.bootstrap: Any = None
+        self.values: dict[str, Any] = {}
 
     def apply(self, bootstrap: Any) -> None:
         if any(cluster.name == "refused by workers" for cluster in bootstrap.clusters):
@@ -28,6 +29,9 @@ class FakePlane:
             return FakeConnection(self, transport, listener_name)
 
         return accepted
+
+    def set_runtime(self, values: Any) -> None:
+        self.values = dict(values)
 
     def update_endpoints(self, endpoints: Any) -> None: ...
 
@@ -79,7 +83,10 @@ class FakeConnection:
                 self.answer()
 
     def answer(self) -> None:
-        body = f"{os.getpid()} {self.listener} {len(self.plane.bootstrap.clusters)}".encode()
+        text = f"{os.getpid()} {self.listener} {len(self.plane.bootstrap.clusters)}"
+        if self.plane.values:
+            text += f" {self.plane.values}"
+        body = text.encode()
         close = b"connection: close\r\n" if self.plane.draining else b""
         self.transport.write(b"HTTP/1.1 200 OK\r\n%scontent-length: %d\r\n\r\n%s" % (close, len(body), body))
         self.busy = False

@@ -86,10 +86,16 @@ class Program:
         self.output = directory / "output"
         self.write([listener(self.port)])
 
-    def write(self, listeners: list[dict[str, Any]], clusters: list[dict[str, Any]] | None = None) -> None:
+    def write(
+        self,
+        listeners: list[dict[str, Any]],
+        clusters: list[dict[str, Any]] | None = None,
+        layers: list[dict[str, Any]] | None = None,
+    ) -> None:
         admin = {"address": {"socket_address": {"address": "127.0.0.1", "port_value": self.admin_port}}}
         resources = {"listeners": listeners, "clusters": clusters or []}
-        self.config.write_text(json.dumps({"admin": admin, "static_resources": resources}))
+        runtime = {"layered_runtime": {"layers": layers}} if layers else {}
+        self.config.write_text(json.dumps({"admin": admin, "static_resources": resources, **runtime}))
 
     def command(self, *twistd: str) -> list[str]:
         twistd = twistd or ("-n", "--pidfile=")

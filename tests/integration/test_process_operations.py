@@ -133,6 +133,46 @@ def test_a_worker_that_dies_after_a_reload_comes_back_with_the_new_configuration
     assert answer.endswith(" a 1")
 
 
+def test_runtime_values_reach_every_worker_and_stay(program: Program, tmp_path: Path) -> None:
+    """Those of /runtime_modify outlive a worker and a reload; a disk layer follows its link."""
+    for version in ("1", "2"):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "disk").write_text(version)
+    link, new = tmp_path / "current", tmp_path / "new"
+    link.symlink_to("1")
+    layers = [
+        {"name": "s", "static_layer": {"static": 5}},
+        {"name": "d", "disk_layer": {"symlink_root": str(link)}},
+        {"name": "a", "admin_layer": {}},
+    ]
+    program.write([listener(program.port)], layers=layers)
+    program.start()
+
+    def all_say(values: str) -> None:
+        """Both workers answer with these values."""
+
+        def said() -> bool:
+            answers = [program.get() for _ in range(30)]
+            if not all(answer.endswith(values) for answer in answers):
+                return False
+            return len({answer.split()[0] for answer in answers}) == 2
+
+        wait_for(said, f"both workers to say {values}")
+
+    all_say(" {'static': 5, 'disk': 1}")
+    assert program.admin("/runtime_modify?own=7", "POST") == "OK"
+    all_say(" {'static': 5, 'disk': 1, 'own': 7}")
+    new.symlink_to("2")
+    os.replace(new, link)
+    all_say(" {'static': 5, 'disk': 2, 'own': 7}")
+    os.kill(program.children()["worker 0"], signal.SIGKILL)
+    all_say(" {'static': 5, 'disk': 2, 'own': 7}")
+    layers[0] = {"name": "s", "static_layer": {"static": 6}}
+    program.write([listener(program.port)], layers=layers)
+    reload(program)
+    all_say(" {'static': 6, 'disk': 2, 'own': 7}")
+
+
 def test_sigterm_finishes_what_is_in_flight(program: Program) -> None:
     program.start()
     idle = program.connect()

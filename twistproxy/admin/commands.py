@@ -136,6 +136,15 @@ COMMANDS: tuple[Command, ...] = (
     Command("quitquitquit", "exit the server", pages.quit_page, mutating=True),
     Command("ready", "print server state, return 200 if LIVE, otherwise return 503", pages.ready_page),
     Command("reset_counters", "reset all counters to zero", pages.reset_page, mutating=True),
+    Command("runtime", "print runtime values", pages.runtime_command),
+    Command(
+        "runtime_modify",
+        "Adds or modifies runtime values as passed in query parameters. To delete a previously added key, use an"
+        " empty string as the value. Note that deletion only applies to overrides added via this endpoint; values"
+        " loaded from disk can be modified via override but not deleted. E.g. ?key1=value1&key2=value2...",
+        pages.runtime_modify_command,
+        mutating=True,
+    ),
     Command("server_info", "print server version/status information", pages.server_info_page),
     Command(
         "stats",

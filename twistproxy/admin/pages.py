@@ -13,6 +13,7 @@ from twistproxy.admin.clusters import cluster_names, clusters_json, clusters_tex
 from twistproxy.admin.config_dump import config_dump, sections
 from twistproxy.admin.logging_page import logging_page
 from twistproxy.admin.merge import Statistics, Totals
+from twistproxy.admin.runtime_page import runtime_modify_page, runtime_page
 from twistproxy.admin.server_stats import add_server_stats
 from twistproxy.admin.stats_select import StatsQuery, parse_stats_query, select
 from twistproxy.admin.stats_text import stats_json, stats_text
@@ -43,6 +44,14 @@ def certs_page(view: AdminView, query: Query) -> Answer:
 
 def memory_page(view: AdminView, query: Query) -> Answer:
     return server_pages.memory(view)
+
+
+def runtime_command(view: AdminView, query: Query) -> Answer:
+    return runtime_page(view)
+
+
+def runtime_modify_command(view: AdminView, query: Query) -> Answer:
+    return runtime_modify_page(view, query)
 
 
 def logging_command(view: AdminView, query: Query) -> Answer:

@@ -63,8 +63,7 @@ class AdminResource(Resource):
         if command.mutating and request.method != b"POST":
             method = request.method.decode("latin-1")
             return Answer(f"Method {method} not allowed, POST required.", 405)
-        _, _, query = request.uri.partition(b"?")
-        result = command.handler(self._view, parse_query(query.decode("latin-1")))
+        result = command.handler(self._view, parse_query(_parameters(request)))
         return await result if isinstance(result, Deferred) else result
 
     def _send(self, answer: Answer, request: Request, path: str) -> None:
@@ -80,6 +79,15 @@ class AdminResource(Resource):
     def _note(self, request: Request, started: float) -> None:
         for write in self._access_logs:
             write(access_log_line(request, started, self._view.wall()))
+
+
+def _parameters(request: Request) -> str:
+    """The query, or without one the form that was sent."""
+    query = request.uri.partition(b"?")[2]
+    if not query and request.getHeader(b"content-type") == b"application/x-www-form-urlencoded":
+        assert request.content is not None
+        query = request.content.read()
+    return query.decode("latin-1")
 
 
 def _path(request: Request) -> str:

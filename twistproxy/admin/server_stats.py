@@ -52,9 +52,7 @@ def add_server_stats(totals: Totals, facts: ServerFacts, healthy: bool) -> None:
         "listener_manager.total_listeners_draining": 0,
         "listener_manager.total_listeners_warming": 0,
         "listener_manager.workers_started": int(facts.workers_started),
-        "runtime.admin_overrides_active": 0,
-        "runtime.num_keys": 0,
-        "runtime.num_layers": 0,
+        "runtime.deprecated_feature_seen_since_process_start": 0,
     }
     counters = {
         "server.dropped_stat_flushes": 0,
@@ -63,8 +61,6 @@ def add_server_stats(totals: Totals, facts: ServerFacts, healthy: bool) -> None:
         "server.reloads": facts.reloads,
         "server.reloads_rejected": facts.reloads_rejected,
         "runtime.deprecated_feature_use": 0,
-        "runtime.load_error": 0,
-        "runtime.load_success": 1,
     }
     gauges.update(facts.gauges)
     counters.update(facts.counters)

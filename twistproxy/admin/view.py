@@ -117,6 +117,13 @@ class AdminView(Protocol):
     def set_log_level(self, level: str, logger: str | None = None) -> None:
         """Set one logger's level, or all with None.  The admin has checked that logger and level exist."""
 
+    def runtime_layers(self) -> Sequence[tuple[str, Mapping[str, str]]]:
+        """Name and values, as texts by key, of each runtime layer; the last one counts."""
+
+    def modify_runtime(self, values: Mapping[str, str]) -> str:
+        """Set values in the runtime's admin layer, for all workers; an empty one takes away what was set there.
+        Returns what speaks against it, "" if nothing does."""
+
     def set_healthy(self, healthy: bool) -> None:
         """Pass or fail the answers of health check filters, in all workers (/healthcheck/ok and /fail)."""
 

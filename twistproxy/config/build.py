@@ -12,6 +12,7 @@ from twistproxy.config.access_logs import build_access_logs
 from twistproxy.config.clusters import build_clusters
 from twistproxy.config.fields import Reader, Report
 from twistproxy.config.listeners import build_listeners
+from twistproxy.config.runtime import build_runtime
 from twistproxy.config.values import address
 from twistproxy.errors import ConfigError, ConfigProblem
 from twistproxy.model.bootstrap import AdminSettings, Bootstrap, Node
@@ -39,6 +40,7 @@ def build_bootstrap(
         listeners=build_listeners(resources, {cluster.name for cluster in clusters}, node),
         clusters=clusters,
         stats_flush_interval=root.duration("stats_flush_interval", 5.0),
+        runtime=build_runtime(root, node.cluster),
     )
     problems = [place(problem) for problem in report.problems]
     unread = [place(problem) for problem in report.unread(root)]

@@ -4,6 +4,7 @@ keys.
 A message is a JSON object; "t" says what it is.  Descriptors travel beside it (`transport.control_link`).
 
 master → child    config ping stats drain stop stop_listening reopen log_levels healthy
+                  runtime
 child → master    ready refused pong snapshot stopped_listening leaving drained log
 master → template fork
 template → master template_ready forked exited log
@@ -13,12 +14,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from twistproxy.errors import ConfigProblem
 from twistproxy.ipc.frame import Message
 from twistproxy.model.server_options import ServerOptions
+from twistproxy.primitives.runtime import Plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class ConfigMessage:
     sockets        listening sockets; one that is missing is to be closed
     healthy        False after /healthcheck/fail
     log_levels     level by logger namespace, "" for all others
+    runtime        the merged values of the runtime's layers
     """
 
     generation: int
@@ -61,6 +64,7 @@ class ConfigMessage:
     sockets: tuple[PassedSocket, ...] = ()
     healthy: bool = True
     log_levels: Mapping[str, str] | None = None
+    runtime: Mapping[str, Plain] = field(default_factory=dict)
 
     def encode(self) -> Message:
         """As a message; `decode` is its inverse."""
@@ -75,6 +79,7 @@ class ConfigMessage:
             "sockets": [[s.key, s.listener, s.address, s.passed] for s in self.sockets],
             "healthy": self.healthy,
             "log_levels": dict(self.log_levels or {}),
+            "runtime": dict(self.runtime),
         }
 
     @classmethod
@@ -89,6 +94,7 @@ class ConfigMessage:
             sockets=tuple(PassedSocket(*s) for s in message["sockets"]),
             healthy=message["healthy"],
             log_levels=message["log_levels"],
+            runtime=message["runtime"],
         )
 
 
@@ -142,6 +148,11 @@ def reopen() -> Message:
 
 def log_levels(levels: Mapping[str, str]) -> Message:
     return {"t": "log_levels", "levels": dict(levels)}
+
+
+def runtime(values: Mapping[str, Plain]) -> Message:
+    """The merged values of the runtime's layers have become these."""
+    return {"t": "runtime", "values": dict(values)}
 
 
 def healthy(value: bool) -> Message:

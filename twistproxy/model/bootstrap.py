@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from twistproxy.model.address import Address
 from twistproxy.model.cluster import ClusterSettings
 from twistproxy.model.listener import ListenerSettings
+from twistproxy.model.runtime import RuntimeLayer
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Bootstrap:
     """Everything a configuration says.
 
     stats_flush_interval  seconds
+    runtime               the last layer wins
     """
 
     node: Node
@@ -38,3 +40,4 @@ class Bootstrap:
     listeners: tuple[ListenerSettings, ...]
     clusters: tuple[ClusterSettings, ...]
     stats_flush_interval: float = 5.0
+    runtime: tuple[RuntimeLayer, ...] = ()

@@ -6,31 +6,22 @@ use reads it in its own way, and takes its default for a value that cannot be re
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 #: A value as a layer has it.
 Plain = bool | int | float | str | Mapping[str, object]
 
 #: envoy.type.v3.FractionalPercent.DenominatorType
-DENOMINATORS: dict[object, int] = {
-    "HUNDRED": 100,
-    "TEN_THOUSAND": 10_000,
-    "MILLION": 1_000_000,
-    0: 100,
-    1: 10_000,
-    2: 1_000_000,
-}
+DENOMINATORS: dict[object, int] = {"HUNDRED": 100, "TEN_THOUSAND": 10_000, "MILLION": 1_000_000}
 
 _MOST_UINT32 = 0xFFFFFFFF
-_NUMERATOR = re.compile(r'"?numerator"?: *"?(\d+)')
 
 
 class RuntimeValue:
     """One value in all the ways it can be read; None where it cannot.
 
-    text         as /runtime shows it
-    integer      not negative
+    text         what `get_string` gives
+    integer      not negative; of a number with a fraction the whole part
     numerator, denominator   of a percentage; a denominator of 0: it is none
     """
 
@@ -53,39 +44,31 @@ class RuntimeValue:
             self._from_text(value)
         else:
             self.text = str(dict(value))
-            self._percentage(value.get("numerator", 0), value.get("denominator", 0))
+            self._percentage(value)
 
     def _number(self, value: float) -> None:
         self.double = value
-        if value >= 0 and value.is_integer():
-            self.integer = int(value)
+        if value.is_integer():
             self.boolean = value != 0
+        if 0 <= value < 2**64:
+            self.integer = int(value)
 
     def _from_text(self, text: str) -> None:
-        """Text that reads as a number, a truth or a percentage is one."""
-        bare = text.strip()
+        """Text that reads as a number is one.  Envoy takes no truth and no percentage from text."""
         try:
-            self._number(float(bare))
-            return
+            self._number(float(text))
         except ValueError:
             pass
-        if bare.lower() in ("true", "false"):
-            self.boolean = bare.lower() == "true"
-            return
-        found = _NUMERATOR.search(text)
-        if found is not None:
-            # MILLION and the others are words that nothing else here contains.
-            names = [name for name in ("MILLION", "TEN_THOUSAND") if name in text]
-            self._percentage(int(found.group(1)), names[0] if names else "HUNDRED")
 
-    def _percentage(self, numerator: object, denominator: object) -> None:
-        if isinstance(numerator, float) and numerator.is_integer():
-            numerator = int(numerator)
-        if isinstance(denominator, float) and denominator.is_integer():
-            denominator = int(denominator)
-        if isinstance(numerator, int) and 0 <= numerator <= _MOST_UINT32 and denominator in DENOMINATORS:
-            self.numerator = numerator
-            self.denominator = DENOMINATORS[denominator]
+    def _percentage(self, value: Mapping[str, object]) -> None:
+        """envoy.type.v3.FractionalPercent; a mapping with anything else in it is none."""
+        if not value.keys() <= {"numerator", "denominator"}:
+            return
+        numerator = value.get("numerator", 0)
+        denominator = DENOMINATORS.get(value.get("denominator", "HUNDRED"), 0)
+        if isinstance(numerator, (int, float)) and 0 <= numerator <= _MOST_UINT32:
+            self.numerator = int(numerator)
+            self.denominator = denominator
 
 
 class RuntimeValues:

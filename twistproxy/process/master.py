@@ -32,6 +32,7 @@ from twistproxy.process.log_levels import LogLevels, filter_existing_observers
 from twistproxy.process.master_view import MasterView
 from twistproxy.process.reload import Reloader
 from twistproxy.process.run_dir import RunDir, open_run_dir
+from twistproxy.process.runtime_layers import RuntimeLayers
 from twistproxy.process.settings import ProcessSettings
 from twistproxy.process.supervisor import Supervisor, SupervisorEvents
 from twistproxy.transport.clock import ReactorClock
@@ -74,7 +75,8 @@ class Master(Service):
         #: monotonic time at which all workers were ready for the first time
         self.live_at: float | None = None
         events = SupervisorEvents(self._child_ready, self._child_gone, self._child_refused, self._failed)
-        self.supervisor = Supervisor(reactor, settings, random.random, self.levels, events)
+        self.runtime = RuntimeLayers(reactor, self._runtime_changed)
+        self.supervisor = Supervisor(reactor, settings, random.random, self.levels, self.runtime, events)
         self.reloader = Reloader(self, load, settings.reload_timeout)
 
     def bind(self) -> None:
@@ -130,6 +132,7 @@ class Master(Service):
         assert self._run_dir is not None
         for warning in self._configuration.warnings:
             _log.warn("{warning}", warning=warning)
+        self.runtime.use(self._configuration.bootstrap.runtime)
         self.supervisor.start(self.generation, self._run_dir.path)
         if self._admin is not None:
             self._admin.serve(MasterView(self))
@@ -142,6 +145,7 @@ class Master(Service):
         return self.supervisor.stop().addCallback(self._clean_up)
 
     def _clean_up(self, _: None) -> None:
+        self.runtime.stop()
         self.unbind()
         if self._run_dir is not None:
             self._run_dir.remove()
@@ -165,6 +169,7 @@ class Master(Service):
         """Part of `ReloadHost`."""
         self._generation = generation
         self.supervisor.use(generation)
+        self.runtime.use(generation.configuration.bootstrap.runtime)
         self._move_admin(generation.configuration.bootstrap.admin)
 
     def _move_admin(self, settings: AdminSettings) -> None:
@@ -237,6 +242,9 @@ class Master(Service):
         """/logging: for all processes.  ValueError for an unknown logger or level."""
         self.levels.update(levels)
         self.supervisor.broadcast(messages.log_levels(self.levels.as_dict()))
+
+    def _runtime_changed(self) -> None:
+        self.supervisor.broadcast(messages.runtime(self.runtime.values))
 
     def _close_listeners(self, names: Collection[str]) -> None:
         """Have all workers close these; our own descriptors follow when no worker accepts any more."""

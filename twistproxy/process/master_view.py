@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -12,11 +12,13 @@ from twistproxy.admin.merge import Statistics
 from twistproxy.admin.view import DrainRequest, Json, ListenerFacts, ServerFacts
 from twistproxy.api.clock import Clock
 from twistproxy.config.dump import message_to_json
+from twistproxy.errors import ConfigError
 from twistproxy.model.address import Address
 from twistproxy.model.server_options import ServerOptions
 from twistproxy.process.generation import Generation
 from twistproxy.process.log_levels import LOGGERS, LogLevels
 from twistproxy.process.reload import Reloader
+from twistproxy.process.runtime_layers import NoAdminLayer, RuntimeLayers
 from twistproxy.process.supervisor import Supervisor
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -32,6 +34,7 @@ class ViewedMaster(Protocol):
     levels: LogLevels
     supervisor: Supervisor
     reloader: Reloader
+    runtime: RuntimeLayers
     draining: bool
     started_at: float
     live_at: float | None
@@ -86,7 +89,9 @@ class MasterView:
             counters={
                 "server.template_restarts": supervisor.template.restarts,
                 "server.static_unknown_fields": len(master.generation.configuration.warnings),
+                **master.runtime.counters,
             },
+            gauges=master.runtime.gauges,
         )
 
     def _state(self) -> str:
@@ -139,6 +144,19 @@ class MasterView:
 
     def set_log_level(self, level: str, logger: str | None = None) -> None:
         self._master.set_log_levels(dict.fromkeys(LOGGERS if logger is None else (logger,), level))
+
+    def runtime_layers(self) -> list[tuple[str, dict[str, str]]]:
+        layers = self._master.runtime.layers
+        return [(one.name, {key: value.text for key, value in one.values.items()}) for one in layers]
+
+    def modify_runtime(self, values: Mapping[str, str]) -> str:
+        try:
+            self._master.runtime.modify(values)
+        except NoAdminLayer:
+            return "No admin layer specified"
+        except ConfigError as e:
+            return str(e)
+        return ""
 
     def set_healthy(self, healthy: bool) -> None:
         self._master.supervisor.set_healthy(healthy)

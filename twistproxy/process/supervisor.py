@@ -19,6 +19,7 @@ from twistproxy.process.generation import Generation
 from twistproxy.process.keeper import Keeper
 from twistproxy.process.log_levels import LogLevels, level_constant
 from twistproxy.process.restart import RestartPolicy
+from twistproxy.process.runtime_layers import RuntimeLayers
 from twistproxy.process.settings import ProcessSettings
 from twistproxy.process.template_client import TemplateClient
 from twistproxy.process.worker_slot import WorkerSlot
@@ -58,11 +59,13 @@ class Supervisor:
         settings: ProcessSettings,
         random: Callable[[], float],
         levels: LogLevels,
+        runtime: RuntimeLayers,
         events: SupervisorEvents,
     ) -> None:
         self._reactor = reactor
         self._settings = settings
         self._levels = levels
+        self._runtime = runtime
         self._events = events
         self._generation: Generation | None = None
         self._run_dir = ""
@@ -175,6 +178,7 @@ class Supervisor:
             run_dir=self._run_dir,
             healthy=self.healthy,
             log_levels=self._levels.as_dict(),
+            runtime=self._runtime.values_of(configuration.bootstrap.runtime),
         )
 
     def child_ready(self, keeper: Keeper) -> None:

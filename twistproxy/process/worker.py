@@ -6,7 +6,8 @@ from __future__ import annotations
 import os
 import random
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from twisted.logger import Logger
@@ -20,6 +21,7 @@ from twistproxy.ipc.messages import ConfigMessage
 from twistproxy.model.bootstrap import Bootstrap
 from twistproxy.model.endpoint import EndpointSet
 from twistproxy.model.server_options import ServerOptions
+from twistproxy.primitives.runtime import Plain
 from twistproxy.process.child_process import MasterLink, make_reactor, prepare_process
 from twistproxy.process.configuration import rebuild
 from twistproxy.process.drain import Drain
@@ -44,6 +46,8 @@ class DataPlane(Protocol):
     def apply(self, bootstrap: Bootstrap) -> None: ...
 
     def accept(self, listener_name: str) -> ConnectionFactory: ...
+
+    def set_runtime(self, values: Mapping[str, Plain]) -> None: ...
 
     def update_endpoints(self, endpoints: EndpointSet) -> None: ...
 
@@ -134,6 +138,8 @@ class Worker:
             self._stop_listening(message["keys"])
         elif kind == "reopen":
             self._log_files.reopen()
+        elif kind == "runtime":
+            self._use_runtime(message["values"])
         elif kind == "healthy":
             self._plane.set_healthy(message["value"])
         else:
@@ -162,6 +168,13 @@ class Worker:
             self._discovery.start()
         self._check_warm()
 
+    def _use_runtime(self, values: Mapping[str, Plain]) -> None:
+        if self._warming is not None:
+            config, bootstrap = self._warming
+            self._warming = (replace(config, runtime=values), bootstrap)
+        if self._generation:
+            self._plane.set_runtime(values)
+
     def _title(self, config: ConfigMessage) -> None:
         prepare_process(f"worker {config.slot}")
 
@@ -187,6 +200,7 @@ class Worker:
         assert self._discovery is not None
         config, bootstrap = self._warming
         self._warming = None
+        self._plane.set_runtime(config.runtime)
         try:
             self._plane.apply(bootstrap)
         except ConfigError as e:
