@@ -44,6 +44,21 @@ RESET_TEXT = (
 )
 
 
+class Passage(Protocol):
+    """One direction of an open tunnel."""
+
+    def send(self, data: bytes) -> None:
+        """Count `data` and write it to the other side's transport."""
+
+
+class TunnelEnd(Protocol):
+    """A codec whose connection has become one end of a tunnel.  `passage` gets what it receives, once it is set."""
+
+    transport: Transport
+    bytes_sent: int
+    passage: Passage | None
+
+
 class RequestDecoder(Protocol):
     """Server side: who receives a request.  Given by the connection manager for each stream."""
 
@@ -112,9 +127,17 @@ class ResponseDecoder(Protocol):
 
 
 class RequestEncoder(Protocol):
-    """Client side: the way of one request to the upstream."""
+    """Client side: the way of one request to the upstream.
+
+    switched  the connection is a tunnel: the upstream has accepted what `encode_upgrade` asked for
+    """
+
+    switched: bool
 
     def encode_headers(self, head: RequestHead, end_stream: bool) -> None: ...
+
+    def encode_upgrade(self, head: RequestHead) -> None:
+        """Ask for an upgrade, or by CONNECT for a tunnel, at once.  Content must not follow before it is accepted."""
 
     def encode_data(self, data: bytes, end_stream: bool) -> None: ...
 

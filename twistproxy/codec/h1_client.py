@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from typing import Protocol
 
-from twistproxy.api.codec import ResetReason, ResponseDecoder
+from twistproxy.api.codec import Passage, ResetReason, ResponseDecoder
 from twistproxy.api.transport import Transport
 from twistproxy.codec.h1_chunked import ChunkedDecoder
 from twistproxy.codec.h1_parse import (
@@ -45,6 +45,13 @@ _CHUNKED = -1
 _UNTIL_CLOSE = -2
 _IDLE = -3
 _CLOSED = -4
+_TUNNEL = -5
+
+# Which request it is that waits for its response.
+_ORDINARY = 0
+_HEAD_REQUEST = 1
+_UPGRADE = 2
+_CONNECT = 3
 
 
 class ClientConnectionOwner(Protocol):
@@ -62,11 +69,11 @@ class Http1ClientConnection(MessageWriter):
     __slots__ = (
         "_backed_up",
         "_chunked",
-        "_head_request",
         "_keep_alive",
         "_max_headers",
         "_partial",
         "_read_pauses",
+        "_request",
         "_request_done",
         "_sink",
         "_state",
@@ -80,8 +87,10 @@ class Http1ClientConnection(MessageWriter):
         "number",
         "opened_at",
         "owner",
+        "passage",
         "said_close",
         "streams",
+        "switched",
         "used_at",
     )
 
@@ -100,6 +109,8 @@ class Http1ClientConnection(MessageWriter):
         self.cut_short = False  # it ended with a stream on it
         self.ended = False  # by the upstream, which ended a response with it
         self.said_close = False  # the upstream asked for the end of the connection
+        self.switched = False
+        self.passage: Passage | None = None
         self._max_headers = max_headers
         self._sink: ResponseDecoder | None = None
         self._state = _IDLE
@@ -108,7 +119,7 @@ class Http1ClientConnection(MessageWriter):
         self._unflushed = False  # a response was handed on whose content has not come yet
         self._request_done = True
         self._keep_alive = True
-        self._head_request = False
+        self._request = _ORDINARY
         self._read_pauses = 0
         self._backed_up = False  # the write buffer is over its high water mark
 
@@ -155,7 +166,12 @@ class Http1ClientConnection(MessageWriter):
                 self._sink.decode_data(data, False)
                 return
             else:
-                if state == _IDLE:
+                if state == _TUNNEL:
+                    if self.passage is not None:
+                        self.passage.send(data)
+                    elif self._sink is not None:
+                        self._sink.decode_data(data, False)
+                elif state == _IDLE:
                     # An answer that nobody asked for (Envoy closes such a connection as well).
                     self._abort()
                     self.owner.connection_lost(self, "")
@@ -188,7 +204,7 @@ class Http1ClientConnection(MessageWriter):
         if sink is not None:
             self.cut_short = True
             # Before the head it is a termination; within a message it breaks the protocol.
-            broken = state != _HEAD or bool(self._partial)
+            broken = state not in (_HEAD, _TUNNEL) or bool(self._partial)
             sink.on_reset(
                 ResetReason.PROTOCOL_ERROR if broken else ResetReason.CONNECTION_TERMINATION, reason
             )
@@ -253,7 +269,12 @@ class Http1ClientConnection(MessageWriter):
             state = self._framing(head)
             if state == _CLOSED:
                 return b""
-        if state == 0 or self._head_request or has_no_body(status):
+        if state == 0 or self._request or has_no_body(status):
+            if self._request == _CONNECT and status < 300:
+                head.remove(b"content-length")  # RFC 9110 section 9.3.6
+                return self._switch(head, sink, rest)
+            if state and self._request != _HEAD_REQUEST and not has_no_body(status):
+                return self._with_content(head, sink, state, rest)
             if status == 204 and b"content-length" in head.index:
                 # RFC 9110 section 8.6 forbids it; Envoy takes a 0 away and refuses any other.
                 if state > 0:
@@ -263,6 +284,9 @@ class Http1ClientConnection(MessageWriter):
                 self._keep_alive = False  # more than there should be: nothing behind it can be trusted
             self._end(sink, head)
             return b""
+        return self._with_content(head, sink, state, rest)
+
+    def _with_content(self, head: ResponseHead, sink: ResponseDecoder, state: int, rest: bytes) -> bytes:
         self._state = state
         if state == _UNTIL_CLOSE:
             self._keep_alive = False
@@ -280,9 +304,24 @@ class Http1ClientConnection(MessageWriter):
 
     def _informational(self, head: ResponseHead, sink: ResponseDecoder, rest: bytes) -> bytes:
         if head.status == 101:
-            return self._protocol_error("upgrade that nobody asked for")
+            index = head.index
+            names_it = b"upgrade" in index.get(b"connection", b"").lower()
+            if self._request != _UPGRADE or b"upgrade" not in index or not names_it:
+                return self._protocol_error("upgrade that nobody asked for")
+            if b"transfer-encoding" in index or index.get(b"content-length", b"0") != b"0":
+                return self._protocol_error("content in a 101")
+            head.remove(b"content-length")
+            return self._switch(head, sink, rest)
         head.remove_all(_HOP_BY_HOP)
         sink.decode_1xx(head)
+        return rest
+
+    def _switch(self, head: ResponseHead, sink: ResponseDecoder, rest: bytes) -> bytes:
+        """The request is accepted: everything from here on is the tunnel's."""
+        self._state = _TUNNEL
+        self.switched = True
+        self._chunked = None
+        sink.decode_headers(head, False)
         return rest
 
     def _framing(self, head: ResponseHead) -> int:
@@ -396,7 +435,7 @@ class Http1ClientConnection(MessageWriter):
                 framing = b"transfer-encoding: chunked\r\n\r\n"
             elif method not in _NO_CONTENT:
                 framing = b"content-length: 0\r\n\r\n"
-        self._head_request = method == b"HEAD"
+        self._request = _HEAD_REQUEST if method == b"HEAD" else _ORDINARY
         self._request_done = end_stream
         data = encode(
             (method, b" ", head.path, b" HTTP/1.1\r\nhost: ", head.authority, b"\r\n"), head.items, framing
@@ -405,6 +444,15 @@ class Http1ClientConnection(MessageWriter):
             self._write(data)
         else:
             self._out = data
+
+    def encode_upgrade(self, head: RequestHead) -> None:
+        """Nothing frames what comes behind: it is the tunnel's, and sent when there is one."""
+        self._chunked_out = False
+        self._request = _UPGRADE if head.path else _CONNECT
+        self._request_done = False
+        target = head.path or head.authority
+        parts = (head.method, b" ", target, b" HTTP/1.1\r\nhost: ", head.authority, b"\r\n")
+        self._write(encode(parts, head.items, b"\r\n"))
 
     def encode_data(self, data: bytes, end_stream: bool) -> None:
         self._write_content(data, end_stream)
@@ -418,7 +466,10 @@ class Http1ClientConnection(MessageWriter):
     def reset(self) -> None:
         self._sink = None
         self.cut_short = True
-        self._abort()
+        if self._state == _TUNNEL and not self._backed_up:
+            self._close()  # what the client said last shall arrive
+        else:
+            self._abort()
 
     def pause_reading(self) -> None:
         self._read_pauses += 1
@@ -434,10 +485,13 @@ class Http1ClientConnection(MessageWriter):
     def close(self) -> None:
         """Close a connection that carries no stream."""
         if self._request_done and not self._backed_up:
-            self._state = _CLOSED
-            self.closed_by_us = not self.ended
-            self.transport.unregisterProducer()
-            self.transport.loseConnection()
+            self._close()
         else:
             self.cut_short = True
             self._abort()  # the rest of a request that has its answer might never be read
+
+    def _close(self) -> None:
+        self._state = _CLOSED
+        self.closed_by_us = not self.ended
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()

@@ -9,12 +9,16 @@ from twistproxy.http.message import HttpVersion, RequestHead
 from twistproxy.http.target import split_target
 from twistproxy.model.http_manager import Http1Settings
 
-#: `Framing.length` of content in chunks.
+#: `Framing.length` of content in chunks, and of what follows a request for an upgrade or CONNECT, which has no end.
 CHUNKED = -1
+UPGRADE = -4
+CONNECT = -5
 
 _HOP_BY_HOP = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"http2-settings")
 )
+#: The same of a request for an upgrade: `Connection` and `Upgrade` go on as they came.
+_HOP_BY_HOP_OF_UPGRADE = _HOP_BY_HOP - {b"connection"}
 
 #: Fields named in `Connection` that are not taken away: they mean something beyond this hop (Envoy:
 #: Http::Utility::sanitizeConnectionHeader).
@@ -36,7 +40,7 @@ class Refusal:
 
 
 class Framing:
-    """`length` of the content, or CHUNKED; `close`: no further request comes on this connection."""
+    """`length` of the content, or CHUNKED, UPGRADE, CONNECT; `close`: no further request comes on this connection."""
 
     __slots__ = ("close", "length")
 
@@ -96,7 +100,18 @@ def take_framing(head: RequestHead, http10: bool) -> Framing | Refusal:
         head.remove(b"upgrade")
     if b"proxy-connection" in index and index[b"proxy-connection"].lower() == b"close":
         close = True
-    head.remove_all(_HOP_BY_HOP)
+    if b"upgrade" in index:
+        length = UPGRADE
+        head.remove_all(_HOP_BY_HOP_OF_UPGRADE)
+    else:
+        head.remove_all(_HOP_BY_HOP)
+    if head.method == b"CONNECT":
+        if length == CHUNKED:
+            return Refusal(501, b"Not Implemented", "http1.invalid_transfer_encoding")
+        if length > 0:
+            return Refusal(400, b"Bad Request", "http1.body_disallowed")
+        head.remove(b"content-length")
+        length = CONNECT
     return Framing(length, close)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from twistproxy.api.codec import RequestDecoder, ResetReason, ServerCallbacks
+from twistproxy.api.codec import Passage, RequestDecoder, ResetReason, ServerCallbacks
 from twistproxy.api.transport import Transport
 from twistproxy.codec.h1_chunked import ChunkedDecoder
 from twistproxy.codec.h1_parse import (
@@ -25,7 +25,7 @@ from twistproxy.codec.h1_parse import (
     mended,
     parse_request,
 )
-from twistproxy.codec.h1_request import CHUNKED, Refusal, check_target, take_framing
+from twistproxy.codec.h1_request import CHUNKED, CONNECT, UPGRADE, Refusal, check_target, take_framing
 from twistproxy.codec.h1_write import MessageWriter
 from twistproxy.errors import RemoteProtocolError
 from twistproxy.http.headers import HeaderMap
@@ -34,11 +34,13 @@ from twistproxy.http.status import has_no_body, reason
 from twistproxy.http.target import valid_host
 from twistproxy.model.http_manager import Http1Settings
 
-# What the connection waits for.  Positive values: so many bytes of content.
+# What the connection waits for.  Positive values: so many bytes of content; UPGRADE and CONNECT: those of a tunnel.
 _HEAD = 0
 _CHUNKED = CHUNKED
 _RESPONSE = -2
 _CLOSED = -3
+_UPGRADE = UPGRADE
+_CONNECTED = CONNECT
 
 #: Bytes of pipelined requests that are held before reading stops.
 _MAX_PIPELINED = 64 * 1024
@@ -79,6 +81,7 @@ class Http1ServerConnection(MessageWriter):
         "callbacks",
         "closed_by_us",
         "half_closed",
+        "passage",
     )
 
     def __init__(self, transport: Transport, settings: Http1Settings) -> None:
@@ -103,6 +106,7 @@ class Http1ServerConnection(MessageWriter):
         self.bytes_received = 0
         self.half_closed = False
         self.closed_by_us = False
+        self.passage: Passage | None = None
 
     # ---- from the transport
 
@@ -174,6 +178,8 @@ class Http1ServerConnection(MessageWriter):
                 held, self._held = self._held, b""
                 self._hold(data + held if held else data)
                 break
+            elif state <= _UPGRADE:
+                data = self._pass_on(data)
             else:
                 break
             if not data and self._held and self._state != _RESPONSE:
@@ -250,6 +256,7 @@ class Http1ServerConnection(MessageWriter):
             return
         head = RequestHead(method, target, host or b"", items, index)
         http10 = minor == 0
+        length = 0
         if self._settings.underscores and self._underscored(head):
             self.refuse(400, b"Bad Request", _UNDERSCORE)
             return
@@ -259,11 +266,12 @@ class Http1ServerConnection(MessageWriter):
                 self._http10 = http10
                 self.refuse(refusal.status, refusal.body, refusal.details)
                 return
+            if method is _CONNECT:
+                length = _CONNECTED
         if not valid_host(head.authority):
             self.refuse(400, b"Bad Request", "http.invalid_authority")
             return
         self._http10 = self._close_after = http10
-        length = 0
         if flags & FRAMING:
             framing = take_framing(head, http10)
             if isinstance(framing, Refusal):
@@ -292,6 +300,14 @@ class Http1ServerConnection(MessageWriter):
         if not refused:
             fields.remove_all(dropped)
         return refused
+
+    def _pass_on(self, data: bytes) -> bytes:
+        """Bytes of a tunnel, or of one that the upstream has not accepted yet."""
+        if self.passage is not None:
+            self.passage.send(data)
+        elif self._stream is not None:
+            self._stream.decode_data(data, False)
+        return b""
 
     def _take_content(self, data: bytes, left: int) -> bytes:
         stream = self._stream
@@ -372,13 +388,14 @@ class Http1ServerConnection(MessageWriter):
                 framing = b"content-length: 0\r\n\r\n"
             elif self._http10:
                 self._close_after = True
-            else:
+            elif self._state != _CONNECTED or status >= 300:
                 self._chunked_out = True
                 framing = b"transfer-encoding: chunked\r\n\r\n"
         if self._draining:
             self._close_after = True
         if self._close_after:
-            framing = b"connection: close\r\n" + framing
+            if not self._switches(head):
+                framing = b"connection: close\r\n" + framing
         elif self._http10:
             framing = b"connection: keep-alive\r\n" + framing
         line = _STATUS_LINES[status]
@@ -391,6 +408,11 @@ class Http1ServerConnection(MessageWriter):
         else:
             self._out = data
 
+    def _switches(self, head: ResponseHead) -> bool:
+        """Whether the response turns the connection into a tunnel."""
+        state = self._state
+        return (state == _UPGRADE and head.status == 101) or (state == _CONNECTED and head.status == 200)
+
     def encode_data(self, data: bytes, end_stream: bool) -> None:
         self._write_content(b"" if self._response_to_head else data, end_stream)
         if end_stream:
@@ -401,10 +423,14 @@ class Http1ServerConnection(MessageWriter):
         self._response_ended()
 
     def reset(self) -> None:
+        tunnel = self._state <= _UPGRADE
         self._stream = None
         self._responding = False
         self._state = _CLOSED
-        self.transport.abortConnection()
+        if tunnel:
+            self.callbacks.response_overtook()  # what came before the end shall arrive
+        else:
+            self.transport.abortConnection()
 
     def pause_reading(self) -> None:
         self._read_pauses += 1

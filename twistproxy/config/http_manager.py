@@ -8,6 +8,7 @@ from twistproxy.config.access_logs import build_access_logs
 from twistproxy.config.fields import Reader
 from twistproxy.config.manager_heads import build_sanitise, underscores
 from twistproxy.config.routes import build_routes
+from twistproxy.config.upgrades import build_manager_upgrades
 from twistproxy.config.values import cidr
 from twistproxy.model.bootstrap import Node
 from twistproxy.model.http_manager import Http1Settings, HttpManagerSettings
@@ -58,6 +59,7 @@ def build_http_manager(reader: Reader, clusters: Set[str], node: Node) -> HttpMa
         node_id=node.id.encode() if agent else b"",
         sanitise=build_sanitise(reader),
         via=reader.string("via").encode(),
+        upgrades=build_manager_upgrades(reader),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Set
 
 from twistproxy.config.fields import Reader
 from twistproxy.config.suggest import did_you_mean
+from twistproxy.config.upgrades import build_route_upgrades
 from twistproxy.config.values import regex
 from twistproxy.model.route import (
     ClusterAction,
@@ -66,6 +67,7 @@ def _cluster_action(reader: Reader, known: Set[str] | None) -> ClusterAction:
         host_rewrite=host,
         cluster_not_found_status={"NOT_FOUND": 404, "INTERNAL_SERVER_ERROR": 500}.get(not_found, 503),
         high_priority=reader.enum("priority") == "HIGH",
+        upgrades=build_route_upgrades(reader),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from twistproxy.filters.upgrade_request import UpgradeRequest
 from twistproxy.filters.upstream_request import UpstreamRequest
 from twistproxy.http.headers import Header
 from twistproxy.http.message import RequestHead
@@ -68,9 +69,12 @@ class RouterFilter:
             if end_stream:
                 stream.set_timeout(stream.start + route.timeout)
         pool = cluster.pool(host, route.high_priority)
-        stream.upstream = request = UpstreamRequest(
-            stream, cluster, pool, head, end_stream, route.timeout, self._envoy_headers
-        )
+        timeout, envoy_headers = route.timeout, self._envoy_headers
+        if end_stream or (b"upgrade" not in head.index and head.path):
+            request = UpstreamRequest(stream, cluster, pool, head, end_stream, timeout, envoy_headers)
+        else:
+            request = UpgradeRequest(stream, cluster, pool, head, end_stream, timeout, envoy_headers)
+        stream.upstream = request
         request.start()
 
     def _answer(self, stream: Stream, route: Route, head: RequestHead) -> None:

@@ -137,10 +137,13 @@ class UpstreamRequest:
         self._held.append(data)
         self._held_bytes += len(data)
         self._end_stream = end_stream
-        limit = self._cluster.settings.buffer_limit or _HELD_LIMIT
-        if self._held_bytes > limit and not self._paused and not end_stream:
+        if self._held_bytes > self.held_limit() and not self._paused and not end_stream:
             self._paused = True
             stream.pause_request()
+
+    def held_limit(self) -> int:
+        """How many bytes of content are held before reading it is paused."""
+        return self._cluster.settings.buffer_limit or _HELD_LIMIT
 
     def flush_request(self) -> None:
         if self._encoder is not None:
@@ -206,10 +209,9 @@ class UpstreamRequest:
         status = head.status
         cluster = self._cluster
         stream.response_at = now = stream.context.monotonic()
-        if self._envoy_headers:
-            ended = stream.request_ended_at
-            elapsed = int((now - ended) * 1000) if ended else 0
-            value = b"%d" % elapsed
+        ended = stream.request_ended_at
+        if ended and self._envoy_headers:
+            value = b"%d" % int((now - ended) * 1000)
             index = head.index
             if _SERVICE_TIME in index:
                 head.set(_SERVICE_TIME, value)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from twistproxy.model.access_log import AccessLogSettings
 from twistproxy.model.address import Cidr
 from twistproxy.model.route import RouteConfiguration
+from twistproxy.model.upgrade import UpgradeSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class HttpManagerSettings:
     sanitise: SanitiseSettings = SanitiseSettings()
     via: bytes = b""
     filter_chain_name: str = ""
+    upgrades: tuple[UpgradeSettings, ...] = ()
 
     def without_routes(self) -> HttpManagerSettings:
         """The same manager with no routes: what has to be equal for connections to outlive a change of routes."""

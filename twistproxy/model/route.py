@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from twistproxy.model.upgrade import UpgradeSettings
+
 
 @dataclass(frozen=True, slots=True)
 class RegexRewrite:
@@ -35,6 +37,7 @@ class ClusterAction:
     host_rewrite: str | None = None
     cluster_not_found_status: int = 503
     high_priority: bool = False
+    upgrades: tuple[UpgradeSettings, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

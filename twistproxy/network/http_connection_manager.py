@@ -26,6 +26,7 @@ from twistproxy.stream.request_headers import RequestHeaders
 from twistproxy.stream.response_headers import ResponseHeaders
 from twistproxy.stream.sanitise import Sanitiser, refuse_path
 from twistproxy.stream.stream import Stream
+from twistproxy.stream.upgrades import Upgrades
 
 _FOREVER = float("inf")
 _CONTINUE = ResponseHead(100, [])
@@ -66,6 +67,7 @@ class HttpConnectionManager:
         self.response_headers = ResponseHeaders(settings, clock.wall)
         self.stream_idle_timeout = settings.stream_idle_timeout or _FOREVER
         self.request_timeout = settings.request_timeout
+        self.admit_upgrade: Callable[[Any, RequestHead], bool] = Upgrades(settings.upgrades, stats).admit
         self.connections: set[HttpConnection] = set()
         self.draining = False
         self._access_logs = access_logs
@@ -130,12 +132,7 @@ class HttpConnectionManager:
             return self._refuse(stream, 404, flags.NR, "route_not_found")
         if b"#" in path:
             return refuse_path(stream)
-        if self._sanitiser is not None and not self._sanitiser.apply(stream, head):
-            return False
-        if b"upgrade" in head.index:
-            self.stats.downstream_rq_ws_on_non_ws_route += 1
-            return self._refuse(stream, 403, 0, "upgrade_failed")
-        return True
+        return self._sanitiser is None or self._sanitiser.apply(stream, head)
 
     def _refuse(self, stream: Stream, status: int, flag: int, details: str) -> bool:
         """Answer what is no request to anybody.  What follows on the connection is not read."""
@@ -154,14 +151,15 @@ class HttpConnectionManager:
         for access_log in self._access_logs:
             access_log(stream)
 
-    def collect_active(self) -> tuple[int, int, int, int]:
-        """(connections, requests, bytes received, bytes sent) of what is open now."""
-        requests = received = sent = 0
+    def collect_active(self) -> tuple[int, int, int, int, int]:
+        """(connections, requests, bytes received, bytes sent, upgraded connections) of what is open now."""
+        requests = received = sent = upgraded = 0
         for connection in self.connections:
             requests += connection.stream is not None
             received += connection.codec.bytes_received
             sent += connection.codec.bytes_sent
-        return len(self.connections), requests, received, sent
+            upgraded += connection.is_upgraded and connection.stream is not None
+        return len(self.connections), requests, received, sent, upgraded
 
 
 class HttpConnection:
@@ -178,6 +176,7 @@ class HttpConnection:
         "closing",
         "codec",
         "deadline",
+        "is_upgraded",
         "number",
         "remote_host",
         "stream",
@@ -194,6 +193,7 @@ class HttpConnection:
         self.number = next(_numbers)
         self.remote_host = remote.host if isinstance(remote, TcpAddress) else ""
         self.tls = False
+        self.is_upgraded = False
         self.stream: Stream | None = None
         self._requests = 0
         self.closing = False
@@ -293,6 +293,9 @@ class HttpConnection:
     def stream_ended(self, stream: Stream, now: float) -> None:
         self.stream = None
         self._used_at = now
+
+    def upgraded(self) -> None:
+        self.is_upgraded = True
 
     def answered_early(self) -> None:
         self.closing = True

@@ -249,6 +249,7 @@ class HttpManagerStats(Group):
         "downstream_cx_rx_bytes_total",
         "downstream_cx_total",
         "downstream_cx_tx_bytes_total",
+        "downstream_cx_upgrades_total",
         "downstream_flow_control_paused_reading_total",
         "downstream_flow_control_resumed_reading_total",
         "downstream_rq_completed",
@@ -279,7 +280,6 @@ class HttpManagerStats(Group):
         "downstream_cx_http3_total",
         "downstream_cx_overload_disable_keepalive",
         "downstream_cx_ssl_total",
-        "downstream_cx_upgrades_total",
         "downstream_rq_http2_total",
         "downstream_rq_http3_total",
         "downstream_rq_max_duration_reached",
@@ -323,6 +323,7 @@ class HttpManagerStats(Group):
         self.downstream_cx_rx_bytes_total = 0
         self.downstream_cx_total = 0
         self.downstream_cx_tx_bytes_total = 0
+        self.downstream_cx_upgrades_total = 0
         self.downstream_flow_control_paused_reading_total = 0
         self.downstream_flow_control_resumed_reading_total = 0
         self.downstream_rq_completed = 0

@@ -237,7 +237,7 @@ class _Listener:
         """Write what open connections add to the figures of their managers.  Returns how many there are."""
         connections = 0
         for manager in self.managers():
-            open_now, requests, received, sent = manager.collect_active()
+            open_now, requests, received, sent, upgraded = manager.collect_active()
             connections += open_now
             http = f"http.{manager.settings.stat_prefix}."
             out.counters[http + "downstream_cx_rx_bytes_total"] += received
@@ -245,6 +245,7 @@ class _Listener:
             out.gauges[http + "downstream_cx_active"] += open_now
             out.gauges[http + "downstream_cx_http1_active"] += open_now
             out.gauges[http + "downstream_rq_active"] += requests
+            out.gauges[http + "downstream_cx_upgrades_active"] += upgraded
         return connections
 
     def collect(self, out: Snapshot) -> None:

@@ -24,6 +24,7 @@ class Route:
     timeout          seconds over the whole response, 0 for none
     timeout_text     it in milliseconds, for x-envoy-expected-rq-timeout-ms
     rewrites         whether `rewrite` has anything to do
+    upgrades         which upgrades it allows or forbids, by their names in lower case
     """
 
     __slots__ = (
@@ -40,6 +41,7 @@ class Route:
         "rewrites",
         "timeout",
         "timeout_text",
+        "upgrades",
         "virtual_host",
     )
 
@@ -54,6 +56,7 @@ class Route:
         self.not_found_status = 503
         self.high_priority = False
         self.rewrites = False
+        self.upgrades: dict[bytes, bool] = {}
         self._match = settings.match
         self._host: bytes | None = None
         self._prefix: bytes | None = None
@@ -65,6 +68,7 @@ class Route:
             self.timeout_text = b"%d" % round(action.timeout * 1000)
             self.not_found_status = action.cluster_not_found_status
             self.high_priority = action.high_priority
+            self.upgrades = {one.kind.encode(): one.enabled for one in action.upgrades}
             self._host = None if action.host_rewrite is None else action.host_rewrite.encode()
             self._prefix = None if action.prefix_rewrite is None else action.prefix_rewrite.encode()
             self._regex = None if action.regex_rewrite is None else _Substitution(action.regex_rewrite)

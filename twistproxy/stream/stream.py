@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
-from twistproxy.api.codec import ResetReason, ResponseEncoder
+from twistproxy.api.codec import ResetReason, ResponseEncoder, TunnelEnd
 from twistproxy.api.http_filter import FilterChain, UpstreamSide
 from twistproxy.http.headers import Header, HeaderMap
 from twistproxy.http.message import RequestHead, ResponseHead, ResponseWithTrailers
@@ -42,6 +42,7 @@ class Context(Protocol):
     pick_route: Callable[[RequestHead, Any], Any]
     stream_idle_timeout: float
     request_timeout: float
+    admit_upgrade: Callable[[Any, RequestHead], bool]
 
     def check(self, stream: Stream, head: RequestHead, /) -> bool:
         """Whether the request can be routed; if not, it has been answered."""
@@ -66,6 +67,9 @@ class Connection(Protocol):
     def local_port(self) -> int: ...
 
     def stream_ended(self, stream: Stream, now: float) -> None: ...
+
+    def upgraded(self) -> None:
+        """The request asks for a tunnel, and may."""
 
     def answered_early(self) -> None:
         """The response about to be encoded begins before the whole request was read: let it be the last one."""
@@ -154,6 +158,8 @@ class Stream:
         connection = self.connection
         context.request_headers.apply(head, connection.remote_host, connection.tls)
         self.route = context.pick_route(head, self)
+        if (b"upgrade" in head.index or not head.path) and not context.admit_upgrade(self, head):
+            return
         chain = context.chain
         if chain.filters:
             self._walk = FilterWalk(self, chain)
@@ -225,6 +231,10 @@ class Stream:
         if not self.end:
             self.context.stats.downstream_flow_control_resumed_reading_total += 1
             self._encoder.resume_reading()
+
+    def tunnel_end(self) -> TunnelEnd | None:
+        """The codec of the downstream, to be given a passage; None if filters must see what passes."""
+        return cast("TunnelEnd", self._encoder) if self._walk is None else None
 
     def set_timeout(self, when: float) -> None:
         """The route's time limit, in monotonic seconds."""
@@ -336,6 +346,7 @@ class Stream:
         if (
             context.request_timeout
             and not self.request_ended_at
+            and self.response is None
             and now >= self.start + context.request_timeout
         ):
             context.stats.downstream_rq_timeout += 1

@@ -1,0 +1,36 @@
+"""`upgrade_configs` of connection managers and routes to `model.upgrade`."""
+
+from __future__ import annotations
+
+from twistproxy.config.fields import Reader
+from twistproxy.model.upgrade import UpgradeSettings
+
+
+def build_manager_upgrades(reader: Reader) -> tuple[UpgradeSettings, ...]:
+    """Of an HttpConnectionManager."""
+    found: dict[str, UpgradeSettings] = {}
+    for one in reader.messages("upgrade_configs"):
+        if one.messages("filters"):
+            one.problem(
+                "a filter chain of its own is not implemented; leave it out for the usual one", "filters"
+            )
+        _add(one, found, "Error: multiple upgrade configs with the same name: '{}'")
+    return tuple(found.values())
+
+
+def build_route_upgrades(reader: Reader) -> tuple[UpgradeSettings, ...]:
+    """Of a RouteAction."""
+    found: dict[str, UpgradeSettings] = {}
+    for one in reader.messages("upgrade_configs"):
+        _add(one, found, "Duplicate upgrade {}")
+        if one.message("connect_config") is not None:
+            one.problem("is not implemented so far", "connect_config")
+    return tuple(found.values())
+
+
+def _add(reader: Reader, found: dict[str, UpgradeSettings], twice: str) -> None:
+    name = reader.string("upgrade_type")
+    kind = name.lower()
+    if kind in found:
+        reader.problem(twice.format(name), "upgrade_type")
+    found[kind] = UpgradeSettings(kind, reader.boolean("enabled", True))

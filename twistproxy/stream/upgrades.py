@@ -1,0 +1,91 @@
+"""Requests that end in a tunnel: upgrades and CONNECT (Envoy: arch_overview/http/upgrades)."""
+
+from __future__ import annotations
+
+from twistproxy.api.codec import TunnelEnd
+from twistproxy.http.message import RequestHead
+from twistproxy.model.upgrade import UpgradeSettings
+from twistproxy.observe.stats import HttpManagerStats
+from twistproxy.stream.stream import Stream
+
+
+class Upgrades:
+    """What one connection manager allows; a route may say otherwise."""
+
+    __slots__ = ("_enabled", "_stats")
+
+    def __init__(self, settings: tuple[UpgradeSettings, ...], stats: HttpManagerStats) -> None:
+        self._enabled = {one.kind.encode(): one.enabled for one in settings}
+        self._stats = stats
+
+    def admit(self, stream: Stream, head: RequestHead) -> bool:
+        """Whether the request may go on; if not, it has been answered.
+
+        Without a route it may: it gets the 404 of any other request.  What is refused ends its connection, since
+        bytes of a tunnel may follow that must not be taken for a request.
+        """
+        kind = head.index.get(b"upgrade", b"connect").lower()
+        route = stream.route
+        allowed = None if route is None else route.upgrades.get(kind)
+        if allowed is None:
+            allowed = self._enabled.get(kind, False)
+        if allowed:
+            self._stats.downstream_cx_upgrades_total += 1
+            stream.connection.upgraded()
+            return True
+        if route is None:
+            return True
+        self._stats.downstream_rq_ws_on_non_ws_route += 1
+        stream.cluster = route.cluster or ""
+        stream.connection.answered_early()
+        stream.local_reply(403, b"", 0, "upgrade_failed")
+        return False
+
+
+class RequestPassage:
+    """`api.codec.Passage` from the downstream to the upstream."""
+
+    __slots__ = ("_end", "_monotonic", "_stream", "_write")
+
+    def __init__(self, stream: Stream, end: TunnelEnd) -> None:
+        self._stream = stream
+        self._end = end
+        self._monotonic = stream.context.monotonic
+        self._write = end.transport.write
+
+    def send(self, data: bytes) -> None:
+        stream = self._stream
+        count = len(data)
+        stream.bytes_received += count
+        stream.last_activity = self._monotonic()
+        self._end.bytes_sent += count
+        self._write(data)
+
+
+class ResponsePassage:
+    """`api.codec.Passage` from the upstream to the downstream."""
+
+    __slots__ = ("_end", "_monotonic", "_stream", "_write")
+
+    def __init__(self, stream: Stream, end: TunnelEnd) -> None:
+        self._stream = stream
+        self._end = end
+        self._monotonic = stream.context.monotonic
+        self._write = end.transport.write
+
+    def send(self, data: bytes) -> None:
+        stream = self._stream
+        count = len(data)
+        stream.bytes_sent += count
+        stream.last_activity = self._monotonic()
+        self._end.bytes_sent += count
+        self._write(data)
+
+
+def open_tunnel(stream: Stream, upstream: TunnelEnd) -> None:
+    """Both sides have switched: from now on bytes go straight from one transport to the other, unless filters want to
+    see them."""
+    downstream = stream.tunnel_end()
+    if downstream is not None:
+        downstream.passage = RequestPassage(stream, upstream)
+        upstream.passage = ResponsePassage(stream, downstream)
