@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Set
 
+from twistproxy.config.cluster_choice import build_cluster_choice
 from twistproxy.config.fields import Reader
-from twistproxy.config.suggest import did_you_mean
 from twistproxy.config.upgrades import build_route_upgrades
 from twistproxy.config.values import regex
 from twistproxy.model.route import (
@@ -41,15 +41,7 @@ def build_action(reader: Reader, known: Set[str] | None) -> RouteAction:
 
 
 def _cluster_action(reader: Reader, known: Set[str] | None) -> ClusterAction:
-    kind = reader.oneof("cluster_specifier")
-    cluster = ""
-    if kind == "cluster":
-        cluster = reader.string("cluster")
-        if known is not None and cluster not in known:
-            reader.problem(f"unknown cluster {cluster!r}{did_you_mean(cluster, known)}", "cluster")
-    elif kind is not None:
-        reader.problem("is not implemented so far; `cluster` is", kind)
-        reader.ignore(kind)
+    cluster, choice = build_cluster_choice(reader, known)
     host_kind = reader.oneof("host_rewrite_specifier")
     host = None
     if host_kind == "host_rewrite_literal":
@@ -66,6 +58,7 @@ def _cluster_action(reader: Reader, known: Set[str] | None) -> ClusterAction:
         regex_rewrite=_rewrite(reader.message("regex_rewrite")),
         host_rewrite=host,
         cluster_not_found_status={"NOT_FOUND": 404, "INTERNAL_SERVER_ERROR": 500}.get(not_found, 503),
+        choice=choice,
         high_priority=reader.enum("priority") == "HIGH",
         upgrades=build_route_upgrades(reader),
     )

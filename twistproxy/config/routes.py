@@ -15,7 +15,12 @@ def build_routes(reader: Reader, clusters: Set[str]) -> RouteConfiguration:
     known = clusters if reader.boolean("validate_clusters", True) else None
     seen: dict[str, str] = {}
     hosts = tuple(_virtual_host(one, known, seen) for one in reader.messages("virtual_hosts"))
-    return RouteConfiguration(reader.string("name"), hosts, reader.boolean("ignore_port_in_host_matching"))
+    return RouteConfiguration(
+        reader.string("name"),
+        hosts,
+        reader.boolean("ignore_port_in_host_matching"),
+        reader.boolean("ignore_path_parameters_in_path_matching"),
+    )
 
 
 def _virtual_host(reader: Reader, known: Set[str] | None, seen: dict[str, str]) -> VirtualHostSettings:
@@ -32,10 +37,8 @@ def _virtual_host(reader: Reader, known: Set[str] | None, seen: dict[str, str]) 
             reader.problem(f"{what}; virtual host {seen[lower]!r} has it too", f"domains[{at}]")
         seen[lower] = name
         domains.append(lower)
-    if reader.enum("require_tls") != "NONE":
-        reader.problem("is not implemented so far", "require_tls")
     routes = tuple(_route(one, known) for one in reader.messages("routes"))
-    return VirtualHostSettings(name, tuple(domains), routes)
+    return VirtualHostSettings(name, tuple(domains), routes, reader.enum("require_tls"))
 
 
 def _route(reader: Reader, known: Set[str] | None) -> RouteSettings:

@@ -12,9 +12,9 @@ from twistproxy.model.route import (
     DirectResponse,
     RedirectAction,
     RegexRewrite,
-    RouteMatch,
     RouteSettings,
 )
+from twistproxy.route.path_match import compile_path
 
 
 class Route:
@@ -57,7 +57,7 @@ class Route:
         self.high_priority = False
         self.rewrites = False
         self.upgrades: dict[bytes, bool] = {}
-        self._match = settings.match
+        self._match = compile_path(settings.match)
         self._host: bytes | None = None
         self._prefix: bytes | None = None
         self._regex: _Substitution | None = None
@@ -94,7 +94,7 @@ class Route:
             bare, mark, query = path.partition(b"?")
             return self._regex.apply(bare) + mark + query
         assert self._prefix is not None
-        return self._prefix + path[matched_length(self._match, path) :]
+        return self._prefix + path[self._match.matched_length(path) :]
 
     def location(self, head: RequestHead) -> bytes:
         """The Location of a redirect (envoy.config.route.v3.RedirectAction); of a direct response what was asked."""
@@ -126,7 +126,7 @@ class Route:
             new = redirect.path.encode()
             return new if b"?" in new else new + query
         if self._prefix is not None:
-            return self._prefix + bare[matched_length(self._match, bare) :] + query
+            return self._prefix + bare[self._match.matched_length(bare) :] + query
         if self._regex is not None:
             return self._regex.apply(bare) + query
         return bare + query
@@ -149,15 +149,6 @@ class _Substitution:
     def apply(self, path: bytes) -> bytes:
         result: bytes = self._pattern.sub(self._template, path)
         return result
-
-
-def matched_length(match: RouteMatch, path: bytes) -> int:
-    """How much of the path a prefix rewrite replaces."""
-    if match.prefix is not None:
-        return len(match.prefix.encode())
-    if match.path_separated_prefix is not None:
-        return len(match.path_separated_prefix.encode())
-    return len(path.partition(b"?")[0])
 
 
 def scheme_of(head: RequestHead) -> bytes:

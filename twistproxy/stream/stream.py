@@ -95,6 +95,7 @@ class Stream:
 
     __slots__ = (
         "_encoder",
+        "_random",
         "_walk",
         "attempts",
         "bytes_received",
@@ -136,6 +137,7 @@ class Stream:
         self.metadata: dict[str, Any] | None = None
         self.health_check = False
         self.details = self.failure = ""
+        self._random = -1
         self.host: Any = None
         self.upstream_connection: Any = None
         self.cluster = ""
@@ -221,6 +223,13 @@ class Stream:
             self.upstream.resume_reading()
 
     # ---- for filters and the router
+
+    def random_value(self) -> int:
+        """A number of 62 bits that is this request's own: what is done to a share of requests is done to it or not,
+        whenever one asks."""
+        if self._random < 0:
+            self._random = self.context.random.getrandbits(62)
+        return self._random
 
     def pause_request(self) -> None:
         """Read no more of the request's content for now.  Counted."""
