@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from twistproxy.model.upgrade import UpgradeSettings
 from twistproxy.http.condition import Condition
 from twistproxy.http.header_match import HeaderMatcher
+from twistproxy.model.upgrade import UpgradeSettings
 
 
 @dataclass(frozen=True, slots=True)
