@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from twistproxy.config.fields import Reader
+from twistproxy.config.load_balancing import build_balancing
 from twistproxy.config.values import endpoints
 from twistproxy.model.address import TcpAddress
 from twistproxy.model.cluster import ClusterSettings, Thresholds
@@ -27,7 +28,6 @@ V1_SDS = "twistproxy.clusters.v1_sds"
 _UPSTREAM_HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 #: A Duration as protobuf's JSON mapping writes it.
 _SECONDS = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)s", re.ASCII)
-_POLICIES = ("ROUND_ROBIN", "LEAST_REQUEST", "RANDOM")
 _RAW_BUFFER = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"
 _CARES = "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"
 
@@ -50,24 +50,20 @@ def _cluster(
     reader: Reader, options: ServerOptions, later: list[tuple[str, Reader, Reader]]
 ) -> ClusterSettings:
     name = reader.string("name")
-    policy = reader.enum("lb_policy")
-    if policy not in _POLICIES:
-        reader.problem(f"{policy} is not implemented; {', '.join(_POLICIES)} are", "lb_policy")
-    choices = 2
-    if reader.oneof("lb_config") == "least_request_lb_config":
-        choices = reader.message_or_empty("least_request_lb_config").integer("choice_count", 2)
+    balancing = build_balancing(reader)
     _transport_socket(reader)
     http = _http_options(reader)
     fixed, source = _endpoints(reader, name, options, later)
     default, high = _thresholds(reader)
     return ClusterSettings(
         name=name,
-        lb_policy=policy,
+        lb_policy=balancing.policy,
+        hashing=balancing.hashing,
         connect_timeout=reader.duration("connect_timeout", 5.0),
         endpoints=tuple(fixed),
         source=source,
         stat_name=reader.string("alt_stat_name"),
-        least_request_choices=choices,
+        least_request_choices=balancing.choices,
         max_requests_per_connection=http.get("max_requests", 0)
         or reader.integer("max_requests_per_connection", 0),
         idle_timeout=http.get("idle_timeout", 3600.0) or None,
@@ -169,6 +165,7 @@ def _dns(reader: Reader, name: str, logical: bool, found: list[Endpoint]) -> Dns
             hostname=one.hostname,
             health=one.health,
             canary=one.canary,
+            hash_key=one.hash_key,
         )
         for one in found
         if isinstance(one.address, TcpAddress)

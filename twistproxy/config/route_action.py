@@ -6,6 +6,7 @@ from collections.abc import Set
 
 from twistproxy.config.cluster_choice import build_cluster_choice
 from twistproxy.config.fields import Reader
+from twistproxy.config.hash_policies import build_hash_policies
 from twistproxy.config.upgrades import build_route_upgrades
 from twistproxy.config.values import regex
 from twistproxy.model.route import (
@@ -61,6 +62,7 @@ def _cluster_action(reader: Reader, known: Set[str] | None) -> ClusterAction:
         choice=choice,
         high_priority=reader.enum("priority") == "HIGH",
         upgrades=build_route_upgrades(reader),
+        hash_policies=build_hash_policies(reader.messages("hash_policy")),
     )
 
 

@@ -55,7 +55,11 @@ class RouterFilter:
             return
         stream.cluster = name
         stream.attempts = 1
-        host = cluster.pick()
+        policies = route.hash_policies
+        if policies is not None and cluster.hashing is not None:
+            host = cluster.pick_hash(policies.hash(head, stream))
+        else:
+            host = cluster.pick()
         if host is None:
             cluster.stats.upstream_cx_none_healthy += 1
             cluster.charge(503, None)

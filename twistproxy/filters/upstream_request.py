@@ -219,6 +219,9 @@ class UpstreamRequest:
                 index[_SERVICE_TIME] = value
                 head.items.append((_SERVICE_TIME, value))
         cluster.charge(status, self._pool.host)
+        if stream.cookies is not None:
+            for cookie in stream.cookies:
+                head.add(b"set-cookie", cookie)
         stream.details = "via_upstream"
         if end_stream:
             self._finish()

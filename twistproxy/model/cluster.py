@@ -20,10 +20,36 @@ class Thresholds:
 
 
 @dataclass(frozen=True, slots=True)
+class RingHashSettings:
+    """A hash ring of at least and at most so many places.
+
+    murmur        MurmurHash2 in place of xxHash64
+    use_hostname  hosts are hashed by their names, not by their addresses
+    balance_factor  per cent of the average load that a host may have, 0 for any
+    """
+
+    minimum_size: int = 1024
+    maximum_size: int = 8 * 1024 * 1024
+    murmur: bool = False
+    use_hostname: bool = False
+    balance_factor: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MaglevSettings:
+    """A Maglev table; `table_size` is a prime.  The rest as with rings."""
+
+    table_size: int = 65537
+    use_hostname: bool = False
+    balance_factor: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterSettings:
     """One cluster.
 
-    lb_policy        ROUND_ROBIN, LEAST_REQUEST or RANDOM
+    lb_policy        ROUND_ROBIN, LEAST_REQUEST, RANDOM, RING_HASH or MAGLEV
+    hashing          settings of the last two, None with the others
     connect_timeout  seconds
     endpoints        those of a STATIC cluster
     source           where the others come from, None for STATIC
@@ -34,6 +60,7 @@ class ClusterSettings:
 
     name: str
     lb_policy: str = "ROUND_ROBIN"
+    hashing: RingHashSettings | MaglevSettings | None = None
     connect_timeout: float = 5.0
     endpoints: tuple[Endpoint, ...] = ()
     source: DiscoverySource | None = None

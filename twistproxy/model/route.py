@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from twistproxy.http.condition import Condition
 from twistproxy.http.header_match import HeaderMatcher
+from twistproxy.model.hash_policy import HashPolicy
 from twistproxy.model.upgrade import UpgradeSettings
 
 
@@ -82,6 +83,7 @@ class ClusterAction:
     high_priority: bool = False
     upgrades: tuple[UpgradeSettings, ...] = ()
     choice: WeightedClusters | ClusterHeader | None = None
+    hash_policies: tuple[HashPolicy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from twistproxy.model.route import (
     RegexRewrite,
     RouteSettings,
 )
+from twistproxy.route.hash_policy import HashPolicies
 from twistproxy.route.path_match import compile_path
 
 
@@ -25,6 +26,7 @@ class Route:
     timeout_text     it in milliseconds, for x-envoy-expected-rq-timeout-ms
     rewrites         whether `rewrite` has anything to do
     upgrades         which upgrades it allows or forbids, by their names in lower case
+    hash_policies    what a hash balancer chooses hosts by, None if nothing is said
     """
 
     __slots__ = (
@@ -34,6 +36,7 @@ class Route:
         "_regex",
         "cluster",
         "direct_response",
+        "hash_policies",
         "high_priority",
         "name",
         "not_found_status",
@@ -55,6 +58,7 @@ class Route:
         self.timeout_text = b""
         self.not_found_status = 503
         self.high_priority = False
+        self.hash_policies: HashPolicies | None = None
         self.rewrites = False
         self.upgrades: dict[bytes, bool] = {}
         self._match = compile_path(settings.match)
@@ -69,6 +73,8 @@ class Route:
             self.not_found_status = action.cluster_not_found_status
             self.high_priority = action.high_priority
             self.upgrades = {one.kind.encode(): one.enabled for one in action.upgrades}
+            if action.hash_policies:
+                self.hash_policies = HashPolicies(action.hash_policies)
             self._host = None if action.host_rewrite is None else action.host_rewrite.encode()
             self._prefix = None if action.prefix_rewrite is None else action.prefix_rewrite.encode()
             self._regex = None if action.regex_rewrite is None else _Substitution(action.regex_rewrite)

@@ -87,6 +87,7 @@ class Stream:
     flags, details        response flags (`observe.flags`) and Envoy's %RESPONSE_CODE_DETAILS%
     host, cluster         the upstream host and the cluster's name, once chosen
     upstream_connection   the codec of the upstream connection, once there is one
+    cookies               values of Set-Cookie that the upstream's response gets, None if there are none
     failure               why the upstream's transport failed, in words
     attempts              how often an upstream was chosen for the request
     metadata              dynamic metadata, namespace → plain structure; None while nobody has left any
@@ -103,6 +104,7 @@ class Stream:
         "cluster",
         "connection",
         "context",
+        "cookies",
         "deadline",
         "details",
         "end",
@@ -141,6 +143,7 @@ class Stream:
         self.host: Any = None
         self.upstream_connection: Any = None
         self.cluster = ""
+        self.cookies: list[bytes] | None = None
         self.timeout_at = _FOREVER
         self.start = self.last_activity = context.monotonic()
 
@@ -230,6 +233,10 @@ class Stream:
         if self._random < 0:
             self._random = self.context.random.getrandbits(62)
         return self._random
+
+    def client_host(self) -> str:
+        """The client's address without a port, as far as x-forwarded-for is trusted; "" on a Unix socket."""
+        return self.context.request_headers.client_host(self.head, self.connection.remote_host)
 
     def pause_request(self) -> None:
         """Read no more of the request's content for now.  Counted."""

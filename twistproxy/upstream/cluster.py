@@ -10,9 +10,11 @@ from twistproxy.api.clock import Clock
 from twistproxy.api.transport import Connector
 from twistproxy.model.address import Address
 from twistproxy.model.cluster import ClusterSettings
+from twistproxy.model.discovery import DnsSource
 from twistproxy.model.endpoint import Endpoint
 from twistproxy.observe.stats import ClusterStats, Snapshot
 from twistproxy.primitives.deadlines import Deadlines
+from twistproxy.upstream.hashing import HashTables
 from twistproxy.upstream.host import Host
 from twistproxy.upstream.lb.choose import LoadBalancer, load_balancer
 from twistproxy.upstream.lb.shares import shares
@@ -23,8 +25,9 @@ from twistproxy.upstream.resource_limits import ResourceLimits
 class Cluster:
     """A named set of equivalent hosts.
 
-    `pick()` chooses a host, `pool(host, high_priority)` gives its connections.  `set_endpoints` replaces the hosts:
-    those that stay keep their connections and counts, the others drain.
+    `pick()` chooses a host; where the balancer looks at hashes (`hashing`), `pick_hash(hash)` does, and `pick()` takes
+    any.  `pool(host, high_priority)` gives a host's connections.  `set_endpoints` replaces the hosts: those that stay
+    keep their connections and counts, the others drain.
     `warm` is False until endpoints are known for the first time.
     """
 
@@ -47,6 +50,9 @@ class Cluster:
         self._timeouts = timeouts
         self._random = random
         self._parts: list[tuple[int, LoadBalancer, bool]] = []
+        self.hashing: HashTables | None = None
+        if settings.hashing is not None:
+            self.hashing = HashTables(settings.hashing, random, self._current_stats)
         self.pick: Callable[[], Host | None] = self._pick_from_parts
         self._rebalance()
         if settings.source is None:
@@ -78,6 +84,10 @@ class Cluster:
     def _rebalance(self) -> None:
         """New hosts, or new health of them: a balancer for each share, and a short cut where there is only one."""
         parts = shares(self.hosts.values())
+        if self.hashing is not None:
+            self.hashing.rebuild(parts, self.hosts.values())
+            self.pick = self._pick_without_hash
+            return
         self._parts = [
             (share.load, load_balancer(self.settings, share.hosts, self._random), share.panic)
             for share in parts
@@ -86,6 +96,17 @@ class Cluster:
             self.pick = self._parts[0][1].pick
         else:
             self.pick = self._pick_from_parts
+
+    def _current_stats(self) -> ClusterStats:
+        return self.stats
+
+    def pick_hash(self, value: int | None, attempt: int = 0) -> Host | None:
+        """The host of a hash.  `attempt`: how many hosts of it were not acceptable."""
+        assert self.hashing is not None
+        return self.hashing.pick(value, attempt)
+
+    def _pick_without_hash(self) -> Host | None:
+        return self.pick_hash(None)
 
     def _pick_from_parts(self) -> Host | None:
         """There is more than one share, or a panic."""
@@ -146,9 +167,16 @@ class Cluster:
         out.gauges[prefix + "membership_healthy"] = sum(host.healthy for host in hosts)
         out.gauges[prefix + "membership_degraded"] = sum(host.degraded for host in hosts)
         out.gauges[prefix + "membership_excluded"] = sum(host.excluded for host in hosts)
-        out.gauges[prefix + "max_host_weight"] = 0  # Envoy sets it with hash rings only
+        # Envoy looks for it where hosts are discovered, but not if there is one only.
+        source = self.settings.source
+        weighed = source is not None and not (isinstance(source, DnsSource) and source.logical)
+        out.gauges[prefix + "max_host_weight"] = (
+            max((host.weight for host in hosts), default=0) if weighed else 0
+        )
         out.gauges[prefix + "version"] = 0
         out.gauges[prefix + "warming_state"] = int(not self.warm)
+        if self.hashing is not None:
+            self.hashing.collect(prefix, out)
         for priority, name in enumerate(("default", "high")):
             pools = sum(host.pools[priority] is not None for host in hosts)
             self.limits[priority].collect(f"{prefix}circuit_breakers.{name}.", out, pools)
