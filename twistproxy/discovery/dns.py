@@ -151,5 +151,4 @@ class _Target:
             locality=target.locality,
             locality_weight=target.locality_weight,
             canary=target.canary,
-            hash_key=target.hash_key,
         )

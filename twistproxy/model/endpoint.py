@@ -25,7 +25,6 @@ class Endpoint:
     hostname      the name that it was resolved from, "" if none
     health        EDS health status: UNKNOWN HEALTHY UNHEALTHY DRAINING TIMEOUT DEGRADED
     locality_weight  weight of its locality, 0 if not given
-    hash_key      what hash balancers hash in place of address or hostname, "" if nothing
     """
 
     address: Address
@@ -36,7 +35,6 @@ class Endpoint:
     locality: Locality = Locality()
     locality_weight: int = 0
     canary: bool = False
-    hash_key: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON values; `from_json` is its inverse.  Defaults are left out."""
@@ -60,8 +58,6 @@ class Endpoint:
             out["lw"] = self.locality_weight
         if self.canary:
             out["c"] = True
-        if self.hash_key:
-            out["k"] = self.hash_key
         return out
 
     @classmethod
@@ -76,7 +72,6 @@ class Endpoint:
             Locality(*data.get("l", ())),
             data.get("lw", 0),
             data.get("c", False),
-            data.get("k", ""),
         )
 
 

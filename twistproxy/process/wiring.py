@@ -108,9 +108,10 @@ class Runtime:
 
     def _manager(self, settings: HttpManagerSettings, buffer_limit: int | None) -> HttpConnectionManager:
         stats = self._manager_stats.setdefault(settings.stat_prefix, HttpManagerStats())
-        chain = FilterChain(
-            (), RouterFilter(lambda name: self._clusters.get(name), stats, settings.envoy_headers)
+        router = RouterFilter(
+            lambda name: self._clusters.get(name), stats, settings, self._clock.wall, buffer_limit
         )
+        chain = FilterChain((), router)
         return HttpConnectionManager(
             settings,
             stats,
