@@ -15,17 +15,18 @@ from setuptools import Extension, find_packages, setup
 #: What every request runs through.  Compiled together, so that their classes call each other directly.
 COMPILED = """
     codec/h1_chunked codec/h1_client codec/h1_parse codec/h1_request codec/h1_server codec/h1_write
-    filters/attempt filters/retry_hosts filters/retry_state filters/retrying_request filters/router
-    filters/router_headers filters/timeouts
-    filters/upgrade_request filters/upstream_request
-    http/date http/headers http/message http/path http/status http/target
+    filters/router filters/upgrade_request filters/upstream_request
+    http/condition http/date http/header_match http/headers http/message http/path http/status http/target
     network/http_connection_manager
     observe/histogram observe/request_id observe/stats
-    primitives/deadlines primitives/runtime primitives/weighted_cycle
-    route/action route/table
+    primitives/deadlines primitives/described primitives/murmur_hash primitives/runtime primitives/string_match
+    primitives/value_match primitives/weighted_cycle
+    route/action route/cluster_choice route/conditions route/entry route/hash_policy route/path_index route/path_match
+    route/table route/uri_template route/virtual_host
     stream/chain stream/request_headers stream/response_headers stream/sanitise stream/stream stream/upgrades
-    upstream/cluster upstream/host upstream/resource_limits upstream/pool/http
-    upstream/lb/least_request upstream/lb/random_choice upstream/lb/round_robin upstream/lb/shares
+    upstream/cluster upstream/hashing upstream/host upstream/resource_limits upstream/pool/http
+    upstream/lb/bounded_load upstream/lb/hash_keys upstream/lb/least_request upstream/lb/maglev
+    upstream/lb/random_choice upstream/lb/ring_hash upstream/lb/round_robin upstream/lb/shares
 """
 
 
@@ -72,6 +73,7 @@ setup(
         "pyyaml>=6.0.2",
         "google-re2>=1.1.20240702",
         "setproctitle>=1.3.4",
+        "xxhash>=3.5",
     ],
     extras_require={
         "test": [

@@ -77,8 +77,6 @@ RULES = (
     "response_headers_to_remove",
 )
 REFUSED = {
-    *(f"{MANAGER.format(0)}.routes[{at}].match.headers" for at in (0, 1, 2)),
-    *(f"{MANAGER.format(0)}.routes[{at}].match.query_parameters" for at in (4, 5)),
     *(f"{MANAGER.format(1)}.{rule}" for rule in ("request_headers_to_add", "response_headers_to_add")),
     *(f"{MANAGER.format(1)}.routes[0].{rule}" for rule in RULES),
     *(f"{MANAGER.format(1)}.routes[1].{rule}" for rule in RULES[2:]),

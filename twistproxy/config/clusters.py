@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from twistproxy.config.fields import Reader
+from twistproxy.config.load_balancing import build_balancing
 from twistproxy.config.values import endpoints
 from twistproxy.model.address import TcpAddress
 from twistproxy.model.cluster import ClusterSettings, Thresholds
@@ -27,7 +28,6 @@ V1_SDS = "twistproxy.clusters.v1_sds"
 _UPSTREAM_HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 #: A Duration as protobuf's JSON mapping writes it.
 _SECONDS = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)s", re.ASCII)
-_POLICIES = ("ROUND_ROBIN", "LEAST_REQUEST", "RANDOM")
 _RAW_BUFFER = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"
 _CARES = "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"
 
@@ -50,29 +50,24 @@ def _cluster(
     reader: Reader, options: ServerOptions, later: list[tuple[str, Reader, Reader]]
 ) -> ClusterSettings:
     name = reader.string("name")
-    policy = reader.enum("lb_policy")
-    if policy not in _POLICIES:
-        reader.problem(f"{policy} is not implemented; {', '.join(_POLICIES)} are", "lb_policy")
-    choices = 2
-    if reader.oneof("lb_config") == "least_request_lb_config":
-        choices = reader.message_or_empty("least_request_lb_config").integer("choice_count", 2)
+    balancing = build_balancing(reader)
     _transport_socket(reader)
     http = _http_options(reader)
     fixed, source = _endpoints(reader, name, options, later)
     default, high = _thresholds(reader)
     return ClusterSettings(
         name=name,
-        lb_policy=policy,
+        lb_policy=balancing.policy,
+        hashing=balancing.hashing,
         connect_timeout=reader.duration("connect_timeout", 5.0),
         endpoints=tuple(fixed),
         source=source,
         stat_name=reader.string("alt_stat_name"),
-        least_request_choices=choices,
+        least_request_choices=balancing.choices,
         max_requests_per_connection=http.get("max_requests", 0)
         or reader.integer("max_requests_per_connection", 0),
         idle_timeout=http.get("idle_timeout", 3600.0) or None,
         max_response_headers=http.get("max_headers", 100),
-        max_stream_duration=http.get("duration", 0.0),
         buffer_limit=reader.integer("per_connection_buffer_limit_bytes"),
         default_thresholds=default,
         high_thresholds=high,
@@ -103,7 +98,6 @@ def _http_options(reader: Reader) -> dict[str, Any]:
             out["idle_timeout"] = common.duration("idle_timeout", 3600.0)
             out["max_requests"] = common.integer("max_requests_per_connection", 0)
             out["max_headers"] = common.integer("max_headers_count", 100)
-            out["duration"] = common.duration("max_stream_duration", 0.0)
         explicit = entry.message("explicit_http_config")
         if explicit is not None:
             explicit.message("http_protocol_options")
@@ -125,15 +119,8 @@ def _thresholds(reader: Reader) -> tuple[Thresholds, Thresholds]:
                 max_requests=one.integer("max_requests", 1024),
                 max_retries=one.integer("max_retries", 3),
                 track_remaining=one.boolean("track_remaining"),
-                retry_budget=_budget(one.message("retry_budget")),
             )
     return found["DEFAULT"], found["HIGH"]
-
-
-def _budget(reader: Reader | None) -> tuple[float, int] | None:
-    if reader is None:
-        return None
-    return reader.number("budget_percent", 20.0), reader.integer("min_retry_concurrency", 3)
 
 
 def _endpoints(
@@ -178,6 +165,7 @@ def _dns(reader: Reader, name: str, logical: bool, found: list[Endpoint]) -> Dns
             hostname=one.hostname,
             health=one.health,
             canary=one.canary,
+            hash_key=one.hash_key,
         )
         for one in found
         if isinstance(one.address, TcpAddress)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Set
 
+from twistproxy.config.cluster_choice import build_cluster_choice
 from twistproxy.config.fields import Reader
-from twistproxy.config.retry import VirtualHostPlan, build_plan
-from twistproxy.config.suggest import did_you_mean
+from twistproxy.config.hash_policies import build_hash_policies
 from twistproxy.config.upgrades import build_route_upgrades
 from twistproxy.config.values import regex
-from twistproxy.model.retry import RequestPlan
 from twistproxy.model.route import (
     ClusterAction,
     DirectResponse,
@@ -27,13 +26,11 @@ _REDIRECT_STATUS = {
 }
 
 
-def build_action(reader: Reader, known: Set[str] | None, of_host: VirtualHostPlan) -> RouteAction:
-    """What a route does.  `known`: the clusters that exist, None if that is not to be checked; `of_host`: what the
-    virtual host says of attempts."""
+def build_action(reader: Reader, known: Set[str] | None) -> RouteAction:
+    """What a route does.  `known`: the clusters that exist, None if that is not to be checked."""
     kind = reader.oneof("action")
     if kind == "route":
-        action = reader.message_or_empty("route")
-        return _cluster_action(action, known, build_plan(reader, action, of_host))
+        return _cluster_action(reader.message_or_empty("route"), known)
     if kind == "redirect":
         return _redirect(reader.message_or_empty("redirect"))
     if kind == "direct_response":
@@ -44,16 +41,8 @@ def build_action(reader: Reader, known: Set[str] | None, of_host: VirtualHostPla
     return DirectResponse(500)
 
 
-def _cluster_action(reader: Reader, known: Set[str] | None, plan: RequestPlan | None) -> ClusterAction:
-    kind = reader.oneof("cluster_specifier")
-    cluster = ""
-    if kind == "cluster":
-        cluster = reader.string("cluster")
-        if known is not None and cluster not in known:
-            reader.problem(f"unknown cluster {cluster!r}{did_you_mean(cluster, known)}", "cluster")
-    elif kind is not None:
-        reader.problem("is not implemented so far; `cluster` is", kind)
-        reader.ignore(kind)
+def _cluster_action(reader: Reader, known: Set[str] | None) -> ClusterAction:
+    cluster, choice = build_cluster_choice(reader, known)
     host_kind = reader.oneof("host_rewrite_specifier")
     host = None
     if host_kind == "host_rewrite_literal":
@@ -70,9 +59,10 @@ def _cluster_action(reader: Reader, known: Set[str] | None, plan: RequestPlan | 
         regex_rewrite=_rewrite(reader.message("regex_rewrite")),
         host_rewrite=host,
         cluster_not_found_status={"NOT_FOUND": 404, "INTERNAL_SERVER_ERROR": 500}.get(not_found, 503),
+        choice=choice,
         high_priority=reader.enum("priority") == "HIGH",
         upgrades=build_route_upgrades(reader),
-        plan=plan,
+        hash_policies=build_hash_policies(reader.messages("hash_policy")),
     )
 
 

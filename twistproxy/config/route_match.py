@@ -2,26 +2,91 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twistproxy.config.fields import Reader
+from twistproxy.config.matchers import header_matchers, metadata_matcher, string_matcher
 from twistproxy.config.values import regex
+from twistproxy.http.condition import Condition
 from twistproxy.model.route import RouteMatch
+from twistproxy.route.conditions import (
+    DynamicMetadata,
+    GrpcRequest,
+    QueryParameter,
+    RuntimeFraction,
+    TlsContext,
+)
+from twistproxy.route.uri_template import TemplateError, UriTemplate
+
+_TEMPLATE = "envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig"
+_DENOMINATORS = {"HUNDRED": 100, "TEN_THOUSAND": 10_000, "MILLION": 1_000_000}
 
 
 def build_match(reader: Reader) -> RouteMatch:
     """What of a request a route asks for."""
+    path: dict[str, Any] = {"prefix": "/"}
     kind = reader.oneof("path_specifier")
+    if kind in ("prefix", "path", "path_separated_prefix"):
+        path = {kind: reader.string(kind)}
+    elif kind == "safe_regex":
+        path = {"regex": regex(reader.message_or_empty("safe_regex"))}
+    elif kind == "connect_matcher":
+        reader.message("connect_matcher")
+        path = {"connect": True}
+    elif kind == "path_match_policy":
+        template = _template(reader.message_or_empty("path_match_policy"))
+        path = path if template is None else {"template": template}
     case_sensitive = reader.boolean("case_sensitive", True)
-    if kind == "prefix":
-        return RouteMatch(prefix=reader.string("prefix"), case_sensitive=case_sensitive)
-    if kind == "path":
-        return RouteMatch(path=reader.string("path"), case_sensitive=case_sensitive)
-    if kind == "path_separated_prefix":
-        return RouteMatch(
-            path_separated_prefix=reader.string("path_separated_prefix"), case_sensitive=case_sensitive
+    return RouteMatch(**path, case_sensitive=case_sensitive, conditions=_conditions(reader))
+
+
+def _template(reader: Reader) -> str | None:
+    reader.ignore("name")
+    config = reader.unpack("typed_config")
+    if config is None or config.type_name != _TEMPLATE:
+        reader.problem("is not implemented; UriTemplateMatchConfig is", "typed_config")
+        reader.ignore("typed_config")
+        return None
+    text = config.string("path_template")
+    try:
+        UriTemplate(text)
+    except TemplateError as error:
+        config.problem(f"path_match_policy.path_template {text} is invalid: {error}", "path_template")
+        return None
+    return text
+
+
+def _conditions(reader: Reader) -> tuple[Condition, ...]:
+    """In the order in which Envoy looks at them."""
+    found: list[Condition] = []
+    fraction = reader.message("runtime_fraction")
+    if fraction is not None:
+        share = fraction.message_or_empty("default_value")
+        found.append(
+            RuntimeFraction(
+                fraction.string("runtime_key"),
+                share.integer("numerator", 0),
+                _DENOMINATORS.get(share.enum("denominator"), 100),
+            )
         )
-    if kind == "safe_regex":
-        return RouteMatch(regex=regex(reader.message_or_empty("safe_regex")), case_sensitive=case_sensitive)
-    if kind is not None:
-        reader.problem("is not implemented so far", kind)
-        reader.ignore(kind)
-    return RouteMatch(prefix="/")
+    if reader.message("grpc") is not None:
+        found.append(GrpcRequest())
+    found += header_matchers(reader)
+    found += [_query_parameter(one) for one in reader.messages("query_parameters")]
+    tls = reader.message("tls_context")
+    if tls is not None:
+        found.append(TlsContext(_choice(tls, "presented"), _choice(tls, "validated")))
+    found += [DynamicMetadata(metadata_matcher(one)) for one in reader.messages("dynamic_metadata")]
+    return tuple(found)
+
+
+def _choice(reader: Reader, name: str) -> bool | None:
+    return reader.boolean(name) if reader.has(name) else None
+
+
+def _query_parameter(reader: Reader) -> QueryParameter:
+    name = reader.string("name")
+    kind = reader.oneof("query_parameter_match_specifier")
+    if kind == "string_match":
+        return QueryParameter(name, string_matcher(reader.message_or_empty("string_match")))
+    return QueryParameter(name, present=reader.boolean("present_match") if kind else True)

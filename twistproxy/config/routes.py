@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Set
 
 from twistproxy.config.fields import Reader
-from twistproxy.config.retry import VirtualHostPlan, build_virtual_host_plan
 from twistproxy.config.route_action import build_action
 from twistproxy.config.route_match import build_match
 from twistproxy.model.route import RouteConfiguration, RouteSettings, VirtualHostSettings
@@ -16,7 +15,12 @@ def build_routes(reader: Reader, clusters: Set[str]) -> RouteConfiguration:
     known = clusters if reader.boolean("validate_clusters", True) else None
     seen: dict[str, str] = {}
     hosts = tuple(_virtual_host(one, known, seen) for one in reader.messages("virtual_hosts"))
-    return RouteConfiguration(reader.string("name"), hosts, reader.boolean("ignore_port_in_host_matching"))
+    return RouteConfiguration(
+        reader.string("name"),
+        hosts,
+        reader.boolean("ignore_port_in_host_matching"),
+        reader.boolean("ignore_path_parameters_in_path_matching"),
+    )
 
 
 def _virtual_host(reader: Reader, known: Set[str] | None, seen: dict[str, str]) -> VirtualHostSettings:
@@ -33,13 +37,10 @@ def _virtual_host(reader: Reader, known: Set[str] | None, seen: dict[str, str]) 
             reader.problem(f"{what}; virtual host {seen[lower]!r} has it too", f"domains[{at}]")
         seen[lower] = name
         domains.append(lower)
-    if reader.enum("require_tls") != "NONE":
-        reader.problem("is not implemented so far", "require_tls")
-    plan = build_virtual_host_plan(reader)
-    routes = tuple(_route(one, known, plan) for one in reader.messages("routes"))
-    return VirtualHostSettings(name, tuple(domains), routes)
+    routes = tuple(_route(one, known) for one in reader.messages("routes"))
+    return VirtualHostSettings(name, tuple(domains), routes, reader.enum("require_tls"))
 
 
-def _route(reader: Reader, known: Set[str] | None, plan: VirtualHostPlan) -> RouteSettings:
+def _route(reader: Reader, known: Set[str] | None) -> RouteSettings:
     match = build_match(reader.message_or_empty("match"))
-    return RouteSettings(match, build_action(reader, known, plan), reader.string("name"))
+    return RouteSettings(match, build_action(reader, known), reader.string("name"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Any
 
 import re2
 
@@ -80,6 +81,7 @@ def endpoints(assignment: Reader, names_allowed: bool) -> list[Endpoint]:
             if where is None:
                 endpoint.problem("an address is expected", "address")
                 continue
+            canary, hash_key = _metadata(one)
             found.append(
                 Endpoint(
                     address=address(where, names_allowed),
@@ -89,7 +91,8 @@ def endpoints(assignment: Reader, names_allowed: bool) -> list[Endpoint]:
                     priority=priority,
                     locality=locality,
                     locality_weight=weight,
-                    canary=_canary(one),
+                    canary=canary,
+                    hash_key=hash_key,
                 )
             )
     return found
@@ -102,16 +105,20 @@ def _locality(group: Reader) -> Locality:
     return Locality(locality.string("region"), locality.string("zone"), locality.string("sub_zone"))
 
 
-def _canary(endpoint: Reader) -> bool:
-    """`canary` in the metadata of envoy.lb; the rest of it is for balancers that look at metadata."""
+def _metadata(endpoint: Reader) -> tuple[bool, str]:
+    """What balancers ask of an endpoint's metadata; the rest of it is for those that we do not have."""
     metadata = endpoint.message("metadata")
     if metadata is None:
-        return False
+        return False, ""
     metadata.ignore("filter_metadata")
-    fields = (
-        metadata.raw.filter_metadata["envoy.lb"].fields if "envoy.lb" in metadata.raw.filter_metadata else {}
-    )
-    return "canary" in fields and bool(fields["canary"].bool_value)
+    return balancer_metadata(metadata.raw.filter_metadata)
+
+
+def balancer_metadata(metadata: Any) -> tuple[bool, str]:
+    """`canary` and `hash_key` of the `envoy.lb` part of a message's filter_metadata."""
+    fields = metadata["envoy.lb"].fields if "envoy.lb" in metadata else {}
+    canary = bool("canary" in fields and fields["canary"].bool_value)
+    return canary, str(fields["hash_key"].string_value) if "hash_key" in fields else ""
 
 
 def regex(reader: Reader) -> str:

@@ -151,4 +151,5 @@ class _Target:
             locality=target.locality,
             locality_weight=target.locality_weight,
             canary=target.canary,
+            hash_key=target.hash_key,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from google.protobuf.message import Message
 
 from twistproxy.config.fields import Reader, Report
+from twistproxy.config.values import balancer_metadata
 from twistproxy.discovery.resolv_conf import is_ip
 from twistproxy.errors import ConfigProblem
 from twistproxy.model.address import Address, PipeAddress, TcpAddress
@@ -55,7 +56,7 @@ def _endpoint(one: Reader, *, priority: int, locality: Locality, locality_weight
     address = _address(endpoint)
     weight = _weight(one)
     health = one.enum("health_status")
-    canary = _is_canary(one)
+    canary, hash_key = _metadata(one)
     if address is None:
         return None
     return Endpoint(
@@ -67,6 +68,7 @@ def _endpoint(one: Reader, *, priority: int, locality: Locality, locality_weight
         locality=locality,
         locality_weight=locality_weight,
         canary=canary,
+        hash_key=hash_key,
     )
 
 
@@ -104,10 +106,10 @@ def _address(endpoint: Reader) -> Address | None:
     return TcpAddress(host, port)
 
 
-def _is_canary(one: Reader) -> bool:
-    """Metadata `envoy.lb: {canary: true}`; any other metadata stays unread."""
+def _metadata(one: Reader) -> tuple[bool, str]:
+    """Canary and hash key in the metadata of envoy.lb; any other metadata stays unread."""
     metadata = one.raw.metadata.filter_metadata
     fields = metadata["envoy.lb"].fields if "envoy.lb" in metadata else {}
-    if len(metadata) == 1 and set(fields) == {"canary"}:
+    if len(metadata) == 1 and set(fields) <= {"canary", "hash_key"}:
         one.ignore("metadata")
-    return bool("canary" in fields and fields["canary"].bool_value)
+    return balancer_metadata(metadata)

@@ -10,37 +10,57 @@ from twistproxy.model.endpoint import Endpoint
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Circuit breaker limits of one priority; the defaults are Envoy's.
-
-    track_remaining  show what is left of them
-    retry_budget     (per cent of the requests that are active and pending, but at least so many) in place of
-                     `max_retries`
-    """
+    """Circuit breaker limits of one priority; the defaults are Envoy's.  track_remaining: show what is left of them."""
 
     max_connections: int = 1024
     max_pending_requests: int = 1024
     max_requests: int = 1024
     max_retries: int = 3
     track_remaining: bool = False
-    retry_budget: tuple[float, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RingHashSettings:
+    """A hash ring of at least and at most so many places.
+
+    murmur        MurmurHash2 in place of xxHash64
+    use_hostname  hosts are hashed by their names, not by their addresses
+    balance_factor  per cent of the average load that a host may have, 0 for any
+    """
+
+    minimum_size: int = 1024
+    maximum_size: int = 8 * 1024 * 1024
+    murmur: bool = False
+    use_hostname: bool = False
+    balance_factor: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MaglevSettings:
+    """A Maglev table; `table_size` is a prime.  The rest as with rings."""
+
+    table_size: int = 65537
+    use_hostname: bool = False
+    balance_factor: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterSettings:
     """One cluster.
 
-    lb_policy        ROUND_ROBIN, LEAST_REQUEST or RANDOM
+    lb_policy        ROUND_ROBIN, LEAST_REQUEST, RANDOM, RING_HASH or MAGLEV
+    hashing          settings of the last two, None with the others
     connect_timeout  seconds
     endpoints        those of a STATIC cluster
     source           where the others come from, None for STATIC
     buffer_limit     bytes in a connection's write buffer, or held while there is none, above which their source is
                      paused; None: what the transport thinks best
     idle_timeout     seconds an unused connection is kept, None for ever
-    max_stream_duration  seconds that one attempt of a request may take once it has a connection, 0 for any time
     """
 
     name: str
     lb_policy: str = "ROUND_ROBIN"
+    hashing: RingHashSettings | MaglevSettings | None = None
     connect_timeout: float = 5.0
     endpoints: tuple[Endpoint, ...] = ()
     source: DiscoverySource | None = None
@@ -48,7 +68,6 @@ class ClusterSettings:
     least_request_choices: int = 2
     max_requests_per_connection: int = 0
     idle_timeout: float | None = 3600.0
-    max_stream_duration: float = 0.0
     max_response_headers: int = 100
     buffer_limit: int | None = None
     default_thresholds: Thresholds = field(default_factory=Thresholds)

@@ -32,6 +32,7 @@ class DnsTarget:
     hostname: str = ""
     health: str = "UNKNOWN"
     canary: bool = False
+    hash_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

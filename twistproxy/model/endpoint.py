@@ -25,6 +25,7 @@ class Endpoint:
     hostname      the name that it was resolved from, "" if none
     health        EDS health status: UNKNOWN HEALTHY UNHEALTHY DRAINING TIMEOUT DEGRADED
     locality_weight  weight of its locality, 0 if not given
+    hash_key      what hash balancers hash in place of address or hostname, "" if nothing
     """
 
     address: Address
@@ -35,6 +36,7 @@ class Endpoint:
     locality: Locality = Locality()
     locality_weight: int = 0
     canary: bool = False
+    hash_key: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON values; `from_json` is its inverse.  Defaults are left out."""
@@ -58,6 +60,8 @@ class Endpoint:
             out["lw"] = self.locality_weight
         if self.canary:
             out["c"] = True
+        if self.hash_key:
+            out["k"] = self.hash_key
         return out
 
     @classmethod
@@ -72,6 +76,7 @@ class Endpoint:
             Locality(*data.get("l", ())),
             data.get("lw", 0),
             data.get("c", False),
+            data.get("k", ""),
         )
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from twistproxy.model.retry import RequestPlan
+from twistproxy.http.condition import Condition
+from twistproxy.http.header_match import HeaderMatcher
+from twistproxy.model.hash_policy import HashPolicy
 from twistproxy.model.upgrade import UpgradeSettings
 
 
@@ -18,18 +20,59 @@ class RegexRewrite:
 
 @dataclass(frozen=True, slots=True)
 class RouteMatch:
-    """Exactly one of `prefix`, `path`, `regex`, `path_separated_prefix` is not None."""
+    """Exactly one of `prefix`, `path`, `regex`, `path_separated_prefix`, `template` is not None, or `connect` is true.
+
+    template    of `envoy.path.match.uri_template`, known to be good
+    connect     a CONNECT, which has no path
+    conditions  all must hold
+    """
 
     prefix: str | None = None
     path: str | None = None
     regex: str | None = None
     path_separated_prefix: str | None = None
     case_sensitive: bool = True
+    template: str | None = None
+    connect: bool = False
+    conditions: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedCluster:
+    """One of several clusters.  Its name is `cluster`, or if that is "" the value of the header `cluster_header`."""
+
+    weight: int
+    cluster: str = ""
+    cluster_header: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedClusters:
+    """Each cluster gets requests in proportion to its weight.
+
+    header_name         a request header whose integer takes the place of the random number; "" for none
+    runtime_key_prefix  with a dot and the cluster's name, the runtime key of its weight; "" for none
+    """
+
+    clusters: tuple[WeightedCluster, ...]
+    header_name: str = ""
+    runtime_key_prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterHeader:
+    """The cluster is named by a request header."""
+
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterAction:
-    """Forward to a cluster.  `timeout` in seconds over the whole response, 0 for none; `plan` what there is beyond."""
+    """Forward to a cluster.
+
+    cluster  its name; "" if `choice` decides for each request
+    timeout  seconds over the whole response, 0 for none
+    """
 
     cluster: str
     timeout: float = 15.0
@@ -39,7 +82,8 @@ class ClusterAction:
     cluster_not_found_status: int = 503
     high_priority: bool = False
     upgrades: tuple[UpgradeSettings, ...] = ()
-    plan: RequestPlan | None = None
+    choice: WeightedClusters | ClusterHeader | None = None
+    hash_policies: tuple[HashPolicy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +120,24 @@ class RouteSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class VirtualCluster:
+    """Requests with these headers are counted under this name."""
+
+    name: str
+    headers: tuple[HeaderMatcher, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class VirtualHostSettings:
-    """`domains` in lower case: exact, `*.suffix`, `prefix.*` or `*`."""
+    """`domains` in lower case: exact, `*.suffix`, `prefix.*` or `*`.
+
+    require_tls  "NONE", "EXTERNAL_ONLY" or "ALL": whose plain requests are redirected to https
+    """
 
     name: str
     domains: tuple[str, ...]
     routes: tuple[RouteSettings, ...]
+    require_tls: str = "NONE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +145,4 @@ class RouteConfiguration:
     name: str
     virtual_hosts: tuple[VirtualHostSettings, ...]
     ignore_port_in_host_matching: bool = False
+    ignore_path_parameters: bool = False

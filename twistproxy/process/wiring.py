@@ -108,10 +108,9 @@ class Runtime:
 
     def _manager(self, settings: HttpManagerSettings, buffer_limit: int | None) -> HttpConnectionManager:
         stats = self._manager_stats.setdefault(settings.stat_prefix, HttpManagerStats())
-        router = RouterFilter(
-            lambda name: self._clusters.get(name), stats, settings, self._clock.wall, buffer_limit
+        chain = FilterChain(
+            (), RouterFilter(lambda name: self._clusters.get(name), stats, settings.envoy_headers)
         )
-        chain = FilterChain((), router)
         return HttpConnectionManager(
             settings,
             stats,

@@ -7,15 +7,15 @@ import re
 import re2
 
 from twistproxy.http.message import RequestHead
-from twistproxy.model.retry import RequestPlan
 from twistproxy.model.route import (
     ClusterAction,
     DirectResponse,
     RedirectAction,
     RegexRewrite,
-    RouteMatch,
     RouteSettings,
 )
+from twistproxy.route.hash_policy import HashPolicies
+from twistproxy.route.path_match import compile_path
 
 
 class Route:
@@ -24,10 +24,9 @@ class Route:
     Exactly one of `cluster` (a name), `redirect` and `direct_response` is not None.
     timeout          seconds over the whole response, 0 for none
     timeout_text     it in milliseconds, for x-envoy-expected-rq-timeout-ms
-    plan             retries, hedging, further time limits; None if there are none
-    one_attempt      the plan says nothing of more attempts than one, nor of their time
     rewrites         whether `rewrite` has anything to do
     upgrades         which upgrades it allows or forbids, by their names in lower case
+    hash_policies    what a hash balancer chooses hosts by, None if nothing is said
     """
 
     __slots__ = (
@@ -37,11 +36,10 @@ class Route:
         "_regex",
         "cluster",
         "direct_response",
+        "hash_policies",
         "high_priority",
         "name",
         "not_found_status",
-        "one_attempt",
-        "plan",
         "redirect",
         "rewrites",
         "timeout",
@@ -56,15 +54,14 @@ class Route:
         self.cluster: str | None = None
         self.redirect: RedirectAction | None = None
         self.direct_response: DirectResponse | None = None
-        self.plan: RequestPlan | None = None
-        self.one_attempt = True
         self.timeout = 0.0
         self.timeout_text = b""
         self.not_found_status = 503
         self.high_priority = False
+        self.hash_policies: HashPolicies | None = None
         self.rewrites = False
         self.upgrades: dict[bytes, bool] = {}
-        self._match = settings.match
+        self._match = compile_path(settings.match)
         self._host: bytes | None = None
         self._prefix: bytes | None = None
         self._regex: _Substitution | None = None
@@ -72,12 +69,12 @@ class Route:
         if isinstance(action, ClusterAction):
             self.cluster = action.cluster
             self.timeout = action.timeout
-            self.plan = action.plan
-            self.one_attempt = action.plan is None or action.plan.one_attempt
             self.timeout_text = b"%d" % round(action.timeout * 1000)
             self.not_found_status = action.cluster_not_found_status
             self.high_priority = action.high_priority
             self.upgrades = {one.kind.encode(): one.enabled for one in action.upgrades}
+            if action.hash_policies:
+                self.hash_policies = HashPolicies(action.hash_policies)
             self._host = None if action.host_rewrite is None else action.host_rewrite.encode()
             self._prefix = None if action.prefix_rewrite is None else action.prefix_rewrite.encode()
             self._regex = None if action.regex_rewrite is None else _Substitution(action.regex_rewrite)
@@ -103,7 +100,7 @@ class Route:
             bare, mark, query = path.partition(b"?")
             return self._regex.apply(bare) + mark + query
         assert self._prefix is not None
-        return self._prefix + path[matched_length(self._match, path) :]
+        return self._prefix + path[self._match.matched_length(path) :]
 
     def location(self, head: RequestHead) -> bytes:
         """The Location of a redirect (envoy.config.route.v3.RedirectAction); of a direct response what was asked."""
@@ -135,7 +132,7 @@ class Route:
             new = redirect.path.encode()
             return new if b"?" in new else new + query
         if self._prefix is not None:
-            return self._prefix + bare[matched_length(self._match, bare) :] + query
+            return self._prefix + bare[self._match.matched_length(bare) :] + query
         if self._regex is not None:
             return self._regex.apply(bare) + query
         return bare + query
@@ -158,15 +155,6 @@ class _Substitution:
     def apply(self, path: bytes) -> bytes:
         result: bytes = self._pattern.sub(self._template, path)
         return result
-
-
-def matched_length(match: RouteMatch, path: bytes) -> int:
-    """How much of the path a prefix rewrite replaces."""
-    if match.prefix is not None:
-        return len(match.prefix.encode())
-    if match.path_separated_prefix is not None:
-        return len(match.path_separated_prefix.encode())
-    return len(path.partition(b"?")[0])
 
 
 def scheme_of(head: RequestHead) -> bytes:

@@ -2,46 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import re2
-
 from twistproxy.http.message import RequestHead
-from twistproxy.model.route import RouteConfiguration, RouteMatch, RouteSettings, VirtualHostSettings
-from twistproxy.route.action import Route, compile_route
-
-#: Does this path, without its query, match?  None stands for "always".
-PathMatcher = Callable[[bytes], bool]
+from twistproxy.model.route import RouteConfiguration
+from twistproxy.primitives.described import Described
+from twistproxy.route.action import Route
+from twistproxy.route.entry import Entry
+from twistproxy.route.virtual_host import Considered, VirtualHost
 
 #: Authorities whose virtual host is remembered; a client that makes up names only costs a new look-up.
 _MAX_REMEMBERED = 4096
 
 
-class VirtualHost:
-    """`routes`: pairs of a path matcher (None: any path) and the route, in order."""
+class Consideration:
+    """How a request finds its route, for people: `RouteTable.consider`.
 
-    __slots__ = ("name", "routes")
+    virtual_host  the one by the authority, or None
+    domain        the configured domain by which it was found; "" without one
+    considered    each route that was looked at, in order; of the last nothing failed if `route` was found among them
+    route         what is taken, as `RouteTable.pick` would; None for none
+    to_tls        whether `route` is the redirect to https of `require_tls`
+    """
 
-    def __init__(self, settings: VirtualHostSettings) -> None:
-        self.name = settings.name
-        self.routes: list[tuple[PathMatcher | None, Route]] = [
-            (compile_match(route.match), compile_route(route, settings.name)) for route in settings.routes
-        ]
+    __slots__ = ("considered", "domain", "route", "to_tls", "virtual_host")
+
+    def __init__(self, virtual_host: VirtualHost | None, domain: str) -> None:
+        self.virtual_host = virtual_host
+        self.domain = domain
+        self.considered: list[Considered] = []
+        self.route: Route | None = None
+        self.to_tls = False
 
 
 class RouteTable:
-    """`pick(head, stream)` → the route of a request, or None.
+    """`pick(head, stream)` → the route of a request, or None; `consider` says how.
 
     The search for a virtual host is: exact domain, longest `*.suffix`, longest `prefix.*`, `*`.  Its cost does not
     depend on how many there are; the answer for an authority is remembered.
     """
 
-    __slots__ = ("_default", "_exact", "_ignore_port", "_prefixes", "_remembered", "_suffixes", "name")
+    __slots__ = (
+        "_default",
+        "_exact",
+        "_ignore_parameters",
+        "_ignore_port",
+        "_prefixes",
+        "_remembered",
+        "_suffixes",
+        "name",
+    )
 
     def __init__(self, configuration: RouteConfiguration) -> None:
         self.name = configuration.name
         self._ignore_port = configuration.ignore_port_in_host_matching
+        self._ignore_parameters = configuration.ignore_path_parameters
         self._exact: dict[bytes, VirtualHost] = {}
         self._suffixes: dict[int, dict[bytes, VirtualHost]] = {}
         self._prefixes: dict[int, dict[bytes, VirtualHost]] = {}
@@ -65,7 +80,7 @@ class RouteTable:
             self._exact[domain] = virtual_host
 
     def pick(self, head: RequestHead, stream: Any) -> Route | None:
-        """`stream`: whose request it is, for what a route may ask beyond the head."""
+        """`stream`: whose request it is, for what a route may ask beyond the head; None where there is only a head."""
         try:
             virtual_host = self._remembered[head.authority]
         except KeyError:
@@ -75,71 +90,64 @@ class RouteTable:
             self._remembered[head.authority] = virtual_host
         if virtual_host is None:
             return None
+        if virtual_host.to_tls is not None and virtual_host.needs_tls(head):
+            return virtual_host.to_tls
+        entry = virtual_host.index.first(head, self.match_path(head), stream)
+        return None if entry is None else entry.choice.choose(head, stream)
+
+    def consider(self, head: RequestHead, stream: Any) -> Consideration:
+        """As `pick`, and how it came to that: every route before the one that is taken, with what it failed by."""
+        virtual_host, domain = self.search(head.authority)
+        found = Consideration(virtual_host, domain)
+        if virtual_host is None:
+            return found
+        if virtual_host.to_tls is not None and virtual_host.needs_tls(head):
+            found.route = virtual_host.to_tls
+            found.to_tls = True
+            return found
+        path = self.match_path(head)
+        for entry in virtual_host.index.entries:
+            failed = entry.first_failed(head, path, stream)
+            found.considered.append(Considered(entry, failed))
+            if failed is None:
+                found.route = entry.choice.choose(head, stream)
+                break
+        return found
+
+    def match_path(self, head: RequestHead) -> bytes:
+        """The path that routes are matched with: without its query, and without parameters if they are ignored."""
         path = head.path
         if b"?" in path:
             path = path[: path.index(b"?")]
-        for matches, route in virtual_host.routes:
-            if matches is None or matches(path):
-                return route
-        return None
+        if self._ignore_parameters and b";" in path:
+            path = path[: path.index(b";")]
+        return path
 
     def virtual_host(self, authority: bytes) -> VirtualHost | None:
+        return self.search(authority)[0]
+
+    def search(self, authority: bytes) -> tuple[VirtualHost | None, str]:
+        """The virtual host of an authority, and the domain that it was found by ("" for none)."""
         host = authority.lower()
         if self._ignore_port:
             host = _without_port(host)
         found = self._exact.get(host)
         if found is not None:
-            return found
+            return found, host.decode("latin-1")
         length = len(host)
         # A wildcard stands for at least one character.
         for size, suffixes in self._suffixes.items():
             if size < length and (found := suffixes.get(host[length - size :])) is not None:
-                return found
+                return found, "*" + host[length - size :].decode("latin-1")
         for size, prefixes in self._prefixes.items():
             if size < length and (found := prefixes.get(host[:size])) is not None:
-                return found
-        return self._default
+                return found, host[:size].decode("latin-1") + "*"
+        return self._default, "*" if self._default is not None else ""
 
 
 def _without_port(host: bytes) -> bytes:
     name, colon, port = host.rpartition(b":")
-    return name if colon and port.isdigit() else host
+    return name if colon and b"]" not in port else host
 
 
-def compile_match(match: RouteMatch) -> PathMatcher | None:
-    """A predicate on the path without its query; None if every path matches."""
-    if match.regex is not None:
-        pattern = re2.compile(match.regex.encode())
-        return lambda path: pattern.fullmatch(path) is not None
-    if match.path_separated_prefix is not None:
-        return _separated_prefix(match.path_separated_prefix.encode(), match.case_sensitive)
-    if match.path is not None:
-        wanted = match.path.encode()
-        if match.case_sensitive:
-            return wanted.__eq__
-        lower_path = wanted.lower()
-        return lambda path: path.lower() == lower_path
-    prefix = (match.prefix or "").encode()
-    if prefix in (b"", b"/"):
-        # What reaches routing begins with "/", but for CONNECT (no path) and OPTIONS * .
-        return None if not prefix else (lambda path: path[:1] == b"/")
-    if match.case_sensitive:
-        return lambda path: path.startswith(prefix)
-    lower_prefix = prefix.lower()
-    return lambda path: path.lower().startswith(lower_prefix)
-
-
-def _separated_prefix(prefix: bytes, case_sensitive: bool) -> PathMatcher:
-    if not case_sensitive:
-        prefix = prefix.lower()
-    size = len(prefix)
-
-    def matches(path: bytes) -> bool:
-        if not case_sensitive:
-            path = path.lower()
-        return path.startswith(prefix) and (len(path) == size or path[size : size + 1] == b"/")
-
-    return matches
-
-
-__all__ = ["RouteSettings", "RouteTable", "VirtualHost", "compile_match"]
+__all__ = ["Consideration", "Described", "Entry", "RouteTable"]

@@ -140,6 +140,18 @@ class RequestHeaders:
             items.append((_REQUEST_ID, value))
             index[_REQUEST_ID] = value
 
+    def client_host(self, head: RequestHead, remote: str) -> str:
+        """Whom x-forwarded-for names as the client, as far as it is trusted, else `remote`; after `apply`."""
+        settings = self._settings
+        forwarded = head.get(_XFF)
+        hops = settings.xff_num_trusted_hops
+        if settings.use_remote_address:
+            if not hops:
+                return remote
+            if settings.skip_xff_append or not remote:
+                hops -= 1  # what `apply` has not added
+        return (_hop(forwarded, hops) if forwarded is not None else "") or remote
+
     def _trust(self, head: RequestHead, remote: str, tls: bool) -> bool:
         """x-forwarded-for, and who counts as internal.  True for a request from outside at the edge."""
         settings = self._settings

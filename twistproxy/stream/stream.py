@@ -41,8 +41,6 @@ class Context(Protocol):
     chain: FilterChain
     pick_route: Callable[[RequestHead, Any], Any]
     stream_idle_timeout: float
-    max_stream_duration: float
-    first_timeout: float
     request_timeout: float
     admit_upgrade: Callable[[Any, RequestHead], bool]
 
@@ -89,6 +87,7 @@ class Stream:
     flags, details        response flags (`observe.flags`) and Envoy's %RESPONSE_CODE_DETAILS%
     host, cluster         the upstream host and the cluster's name, once chosen
     upstream_connection   the codec of the upstream connection, once there is one
+    cookies               values of Set-Cookie that the upstream's response gets, None if there are none
     failure               why the upstream's transport failed, in words
     attempts              how often an upstream was chosen for the request
     metadata              dynamic metadata, namespace → plain structure; None while nobody has left any
@@ -97,6 +96,7 @@ class Stream:
 
     __slots__ = (
         "_encoder",
+        "_random",
         "_walk",
         "attempts",
         "bytes_received",
@@ -104,16 +104,15 @@ class Stream:
         "cluster",
         "connection",
         "context",
+        "cookies",
         "deadline",
         "details",
-        "duration_at",
         "end",
         "failure",
         "flags",
         "head",
         "health_check",
         "host",
-        "idle_timeout",
         "last_activity",
         "metadata",
         "request_ended_at",
@@ -140,13 +139,13 @@ class Stream:
         self.metadata: dict[str, Any] | None = None
         self.health_check = False
         self.details = self.failure = ""
+        self._random = -1
         self.host: Any = None
         self.upstream_connection: Any = None
         self.cluster = ""
+        self.cookies: list[bytes] | None = None
         self.timeout_at = _FOREVER
-        self.start = self.last_activity = now = context.monotonic()
-        self.idle_timeout = context.stream_idle_timeout
-        self.duration_at = now + context.max_stream_duration
+        self.start = self.last_activity = context.monotonic()
 
     # ---- the request, from the codec
 
@@ -155,7 +154,7 @@ class Stream:
         self.head = head
         if end_stream:
             self.request_ended_at = self.start
-        timeout = context.first_timeout
+        timeout = context.stream_idle_timeout
         if context.request_timeout and not end_stream:
             timeout = min(timeout, context.request_timeout)
         self.deadline = self.start + timeout
@@ -228,6 +227,17 @@ class Stream:
 
     # ---- for filters and the router
 
+    def random_value(self) -> int:
+        """A number of 62 bits that is this request's own: what is done to a share of requests is done to it or not,
+        whenever one asks."""
+        if self._random < 0:
+            self._random = self.context.random.getrandbits(62)
+        return self._random
+
+    def client_host(self) -> str:
+        """The client's address without a port, as far as x-forwarded-for is trusted; "" on a Unix socket."""
+        return self.context.request_headers.client_host(self.head, self.connection.remote_host)
+
     def pause_request(self) -> None:
         """Read no more of the request's content for now.  Counted."""
         self.context.stats.downstream_flow_control_paused_reading_total += 1
@@ -248,16 +258,6 @@ class Stream:
         if when < self.deadline:
             self.deadline = when
             self.context.deadlines.add(self)
-
-    def set_limits(self, idle_timeout: float | None, duration: float | None) -> None:
-        """A route's limits in place of the manager's: of silence, and of the whole stream.  Seconds, 0 for none; None:
-        as it is."""
-        if idle_timeout is not None:
-            self.idle_timeout = idle_timeout or _FOREVER
-        if duration is not None:
-            self.duration_at = self.start + (duration or _FOREVER)
-        self.deadline = min(self.deadline, self.last_activity + self.idle_timeout, self.duration_at)
-        self.context.deadlines.add(self)
 
     def local_reply(
         self, status: int, body: bytes, flag: int, details: str, headers: tuple[Header, ...] = ()
@@ -355,7 +355,7 @@ class Stream:
         context = self.context
         if now >= self.timeout_at:
             self.timeout_at = _FOREVER
-            self.deadline = min(now + self.idle_timeout, self.duration_at)
+            self.deadline = now + context.stream_idle_timeout
             if self.upstream is not None:  # a filter may hold a response that is complete
                 self.upstream.timed_out()
             return
@@ -368,18 +368,13 @@ class Stream:
             context.stats.downstream_rq_timeout += 1
             self.local_reply(408, b"request timeout", flags.DT, "request_overall_timeout")
             return
-        if now >= self.duration_at:
-            context.stats.downstream_rq_max_duration_reached += 1
-            status = 504 if self.request_ended_at else 408
-            self.local_reply(status, b"downstream duration timeout", 0, "max_duration_timeout")
-            return
-        idle_at = self.last_activity + self.idle_timeout
+        idle_at = self.last_activity + context.stream_idle_timeout
         if now >= idle_at:
             context.stats.downstream_rq_idle_timeout += 1
             status = 504 if self.request_ended_at else 408  # whose silence it is
             self.local_reply(status, b"stream timeout", flags.SI, "stream_idle_timeout")
             return
-        self.deadline = min(self.timeout_at, idle_at, self.duration_at)
+        self.deadline = min(self.timeout_at, idle_at)
 
     def _cancel_upstream(self) -> None:
         upstream, self.upstream = self.upstream, None

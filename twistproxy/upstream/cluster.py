@@ -10,12 +10,14 @@ from twistproxy.api.clock import Clock
 from twistproxy.api.transport import Connector
 from twistproxy.model.address import Address
 from twistproxy.model.cluster import ClusterSettings
+from twistproxy.model.discovery import DnsSource
 from twistproxy.model.endpoint import Endpoint
 from twistproxy.observe.stats import ClusterStats, Snapshot
 from twistproxy.primitives.deadlines import Deadlines
+from twistproxy.upstream.hashing import HashTables
 from twistproxy.upstream.host import Host
 from twistproxy.upstream.lb.choose import LoadBalancer, load_balancer
-from twistproxy.upstream.lb.shares import Share, shares
+from twistproxy.upstream.lb.shares import shares
 from twistproxy.upstream.pool.http import HttpPool
 from twistproxy.upstream.resource_limits import ResourceLimits
 
@@ -23,8 +25,9 @@ from twistproxy.upstream.resource_limits import ResourceLimits
 class Cluster:
     """A named set of equivalent hosts.
 
-    `pick()` chooses a host, `pool(host, high_priority)` gives its connections.  `set_endpoints` replaces the hosts:
-    those that stay keep their connections and counts, the others drain.
+    `pick()` chooses a host; where the balancer looks at hashes (`hashing`), `pick_hash(hash)` does, and `pick()` takes
+    any.  `pool(host, high_priority)` gives a host's connections.  `set_endpoints` replaces the hosts: those that stay
+    keep their connections and counts, the others drain.
     `warm` is False until endpoints are known for the first time.
     """
 
@@ -38,7 +41,6 @@ class Cluster:
     ) -> None:
         self.settings = settings
         self.name = settings.name
-        self.max_stream_duration = settings.max_stream_duration
         self.stats = ClusterStats()
         self.limits = (ResourceLimits(settings.default_thresholds), ResourceLimits(settings.high_thresholds))
         self.hosts: dict[Address, Host] = {}
@@ -48,7 +50,9 @@ class Cluster:
         self._timeouts = timeouts
         self._random = random
         self._parts: list[tuple[int, LoadBalancer, bool]] = []
-        self._reduced: dict[frozenset[int], list[tuple[int, LoadBalancer, bool]]] = {}
+        self.hashing: HashTables | None = None
+        if settings.hashing is not None:
+            self.hashing = HashTables(settings.hashing, random, self._current_stats)
         self.pick: Callable[[], Host | None] = self._pick_from_parts
         self._rebalance()
         if settings.source is None:
@@ -80,35 +84,34 @@ class Cluster:
     def _rebalance(self) -> None:
         """New hosts, or new health of them: a balancer for each share, and a short cut where there is only one."""
         parts = shares(self.hosts.values())
-        self._parts = self._balancers(parts)
-        self._reduced.clear()
+        if self.hashing is not None:
+            self.hashing.rebuild(parts, self.hosts.values())
+            self.pick = self._pick_without_hash
+            return
+        self._parts = [
+            (share.load, load_balancer(self.settings, share.hosts, self._random), share.panic)
+            for share in parts
+        ]
         if len(parts) == 1 and not parts[0].panic:
             self.pick = self._parts[0][1].pick
         else:
             self.pick = self._pick_from_parts
 
-    def _balancers(self, parts: list[Share]) -> list[tuple[int, LoadBalancer, bool]]:
-        return [
-            (share.load, load_balancer(self.settings, share.hosts, self._random), share.panic)
-            for share in parts
-        ]
+    def _current_stats(self) -> ClusterStats:
+        return self.stats
 
-    def pick_without(self, priorities: frozenset[int]) -> Host | None:
-        """As `pick`, with no share for these priorities.  None if the others have no usable host."""
-        parts = self._reduced.get(priorities)
-        if parts is None:
-            others = [host for host in self.hosts.values() if host.endpoint.priority not in priorities]
-            found = shares(others) if any(host.healthy or host.degraded for host in others) else []
-            parts = self._reduced[priorities] = self._balancers(found)
-        return self._draw(parts)
+    def pick_hash(self, value: int | None, attempt: int = 0) -> Host | None:
+        """The host of a hash.  `attempt`: how many hosts of it were not acceptable."""
+        assert self.hashing is not None
+        return self.hashing.pick(value, attempt)
+
+    def _pick_without_hash(self) -> Host | None:
+        return self.pick_hash(None)
 
     def _pick_from_parts(self) -> Host | None:
         """There is more than one share, or a panic."""
-        return self._draw(self._parts)
-
-    def _draw(self, parts: list[tuple[int, LoadBalancer, bool]]) -> Host | None:
         at = self._random.random() * 100
-        for load, balancer, panic in parts:
+        for load, balancer, panic in self._parts:
             at -= load
             if at < 0:
                 if panic:
@@ -164,9 +167,16 @@ class Cluster:
         out.gauges[prefix + "membership_healthy"] = sum(host.healthy for host in hosts)
         out.gauges[prefix + "membership_degraded"] = sum(host.degraded for host in hosts)
         out.gauges[prefix + "membership_excluded"] = sum(host.excluded for host in hosts)
-        out.gauges[prefix + "max_host_weight"] = 0  # Envoy sets it with hash rings only
+        # Envoy looks for it where hosts are discovered, but not if there is one only.
+        source = self.settings.source
+        weighed = source is not None and not (isinstance(source, DnsSource) and source.logical)
+        out.gauges[prefix + "max_host_weight"] = (
+            max((host.weight for host in hosts), default=0) if weighed else 0
+        )
         out.gauges[prefix + "version"] = 0
         out.gauges[prefix + "warming_state"] = int(not self.warm)
+        if self.hashing is not None:
+            self.hashing.collect(prefix, out)
         for priority, name in enumerate(("default", "high")):
             pools = sum(host.pools[priority] is not None for host in hosts)
             self.limits[priority].collect(f"{prefix}circuit_breakers.{name}.", out, pools)

@@ -1,0 +1,127 @@
+"""What a route may ask of a request beside its path and headers (envoy.config.route.v3.RouteMatch)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twistproxy.http.condition import Condition
+from twistproxy.http.message import RequestHead
+from twistproxy.primitives.string_match import StringMatcher
+from twistproxy.primitives.value_match import MetadataMatcher
+
+_GRPC = b"application/grpc"
+
+
+class QueryParameter(Condition):
+    """The first parameter of that name in the query, compared as it stands: nothing is decoded.
+
+    value    what it must be; None: only whether it is there counts
+    present  without `value`: whether it must be there
+    """
+
+    __slots__ = ("_name", "name", "present", "value")
+
+    def __init__(self, name: str, value: StringMatcher | None = None, present: bool = True) -> None:
+        self.name = name
+        self.value = value
+        self.present = present
+        self._name = name.encode()
+
+    def matches(self, head: RequestHead, stream: Any) -> bool:
+        found = query_value(head.path, self._name)
+        if self.value is None:
+            return (found is not None) == self.present
+        return found is not None and self.value.matches(found)
+
+    def describe(self) -> str:
+        if self.value is None:
+            return f"query parameter {self.name!r} is {'present' if self.present else 'absent'}"
+        return f"query parameter {self.name!r} {self.value.describe()}"
+
+
+def query_value(target: bytes, name: bytes) -> bytes | None:
+    """The first value of a parameter in the query of a path, b"" where it has none; None if it is not there."""
+    start = target.find(b"?")
+    if start < 0:
+        return None
+    for piece in target[start + 1 :].split(b"&"):
+        key, _, value = piece.partition(b"=")
+        if key == name:
+            return value
+    return None
+
+
+class GrpcRequest(Condition):
+    """Content-Type says gRPC."""
+
+    __slots__ = ()
+
+    def matches(self, head: RequestHead, stream: Any) -> bool:
+        kind = head.get(b"content-type")
+        return (
+            kind is not None and kind.startswith(_GRPC) and kind[len(_GRPC) : len(_GRPC) + 1] in (b"", b"+")
+        )
+
+    def describe(self) -> str:
+        return "the request is gRPC"
+
+
+class TlsContext(Condition):
+    """What the client's certificate is.  Nobody on a connection without TLS has presented one.
+
+    presented, validated  what must be so; None: either
+    """
+
+    __slots__ = ("presented", "validated")
+
+    def __init__(self, presented: bool | None, validated: bool | None) -> None:
+        self.presented = presented
+        self.validated = validated
+
+    def matches(self, head: RequestHead, stream: Any) -> bool:
+        return not self.presented and not self.validated
+
+    def describe(self) -> str:
+        wanted = []
+        for word, value in (("presented", self.presented), ("validated", self.validated)):
+            if value is not None:
+                wanted.append(f"{'' if value else 'not '}{word}")
+        return f"the client's certificate is {' and '.join(wanted) or 'whatever it is'}"
+
+
+class DynamicMetadata(Condition):
+    """What filters have noted about the request."""
+
+    __slots__ = ("matcher",)
+
+    def __init__(self, matcher: MetadataMatcher) -> None:
+        self.matcher = matcher
+
+    def matches(self, head: RequestHead, stream: Any) -> bool:
+        return self.matcher.matches(None if stream is None else stream.metadata)
+
+    def describe(self) -> str:
+        return f"dynamic {self.matcher.describe()}"
+
+
+class RuntimeFraction(Condition):
+    """A share of requests: `numerator` of `denominator`, or what the runtime says under `key`."""
+
+    __slots__ = ("denominator", "key", "numerator")
+
+    def __init__(self, key: str, numerator: int, denominator: int) -> None:
+        self.key = key
+        self.numerator = numerator
+        self.denominator = denominator
+
+    def matches(self, head: RequestHead, stream: Any) -> bool:
+        if stream is None:
+            return self.numerator > 0
+        enabled: bool = stream.context.runtime.feature_enabled(
+            self.key, self.numerator, self.denominator, stream.random_value()
+        )
+        return enabled
+
+    def describe(self) -> str:
+        key = f" (runtime key {self.key!r})" if self.key else ""
+        return f"the request is among {self.numerator} of {self.denominator}{key}"

@@ -1,0 +1,43 @@
+"""One virtual host, compiled: its routes, and whether it wants TLS."""
+
+from __future__ import annotations
+
+from twistproxy.http.message import RequestHead
+from twistproxy.model.route import RedirectAction, RouteMatch, RouteSettings, VirtualHostSettings
+from twistproxy.primitives.described import Described
+from twistproxy.route.action import Route, compile_route
+from twistproxy.route.entry import Entry, compile_entry
+from twistproxy.route.path_index import PathIndex
+
+
+class Considered:
+    """A route that was looked at.  `failed`: the first thing it asks that the request is not; None if it matches."""
+
+    __slots__ = ("entry", "failed")
+
+    def __init__(self, entry: Entry, failed: Described | None) -> None:
+        self.entry = entry
+        self.failed = failed
+
+
+class VirtualHost:
+    """`to_tls`: the redirect for requests that `needs_tls`; None without `require_tls`."""
+
+    __slots__ = ("_external_only", "index", "name", "to_tls")
+
+    def __init__(self, settings: VirtualHostSettings) -> None:
+        name = settings.name
+        self.name = name
+        self.index = PathIndex(
+            [compile_entry(order, route, name) for order, route in enumerate(settings.routes)]
+        )
+        self.to_tls: Route | None = None
+        if settings.require_tls != "NONE":
+            self.to_tls = compile_route(RouteSettings(RouteMatch(), RedirectAction(https=True)), name)
+        self._external_only = settings.require_tls == "EXTERNAL_ONLY"
+
+    def needs_tls(self, head: RequestHead) -> bool:
+        """Whether this request came in plain text and must not (Envoy: VirtualHost.require_tls)."""
+        if head.get(b"x-forwarded-proto") == b"https":
+            return False
+        return not self._external_only or head.get(b"x-envoy-internal") != b"true"
