@@ -16,12 +16,14 @@ from setuptools import Extension, find_packages, setup
 COMPILED = """
     codec/h1_chunked codec/h1_client codec/h1_parse codec/h1_request codec/h1_server codec/h1_write
     filters/router filters/upgrade_request filters/upstream_request
-    http/condition http/date http/header_match http/headers http/message http/path http/status http/target
+    http/condition http/date http/header_match http/headers http/known_headers
+    http/message http/path http/status http/target
     network/http_connection_manager
     observe/histogram observe/request_id observe/stats
     primitives/deadlines primitives/described primitives/murmur_hash primitives/runtime primitives/string_match
     primitives/value_match primitives/weighted_cycle
-    route/action route/cluster_choice route/conditions route/entry route/hash_policy route/path_index route/path_match
+    route/action route/cluster_choice route/conditions route/entry route/hash_policy route/header_rules
+    route/path_index route/path_match
     route/table route/uri_template route/virtual_host
     stream/chain stream/request_headers stream/response_headers stream/sanitise stream/stream stream/upgrades
     upstream/cluster upstream/hashing upstream/host upstream/resource_limits upstream/pool/http

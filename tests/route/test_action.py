@@ -44,14 +44,14 @@ def test_path_rewrites(match: RouteMatch, action: dict[str, Any], path: bytes, e
     route = forward(match, **action)
     assert route.rewrites
     request = head(path)
-    route.rewrite(request)
+    route.rewrite(request, None)
     assert request.path == expected
     assert request.get(b"x-envoy-original-path") == path
 
 
 def test_host_rewrite() -> None:
     request = head(b"/")
-    forward(RouteMatch(prefix="/"), host_rewrite="new").rewrite(request)
+    forward(RouteMatch(prefix="/"), host_rewrite="new").rewrite(request, None)
     assert request.authority == b"new"
     assert request.get(b"x-envoy-original-host") == b"a.b:80"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Set
 
 from twistproxy.config.fields import Reader
+from twistproxy.config.header_rules import build_rule_level
 from twistproxy.config.suggest import did_you_mean
 from twistproxy.model.route import ClusterHeader, WeightedCluster, WeightedClusters
 
@@ -44,7 +45,15 @@ def _weighted(reader: Reader, known: Set[str] | None) -> WeightedClusters:
             )
         elif name:
             _check(one, "name", name, known, "unknown weighted cluster")
-        clusters.append(WeightedCluster(one.integer("weight", 0), name, header))
+        clusters.append(
+            WeightedCluster(
+                one.integer("weight", 0),
+                name,
+                header,
+                build_rule_level(one),
+                one.string("host_rewrite_literal") if one.oneof("host_rewrite_specifier") else "",
+            )
+        )
     # `total_weight` is of the past: Envoy takes the sum, whatever it says.
     reader.ignore("total_weight")
     total = sum(one.weight for one in clusters)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Set
 
 from twistproxy.config.fields import Reader
+from twistproxy.config.header_rules import build_rule_level
 from twistproxy.config.route_action import build_action
 from twistproxy.config.route_match import build_match
 from twistproxy.model.route import RouteConfiguration, RouteSettings, VirtualHostSettings
@@ -20,6 +21,8 @@ def build_routes(reader: Reader, clusters: Set[str]) -> RouteConfiguration:
         hosts,
         reader.boolean("ignore_port_in_host_matching"),
         reader.boolean("ignore_path_parameters_in_path_matching"),
+        headers=build_rule_level(reader),
+        most_specific_headers_win=reader.boolean("most_specific_header_mutations_wins"),
     )
 
 
@@ -38,9 +41,13 @@ def _virtual_host(reader: Reader, known: Set[str] | None, seen: dict[str, str]) 
         seen[lower] = name
         domains.append(lower)
     routes = tuple(_route(one, known) for one in reader.messages("routes"))
-    return VirtualHostSettings(name, tuple(domains), routes, reader.enum("require_tls"))
+    return VirtualHostSettings(
+        name, tuple(domains), routes, reader.enum("require_tls"), headers=build_rule_level(reader)
+    )
 
 
 def _route(reader: Reader, known: Set[str] | None) -> RouteSettings:
     match = build_match(reader.message_or_empty("match"))
-    return RouteSettings(match, build_action(reader, known), reader.string("name"))
+    return RouteSettings(
+        match, build_action(reader, known), reader.string("name"), headers=build_rule_level(reader)
+    )

@@ -65,13 +65,13 @@ class RouterFilter:
             cluster.charge(503, None)
             stream.local_reply(503, b"no healthy upstream", flags.UH, "no_healthy_upstream")
             return
-        if route.rewrites:
-            route.rewrite(head)
         if route.timeout:
             if self._envoy_headers:
                 head.set(_EXPECTED_TIMEOUT, route.timeout_text)
             if end_stream:
                 stream.set_timeout(stream.start + route.timeout)
+        if route.rewrites:
+            route.rewrite(head, stream)
         pool = cluster.pool(host, route.high_priority)
         timeout, envoy_headers = route.timeout, self._envoy_headers
         if end_stream or (b"upgrade" not in head.index and head.path):

@@ -223,6 +223,8 @@ class UpstreamRequest:
             for cookie in stream.cookies:
                 head.add(b"set-cookie", cookie)
         stream.details = "via_upstream"
+        if stream.route.response_rules is not None:
+            stream.route.response_rules.apply_to_response(head, stream)
         if end_stream:
             self._finish()
         stream.encode_headers(head, end_stream)

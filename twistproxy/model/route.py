@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from twistproxy.http.condition import Condition
 from twistproxy.http.header_match import HeaderMatcher
 from twistproxy.model.hash_policy import HashPolicy
+from twistproxy.model.header_rules import NO_RULES, RuleLevel
 from twistproxy.model.upgrade import UpgradeSettings
 
 
@@ -44,6 +45,8 @@ class WeightedCluster:
     weight: int
     cluster: str = ""
     cluster_header: str = ""
+    headers: RuleLevel = NO_RULES
+    host_rewrite: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,7 @@ class RouteSettings:
     match: RouteMatch
     action: RouteAction
     name: str = ""
+    headers: RuleLevel = NO_RULES
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +142,16 @@ class VirtualHostSettings:
     domains: tuple[str, ...]
     routes: tuple[RouteSettings, ...]
     require_tls: str = "NONE"
+    headers: RuleLevel = NO_RULES
 
 
 @dataclass(frozen=True, slots=True)
 class RouteConfiguration:
+    """`most_specific_headers_win`: header rules act from the outside in, so that the route has the last word."""
+
     name: str
     virtual_hosts: tuple[VirtualHostSettings, ...]
     ignore_port_in_host_matching: bool = False
     ignore_path_parameters: bool = False
+    headers: RuleLevel = NO_RULES
+    most_specific_headers_win: bool = False

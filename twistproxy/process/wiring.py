@@ -43,6 +43,7 @@ class Runtime:
         self, clock: Clock, connector: Connector, log_files: LogFiles, options: ServerOptions
     ) -> None:
         self._clock = clock
+        self._clocks = Clocks(clock.wall, clock.monotonic)
         self._log_files = log_files
         self._local_address = options.local_address
         self._random = Random()
@@ -89,7 +90,7 @@ class Runtime:
         same_limit = old is not None and old.buffer_limit == settings.buffer_limit
         if same_limit and listener.manager.settings.without_routes() == new_manager.without_routes():
             # Only routes differ: connections live on, and their next requests take the new routes.
-            listener.manager.pick_route = RouteTable(new_manager.routes).pick
+            listener.manager.pick_route = self._route_table(new_manager).pick
             listener.manager.settings = new_manager
         else:
             if old is not None:
@@ -115,7 +116,7 @@ class Runtime:
             settings,
             stats,
             chain,
-            RouteTable(settings.routes).pick,
+            self._route_table(settings).pick,
             tuple(self._access_log(log) for log in settings.access_logs),
             self._clock,
             self._deadlines,
@@ -126,10 +127,12 @@ class Runtime:
             buffer_limit,
         )
 
+    def _route_table(self, settings: HttpManagerSettings) -> RouteTable:
+        return RouteTable(settings.routes, self._clocks)
+
     def _access_log(self, settings: AccessLogSettings) -> AccessLog:
         write = self._log_files.open(settings.path).write
-        clocks = Clocks(self._clock.wall, self._clock.monotonic)
-        render = compile_log_format(settings.format, clocks)
+        render = compile_log_format(settings.format, self._clocks)
         return lambda stream: write(render(stream).encode("utf-8", "surrogateescape"))
 
     # ---- from the worker

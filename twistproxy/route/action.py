@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import re2
 
@@ -13,8 +14,10 @@ from twistproxy.model.route import (
     RedirectAction,
     RegexRewrite,
     RouteSettings,
+    WeightedCluster,
 )
 from twistproxy.route.hash_policy import HashPolicies
+from twistproxy.route.header_rules import HeaderEdits, OuterRules
 from twistproxy.route.path_match import compile_path
 
 
@@ -27,6 +30,7 @@ class Route:
     rewrites         whether `rewrite` has anything to do
     upgrades         which upgrades it allows or forbids, by their names in lower case
     hash_policies    what a hash balancer chooses hosts by, None if nothing is said
+    response_rules   what is done to the headers of every answer, None if nothing
     """
 
     __slots__ = (
@@ -41,6 +45,8 @@ class Route:
         "name",
         "not_found_status",
         "redirect",
+        "request_rules",
+        "response_rules",
         "rewrites",
         "timeout",
         "timeout_text",
@@ -48,7 +54,9 @@ class Route:
         "virtual_host",
     )
 
-    def __init__(self, settings: RouteSettings, virtual_host: str) -> None:
+    def __init__(
+        self, settings: RouteSettings, virtual_host: str, rules: OuterRules, weighted: WeightedCluster
+    ) -> None:
         self.name = settings.name
         self.virtual_host = virtual_host
         self.cluster: str | None = None
@@ -62,6 +70,11 @@ class Route:
         self.rewrites = False
         self.upgrades: dict[bytes, bool] = {}
         self._match = compile_path(settings.match)
+        self.request_rules: HeaderEdits | None
+        self.response_rules: HeaderEdits | None
+        self.request_rules, self.response_rules = rules.compile(
+            settings.headers, weighted.headers, weighted.host_rewrite.encode()
+        )
         self._host: bytes | None = None
         self._prefix: bytes | None = None
         self._regex: _Substitution | None = None
@@ -78,7 +91,7 @@ class Route:
             self._host = None if action.host_rewrite is None else action.host_rewrite.encode()
             self._prefix = None if action.prefix_rewrite is None else action.prefix_rewrite.encode()
             self._regex = None if action.regex_rewrite is None else _Substitution(action.regex_rewrite)
-            self.rewrites = bool(self._host or self._prefix or self._regex)
+            self.rewrites = bool(self.request_rules or self._host or self._prefix or self._regex)
         elif isinstance(action, RedirectAction):
             self.redirect = action
             self._prefix = None if action.prefix_rewrite is None else action.prefix_rewrite.encode()
@@ -86,8 +99,11 @@ class Route:
         else:
             self.direct_response = action
 
-    def rewrite(self, head: RequestHead) -> None:
-        """Rewrite path and authority; what they were goes to x-envoy-original-path and x-envoy-original-host."""
+    def rewrite(self, head: RequestHead, stream: Any) -> None:
+        """Header rules first, which path and authority may depend on; what these were goes to x-envoy-original-path and
+        x-envoy-original-host."""
+        if self.request_rules is not None:
+            self.request_rules.apply_to_request(head, stream)
         if self._prefix or self._regex is not None:
             head.set(b"x-envoy-original-path", head.path)
             head.path = self._rewritten_path(head.path)
@@ -138,6 +154,9 @@ class Route:
         return bare + query
 
 
+#: For a route without weighted clusters.
+_ONE_CLUSTER = WeightedCluster(1)
+
 #: The redirect that changes nothing.
 _SAME = RedirectAction()
 
@@ -168,5 +187,11 @@ def _split_port(authority: bytes) -> tuple[bytes, bytes]:
     return (name, colon + port) if colon and port.isdigit() else (authority, b"")
 
 
-def compile_route(settings: RouteSettings, virtual_host: str) -> Route:
-    return Route(settings, virtual_host)
+def compile_route(
+    settings: RouteSettings,
+    virtual_host: str,
+    rules: OuterRules | None = None,
+    weighted: WeightedCluster = _ONE_CLUSTER,
+) -> Route:
+    """`rules`: the header rules around the route.  `weighted`: the one of its weighted clusters that this is for."""
+    return Route(settings, virtual_host, rules or OuterRules(), weighted)

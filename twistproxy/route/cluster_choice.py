@@ -19,6 +19,7 @@ from twistproxy.model.route import (
 )
 from twistproxy.primitives.string_match import parse_integer
 from twistproxy.route.action import Route, compile_route
+from twistproxy.route.header_rules import OuterRules
 
 #: Names that headers gave and whose routes are kept; a client that makes up names only costs their making.
 _MAX_KEPT = 256
@@ -119,24 +120,25 @@ class ByWeight(ClusterChoice):
         return 0 if stream is None else int(stream.random_value())
 
 
-def compile_choice(settings: RouteSettings, virtual_host: str) -> ClusterChoice:
-    """What a route leads to."""
+def compile_choice(
+    settings: RouteSettings, virtual_host: str, rules: OuterRules | None = None
+) -> ClusterChoice:
+    """What a route leads to.  `rules`: the header rules around it."""
     action = settings.action
     if not isinstance(action, ClusterAction) or action.choice is None:
-        return Fixed(compile_route(settings, virtual_host))
+        return Fixed(compile_route(settings, virtual_host, rules))
     plain = action
     choice = action.choice
 
-    def to_cluster(name: str) -> Route:
-        return compile_route(
-            replace(settings, action=replace(plain, cluster=name, choice=None)), virtual_host
-        )
+    def to_cluster(name: str, one: WeightedCluster) -> Route:
+        chosen = replace(settings, action=replace(plain, cluster=name, choice=None))
+        return compile_route(chosen, virtual_host, rules, one)
 
     def weighted(one: WeightedCluster) -> ClusterChoice:
-        return (
-            ByHeader(one.cluster_header, to_cluster) if one.cluster_header else Fixed(to_cluster(one.cluster))
-        )
+        if one.cluster_header:
+            return ByHeader(one.cluster_header, lambda name: to_cluster(name, one))
+        return Fixed(to_cluster(one.cluster, one))
 
     if isinstance(choice, ClusterHeader):
-        return ByHeader(choice.name, to_cluster)
+        return weighted(WeightedCluster(1, cluster_header=choice.name))
     return ByWeight(choice, weighted)

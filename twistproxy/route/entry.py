@@ -9,6 +9,7 @@ from twistproxy.http.message import RequestHead
 from twistproxy.model.route import RouteSettings
 from twistproxy.primitives.described import Described
 from twistproxy.route.cluster_choice import ClusterChoice, compile_choice
+from twistproxy.route.header_rules import OuterRules
 from twistproxy.route.path_match import PathMatcher, compile_path
 
 
@@ -41,7 +42,9 @@ class Entry:
         return None
 
 
-def compile_entry(order: int, settings: RouteSettings, virtual_host: str) -> Entry:
+def compile_entry(
+    order: int, settings: RouteSettings, virtual_host: str, rules: OuterRules | None = None
+) -> Entry:
     match = settings.match
-    choice = compile_choice(settings, virtual_host)
+    choice = compile_choice(settings, virtual_host, rules)
     return Entry(order, settings.name, compile_path(match), match.conditions, choice)

@@ -6,9 +6,11 @@ from typing import Any
 
 from twistproxy.http.message import RequestHead
 from twistproxy.model.route import RouteConfiguration
+from twistproxy.observe.access_log import Clocks
 from twistproxy.primitives.described import Described
 from twistproxy.route.action import Route
 from twistproxy.route.entry import Entry
+from twistproxy.route.header_rules import NO_CLOCKS, OuterRules
 from twistproxy.route.virtual_host import Considered, VirtualHost
 
 #: Authorities whose virtual host is remembered; a client that makes up names only costs a new look-up.
@@ -53,7 +55,7 @@ class RouteTable:
         "name",
     )
 
-    def __init__(self, configuration: RouteConfiguration) -> None:
+    def __init__(self, configuration: RouteConfiguration, clocks: Clocks = NO_CLOCKS) -> None:
         self.name = configuration.name
         self._ignore_port = configuration.ignore_port_in_host_matching
         self._ignore_parameters = configuration.ignore_path_parameters
@@ -63,7 +65,10 @@ class RouteTable:
         self._default: VirtualHost | None = None
         self._remembered: dict[bytes, VirtualHost | None] = {}
         for settings in configuration.virtual_hosts:
-            virtual_host = VirtualHost(settings)
+            rules = OuterRules(
+                configuration.headers, settings.headers, configuration.most_specific_headers_win, clocks
+            )
+            virtual_host = VirtualHost(settings, rules)
             for domain in settings.domains:
                 self._add(domain.lower().encode(), virtual_host)
         self._suffixes = dict(sorted(self._suffixes.items(), reverse=True))

@@ -7,6 +7,7 @@ from twistproxy.model.route import RedirectAction, RouteMatch, RouteSettings, Vi
 from twistproxy.primitives.described import Described
 from twistproxy.route.action import Route, compile_route
 from twistproxy.route.entry import Entry, compile_entry
+from twistproxy.route.header_rules import OuterRules
 from twistproxy.route.path_index import PathIndex
 
 
@@ -25,11 +26,11 @@ class VirtualHost:
 
     __slots__ = ("_external_only", "index", "name", "to_tls")
 
-    def __init__(self, settings: VirtualHostSettings) -> None:
+    def __init__(self, settings: VirtualHostSettings, rules: OuterRules) -> None:
         name = settings.name
         self.name = name
         self.index = PathIndex(
-            [compile_entry(order, route, name) for order, route in enumerate(settings.routes)]
+            [compile_entry(order, route, name, rules) for order, route in enumerate(settings.routes)]
         )
         self.to_tls: Route | None = None
         if settings.require_tls != "NONE":

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ipaddress
 from functools import lru_cache
 
+from twistproxy.http.known_headers import EDGE_STRIP, EXTERNAL_STRIP, SINGLE_REQUEST
 from twistproxy.http.message import RequestHead, append_via
 from twistproxy.http.target import valid_referer
 from twistproxy.model.address import Cidr
@@ -18,75 +19,8 @@ _REQUEST_ID = b"x-request-id"
 _INTERNAL = b"x-envoy-internal"
 _REFERER = b"referer"
 
-#: What only a client inside may say; taken from everybody else.
-_EXTERNAL_STRIP = frozenset(
-    (
-        b"x-envoy-retriable-status-codes",
-        b"x-envoy-retriable-header-names",
-        b"x-envoy-retry-on",
-        b"x-envoy-retry-grpc-on",
-        b"x-envoy-max-retries",
-        b"x-envoy-upstream-alt-stat-name",
-        b"x-envoy-upstream-rq-timeout-ms",
-        b"x-envoy-upstream-rq-per-try-timeout-ms",
-        b"x-envoy-upstream-rq-timeout-alt-response",
-        b"x-envoy-upstream-stream-duration-ms",
-        b"x-envoy-expected-rq-timeout-ms",
-        b"x-envoy-force-trace",
-        b"x-envoy-ip-tags",
-        b"x-envoy-original-url",
-        b"x-envoy-hedge-on-per-try-timeout",
-    )
-)
-_EDGE_STRIP = frozenset(
-    (
-        b"x-envoy-decorator-operation",
-        b"x-envoy-downstream-service-cluster",
-        b"x-envoy-downstream-service-node",
-        b"x-envoy-original-path",
-    )
-)
-
-#: Fields of which Envoy knows only one: further lines are joined to the first.
-_SINGLE = (
-    _EXTERNAL_STRIP
-    | _EDGE_STRIP
-    | frozenset(
-        (
-            _XFF,
-            _XFP,
-            _REQUEST_ID,
-            b"accept",
-            b"accept-encoding",
-            b"access-control-request-headers",
-            b"access-control-request-method",
-            b"authorization",
-            b"cache-control",
-            b"content-encoding",
-            b"content-type",
-            b"expect",
-            b"grpc-accept-encoding",
-            b"grpc-timeout",
-            b"if-match",
-            b"if-modified-since",
-            b"if-none-match",
-            b"origin",
-            b"pragma",
-            b"te",
-            b"user-agent",
-            b"via",
-            b"x-client-trace-id",
-            b"x-envoy-attempt-count",
-            b"x-envoy-external-address",
-            b"x-envoy-original-host",
-            b"x-forwarded-host",
-            b"x-forwarded-port",
-        )
-    )
-)
-
 #: Present in few requests; one look tells whether any of it has to be dealt with.
-_UNUSUAL = _EXTERNAL_STRIP | {_INTERNAL, b"te", b"x-forwarded-client-cert", _REFERER}
+_UNUSUAL = EXTERNAL_STRIP | {_INTERNAL, b"te", b"x-forwarded-client-cert", _REFERER}
 
 
 class RequestHeaders:
@@ -111,7 +45,7 @@ class RequestHeaders:
         items = head.items
         index = head.index
         if len(items) != len(index):
-            head.join(_SINGLE)
+            head.join(SINGLE_REQUEST)
         if not _UNUSUAL.isdisjoint(index):
             head.remove(_INTERNAL)
             head.remove(b"x-forwarded-client-cert")
@@ -122,7 +56,7 @@ class RequestHeaders:
             ):
                 head.remove(_REFERER)
             if self._trivial:
-                head.remove_all(_EXTERNAL_STRIP)
+                head.remove_all(EXTERNAL_STRIP)
         edge = False
         if not self._trivial:
             edge = self._trust(head, remote, tls)
@@ -176,9 +110,9 @@ class RequestHeaders:
         if internal:
             head.set(_INTERNAL, b"true")
         else:
-            head.remove_all(_EXTERNAL_STRIP)
+            head.remove_all(EXTERNAL_STRIP)
         if edge:
-            head.remove_all(_EDGE_STRIP)
+            head.remove_all(EDGE_STRIP)
             if final:
                 head.set(b"x-envoy-external-address", final.encode())
         if settings.user_agent:

@@ -5,42 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twistproxy.http.date import DateText
+from twistproxy.http.known_headers import SINGLE_RESPONSE
 from twistproxy.http.message import RequestHead, ResponseHead, append_via
 from twistproxy.model.http_manager import HttpManagerSettings
 
 _DATE = b"date"
 _SERVER = b"server"
-
-#: Fields of which Envoy knows only one: further lines are joined to the first.
-_SINGLE = frozenset(
-    (
-        _DATE,
-        _SERVER,
-        b"access-control-allow-headers",
-        b"access-control-allow-origin",
-        b"access-control-expose-headers",
-        b"age",
-        b"cache-control",
-        b"content-encoding",
-        b"content-type",
-        b"etag",
-        b"expires",
-        b"grpc-message",
-        b"grpc-status",
-        b"last-modified",
-        b"location",
-        b"proxy-status",
-        b"vary",
-        b"via",
-        b"x-envoy-attempt-count",
-        b"x-envoy-decorator-operation",
-        b"x-envoy-degraded",
-        b"x-envoy-immediate-health-check-fail",
-        b"x-envoy-ratelimited",
-        b"x-envoy-upstream-canary",
-        b"x-request-id",
-    )
-)
 
 
 class ResponseHeaders:
@@ -63,7 +33,7 @@ class ResponseHeaders:
         items = head.items
         index = head.index
         if len(items) != len(index):
-            head.join(_SINGLE)
+            head.join(SINGLE_RESPONSE)
         if _DATE not in index:
             date = self._date.at(self._wall())
             items.append((_DATE, date))

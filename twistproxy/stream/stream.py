@@ -271,11 +271,17 @@ class Stream:
         if self.response is not None:
             self._reset()
             return
-        items: list[Header] = []
+        head = ResponseHead(0, list(headers))  # header rules do not know the status yet
+        if self.route is not None and self.route.response_rules is not None:
+            self.route.response_rules.apply_to_response(head, self)
+        head.status = status
         if body:
-            items = [(b"content-length", b"%d" % len(body)), (b"content-type", b"text/plain")]
-        items.extend(headers)
-        self.encode_headers(ResponseHead(status, items), not body)
+            head.set(b"content-length", b"%d" % len(body))
+            if b"content-type" not in head.index:
+                head.add(b"content-type", b"text/plain")
+        else:
+            head.remove(b"content-type")
+        self.encode_headers(head, not body)
         if body:
             self.encode_data(body, True)
 
