@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 
-from twistproxy.config.access_logs import build_access_logs
+from twistproxy.config.access_logs import build_access_logs, build_log_options
 from twistproxy.config.fields import Reader
 from twistproxy.config.manager_heads import build_sanitise, underscores
 from twistproxy.config.routes import build_routes
@@ -35,6 +35,7 @@ def build_http_manager(reader: Reader, clusters: Set[str], node: Node) -> HttpMa
         stat_prefix=reader.string("stat_prefix"),
         routes=routes,
         access_logs=build_access_logs(reader),
+        log_options=build_log_options(reader),
         http1=_http1(reader, common),
         server_name=(reader.string("server_name") or "twistproxy").encode(),
         server_header=reader.enum("server_header_transformation"),

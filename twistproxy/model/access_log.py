@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,30 @@ class LogFormat:
     without_query: bool = False
 
 
+class LogFilter(Protocol):
+    """Which requests are written (`observe.log_filters`).  Equal to one that passes the same."""
+
+    def passes(self, stream: Any) -> bool: ...
+
+
 @dataclass(frozen=True, slots=True)
 class AccessLogSettings:
-    """Where to (a path, "/dev/stdout" or "/dev/stderr") and the format; None is Envoy's default format."""
+    """Where to (a path, "/dev/stdout" or "/dev/stderr"), what (None: everything), and how (None: Envoy's default
+    format)."""
 
     path: str
     format: LogFormat | None = None
+    filter: LogFilter | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLogOptions:
+    """Lines before a request's end: at its begin, every so many seconds (0: never), when its tunnel is open."""
+
+    on_new_request: bool = False
+    interval: float = 0.0
+    on_tunnel: bool = False
+
+
+#: Only at the end.
+AT_THE_END = AccessLogOptions()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from twistproxy.model.access_log import AccessLogSettings
+from twistproxy.model.access_log import AT_THE_END, AccessLogOptions, AccessLogSettings
 from twistproxy.model.address import Cidr
 from twistproxy.model.route import RouteConfiguration
 from twistproxy.model.upgrade import UpgradeSettings
@@ -79,6 +79,7 @@ class HttpManagerSettings:
     sanitise: SanitiseSettings = SanitiseSettings()
     via: bytes = b""
     filter_chain_name: str = ""
+    log_options: AccessLogOptions = AT_THE_END
     upgrades: tuple[UpgradeSettings, ...] = ()
 
     def without_routes(self) -> HttpManagerSettings:

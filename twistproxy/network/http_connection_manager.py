@@ -15,9 +15,11 @@ from twistproxy.api.http_filter import FilterChain
 from twistproxy.api.transport import Transport
 from twistproxy.codec.h1_server import Http1ServerConnection
 from twistproxy.http.message import RequestHead, ResponseHead
+from twistproxy.model.access_log import AT_THE_END
 from twistproxy.model.address import Address, TcpAddress
 from twistproxy.model.http_manager import HttpManagerSettings, SanitiseSettings
 from twistproxy.observe import flags
+from twistproxy.observe.early_logs import EarlyLogs
 from twistproxy.observe.request_id import RequestIds
 from twistproxy.observe.stats import HttpManagerStats
 from twistproxy.primitives.deadlines import Deadlines
@@ -71,6 +73,8 @@ class HttpConnectionManager:
         self.connections: set[HttpConnection] = set()
         self.draining = False
         self._access_logs = access_logs
+        options = settings.log_options
+        self.early_logs = EarlyLogs(access_logs, options, deadlines) if options != AT_THE_END else None
         self._buffer_limit = buffer_limit
         sanitise = settings.sanitise
         self._sanitiser = None if sanitise == SanitiseSettings() else Sanitiser(sanitise)
@@ -148,6 +152,8 @@ class HttpConnectionManager:
             stats.statuses[response.status // 100 * 100] += 1
             stats.downstream_rq_completed += 1
         stats.rq_time.record(int((stream.end - stream.start) * 1000))
+        if self.early_logs is not None:
+            self.early_logs.ended(stream)
         for access_log in self._access_logs:
             access_log(stream)
 

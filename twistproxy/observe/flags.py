@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import reduce
+from operator import or_
+
 #: In the order of Envoy's StreamInfo::CoreResponseFlag: the letters and the long name.
 _FLAGS = (
     ("LH", "FailedLocalHealthCheck"),
@@ -65,3 +69,8 @@ def long_flag_text(flags: int) -> str:
     if not flags:
         return "-"
     return ",".join(name for bit, (_, name) in enumerate(_FLAGS) if flags >> bit & 1)
+
+
+def flags_of(names: Iterable[str]) -> int:
+    """The flags of these letters; what is none counts for nothing."""
+    return reduce(or_, [1 << _NAMES.index(name) for name in names if name in _NAMES], 0)

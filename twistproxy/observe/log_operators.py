@@ -100,6 +100,14 @@ def _choice(entry: object, clocks: Clocks) -> Operator:
     return operator(command, argument, limit, clocks)
 
 
+def access_log_type(stream: Any) -> str:
+    """Why the line is written: envoy.data.accesslog.v3.AccessLogType."""
+    if stream.end:
+        return "DownstreamEnd"
+    early = stream.context.early_logs
+    return "NotSet" if early is None else early.writing
+
+
 def _constant(value: str | None) -> Operator:
     return lambda stream: value
 
@@ -118,7 +126,7 @@ _SIMPLE: dict[str, Operator] = {
     **log_fields.SIMPLE,
     **log_times.SIMPLE,
     **log_addresses.SIMPLE,
-    "ACCESS_LOG_TYPE": lambda s: "DownstreamEnd",
+    "ACCESS_LOG_TYPE": access_log_type,
     "PROTOCOL": lambda s: VERSION_TEXT[s.head.version],
     "RESPONSE_CODE": lambda s: 0 if s.response is None else s.response.status,
     "CONNECTION_TERMINATION_DETAILS": _constant(None),

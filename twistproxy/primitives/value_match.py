@@ -140,10 +140,14 @@ class MetadataMatcher(Described):
 
     def matches(self, metadata: dict[str, Any] | None) -> bool:
         """`metadata`: namespace → plain values, or None for none at all."""
+        return self.value.matches(self.find(metadata)) != self.invert
+
+    def find(self, metadata: dict[str, Any] | None) -> Any:
+        """The value at the path, or MISSING."""
         found: Any = metadata.get(self.namespace, MISSING) if metadata else MISSING
         for key in self.path:
             found = found.get(key, MISSING) if isinstance(found, dict) else MISSING
-        return self.value.matches(found) != self.invert
+        return found
 
     def describe(self) -> str:
         words = f"metadata {self.namespace}: {'.'.join(self.path)} {self.value.describe()}"

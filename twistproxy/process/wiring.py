@@ -133,7 +133,15 @@ class Runtime:
     def _access_log(self, settings: AccessLogSettings) -> AccessLog:
         write = self._log_files.open(settings.path).write
         render = compile_log_format(settings.format, self._clocks)
-        return lambda stream: write(render(stream).encode("utf-8", "surrogateescape"))
+        if settings.filter is None:
+            return lambda stream: write(render(stream).encode("utf-8", "surrogateescape"))
+        passes = settings.filter.passes
+
+        def log(stream: Any) -> None:
+            if passes(stream):
+                write(render(stream).encode("utf-8", "surrogateescape"))
+
+        return log
 
     # ---- from the worker
 

@@ -17,6 +17,7 @@ from twistproxy.http.headers import Header, HeaderMap
 from twistproxy.http.message import RequestHead, ResponseHead, ResponseWithTrailers
 from twistproxy.model.http_manager import HttpManagerSettings
 from twistproxy.observe import flags
+from twistproxy.observe.early_logs import EarlyLogs
 from twistproxy.observe.stats import HttpManagerStats
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import RuntimeValues
@@ -36,6 +37,7 @@ class Context(Protocol):
     deadlines: Deadlines
     random: Random
     runtime: RuntimeValues
+    early_logs: EarlyLogs | None
     request_headers: RequestHeaders
     response_headers: ResponseHeaders
     chain: FilterChain
@@ -163,6 +165,8 @@ class Stream:
         connection = self.connection
         context.request_headers.apply(head, connection.remote_host, connection.tls)
         self.route = context.pick_route(head, self)
+        if context.early_logs is not None:
+            context.early_logs.started(self)
         if (b"upgrade" in head.index or not head.path) and not context.admit_upgrade(self, head):
             return
         chain = context.chain

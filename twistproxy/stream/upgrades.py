@@ -85,6 +85,9 @@ class ResponsePassage:
 def open_tunnel(stream: Stream, upstream: TunnelEnd) -> None:
     """Both sides have switched: from now on bytes go straight from one transport to the other, unless filters want to
     see them."""
+    early_logs = stream.context.early_logs
+    if early_logs is not None:
+        early_logs.tunnel_open(stream)
     downstream = stream.tunnel_end()
     if downstream is not None:
         downstream.passage = RequestPassage(stream, upstream)
