@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -15,8 +15,19 @@ PLAIN = "text/plain"
 HTML = "text/html; charset=UTF-8"
 JSON = "application/json"
 
-#: First value of each query parameter, percent-decoded.
-Query = Mapping[str, str]
+
+class Query(dict[str, str]):
+    """The first value of each query parameter, percent-decoded; `every` has the others too."""
+
+    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
+        super().__init__()
+        self._pairs = tuple(pairs)
+        for name, value in self._pairs:
+            self.setdefault(name, value)
+
+    def every(self, name: str) -> list[str]:
+        """All values of one parameter, in order."""
+        return [value for key, value in self._pairs if key == name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +52,10 @@ def bad_request(text: str, content_type: str = TEXT) -> PageError:
     return PageError(Answer(text, 400, content_type))
 
 
-def parse_query(text: str) -> dict[str, str]:
-    """Split a query string.  The first of several values counts; "+" stays a plus; no "=" means empty."""
-    result: dict[str, str] = {}
-    for part in text.split("&"):
-        name, _, value = part.partition("=")
-        if name:
-            result.setdefault(_decode(name), _decode(value))
-    return result
+def parse_query(text: str) -> Query:
+    """Split a query string.  "+" stays a plus; no "=" means empty."""
+    parts = (part.partition("=") for part in text.split("&"))
+    return Query((_decode(name), _decode(value)) for name, _, value in parts if name)
 
 
 def _decode(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from twistproxy.admin import pages
 from twistproxy.admin.answer import Answer, Query
+from twistproxy.admin.explain_page import explain_page
 from twistproxy.admin.view import AdminView
 
 if TYPE_CHECKING:
@@ -104,6 +105,20 @@ COMMANDS: tuple[Command, ...] = (
             ),
         ),
         mutating=True,
+    ),
+    Command(
+        "explain",
+        "say what would happen to a request, and why",
+        explain_page,
+        (
+            Param("path", "The path, or a whole URL"),
+            Param("host", "The host, as in the Host header"),
+            Param("method", "The method; GET if it is not given"),
+            Param("header", "A header as name:value; may be given several times"),
+            Param("listener", "The listener it comes to; the first one if it is not given"),
+            Param("from", "The address it comes from; 127.0.0.1 if it is not given"),
+            Param("format", "Format to use", ("text", "json")),
+        ),
     ),
     Command("healthcheck/fail", "cause the server to fail health checks", pages.fail_page, mutating=True),
     Command("healthcheck/ok", "cause the server to pass health checks", pages.ok_page, mutating=True),

@@ -94,6 +94,10 @@ class AdminView(Protocol):
         worker's death, and fires with that object.  A worker id names one process, not a slot: it is never
         used again."""
 
+    def explain(self, question: Json) -> Deferred[Json] | None:
+        """Ask a live worker what would happen to a request (`process.explain` has the shapes of question and answer).
+        Fires with {} if the worker dies meanwhile; None if there is none to ask."""
+
     def facts(self) -> ServerFacts: ...
 
     def wall(self) -> float:

@@ -3,9 +3,9 @@ keys.
 
 A message is a JSON object; "t" says what it is.  Descriptors travel beside it (`transport.control_link`).
 
-master → child    config ping stats drain stop stop_listening reopen log_levels healthy
+master → child    config ping stats explain drain stop stop_listening reopen log_levels healthy
                   runtime
-child → master    ready refused pong snapshot stopped_listening leaving drained log
+child → master    ready refused pong snapshot explained stopped_listening leaving drained log
 master → template fork
 template → master template_ready forked exited log
 """
@@ -114,6 +114,15 @@ def stats(number: int) -> Message:
 
 def snapshot(number: int, value: Mapping[str, Any]) -> Message:
     return {"t": "snapshot", "n": number, "value": dict(value)}
+
+
+def explain(number: int, question: Mapping[str, Any]) -> Message:
+    """What would happen to this request?  Answered with `explained` of the same number."""
+    return {"t": "explain", "n": number, "question": dict(question)}
+
+
+def explained(number: int, value: Mapping[str, Any]) -> Message:
+    return {"t": "explained", "n": number, "value": dict(value)}
 
 
 def drain(seconds: float) -> Message:

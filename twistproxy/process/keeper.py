@@ -59,7 +59,7 @@ class Keeper:
         self._host = host
         self._retry: Any = None
         self._offers: dict[int, Deferred[list[ConfigProblem]]] = {}
-        self._snapshots: dict[int, Deferred[dict[str, Any]]] = {}
+        self._asked: dict[int, Deferred[dict[str, Any]]] = {}
 
     def start(self) -> None:
         """Start a child.  What keeps it from starting is logged and tried again later."""
@@ -114,11 +114,18 @@ class Keeper:
 
     def ask_statistics(self, number: int) -> Deferred[dict[str, Any]] | None:
         """Fires with a snapshot, {} if the child dies first; None if there is no child to ask."""
+        return self._ask(number, messages.stats(number))
+
+    def ask_explanation(self, number: int, question: dict[str, Any]) -> Deferred[dict[str, Any]] | None:
+        """The same for an explanation."""
+        return self._ask(number, messages.explain(number, question))
+
+    def _ask(self, number: int, message: Message) -> Deferred[dict[str, Any]] | None:
         if self.child is None or not self.ready:
             return None
         answer: Deferred[dict[str, Any]] = Deferred()
-        self._snapshots[number] = answer
-        self.child.send(messages.stats(number))
+        self._asked[number] = answer
+        self.child.send(message)
         return answer
 
     def send(self, message: Message) -> None:
@@ -166,15 +173,20 @@ class Keeper:
             self._host.child_logged(self.name, message)
         elif kind == "snapshot":
             child.snapshot = message["value"]
-            waiting = self._snapshots.pop(message["n"], None)
-            if waiting is not None:
-                waiting.callback(child.snapshot)
+            self._answered(message)
+        elif kind == "explained":
+            self._answered(message)
         elif kind == "ready":
             self._ready(child, message["generation"])
         elif kind == "refused":
             self._refused(child, message["generation"], messages.refused_problems(message))
         else:
             self.message(child, message)
+
+    def _answered(self, message: Message) -> None:
+        waiting = self._asked.pop(message["n"], None)
+        if waiting is not None:
+            waiting.callback(message["value"])
 
     def _ready(self, child: Child, generation: int) -> None:
         child.generation = generation
@@ -229,8 +241,8 @@ class Keeper:
     def _answer_waiting(self) -> None:
         """Whoever waits for the child's answer waits no longer."""
         offers, self._offers = self._offers, {}
-        snapshots, self._snapshots = self._snapshots, {}
+        asked, self._asked = self._asked, {}
         for offer in offers.values():
             offer.callback([])
-        for snapshot in snapshots.values():
-            snapshot.callback({})
+        for answer in asked.values():
+            answer.callback({})

@@ -61,6 +61,9 @@ class MasterView:
     def collect(self) -> Deferred[Statistics]:
         return self._master.supervisor.collect()
 
+    def explain(self, question: Json) -> Deferred[Json] | None:
+        return self._master.supervisor.explain(question)
+
     def facts(self) -> ServerFacts:
         master = self._master
         supervisor = master.supervisor

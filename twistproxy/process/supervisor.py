@@ -135,6 +135,15 @@ class Supervisor:
         DeferredList(asked).addCallback(finish)
         return done
 
+    def explain(self, question: dict[str, Any]) -> Deferred[dict[str, Any]] | None:
+        """Ask a worker what would happen to a request; {} if it dies first, None if there is none to ask."""
+        self._number += 1
+        for slot in self.slots:
+            answer = slot.ask_explanation(self._number, question)
+            if answer is not None:
+                return answer
+        return None
+
     def drain(self, seconds: float) -> None:
         """Have the workers finish what they have, and leave.  None is started again."""
         for slot in self.slots:

@@ -65,6 +65,8 @@ class DataPlane(Protocol):
 
     def snapshot(self) -> dict[str, Any]: ...
 
+    def explain(self, question: dict[str, Any]) -> dict[str, Any]: ...
+
 
 #: Makes the data plane of a worker.
 MakeDataPlane = Callable[[Clock, Connector, LogFiles, ServerOptions], DataPlane]
@@ -127,6 +129,8 @@ class Worker:
             self._configure(ConfigMessage.decode(message), fds)
         elif kind == "stats":
             self._link.send(messages.snapshot(message["n"], self._snapshot()))
+        elif kind == "explain":
+            self._link.send(messages.explained(message["n"], self._explain(message["question"])))
         elif kind == "drain":
             self._start_drain(message["seconds"])
         elif kind == "announce_drain":
@@ -253,6 +257,14 @@ class Worker:
 
     def _snapshot(self) -> dict[str, Any]:
         return {**self._plane.snapshot(), "connections": self._plane.active_connections()}
+
+    def _explain(self, question: dict[str, Any]) -> dict[str, Any]:
+        """A mistake in here is not to end the worker."""
+        try:
+            return self._plane.explain(question)
+        except Exception as e:
+            _log.failure("cannot explain {question}", question=question)
+            return {"error": f"{type(e).__name__}: {e}"}
 
     def _told_to_leave(self) -> None:
         if self._drain is None:
