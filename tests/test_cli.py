@@ -39,6 +39,49 @@ def test_check_of_a_missing_file(file: Path, capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().err == f"{file}: cannot read it: No such file or directory\n"
 
 
+LISTENER = """
+static_resources:
+  listeners:
+  - name: l
+    address: {socket_address: {address: 127.0.0.1, port_value: 0}}
+    filter_chains:
+    - filters:
+      - name: hcm
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: s
+          access_log:
+          - name: file
+            typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: LOG}
+          route_config:
+            virtual_hosts:
+            - {name: v, domains: [a], routes: [{match: {prefix: /}, direct_response: {status: 204}}]}
+          http_filters:
+          - name: r
+            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
+"""
+
+
+def test_explain_needs_no_running_proxy(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = file.with_name("log")
+    file.write_text(LISTENER.replace("LOG", str(log)))
+    assert main(["explain", "--config", str(file), "http://a/x", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["reply"]["status"] == 204
+    assert main(["explain", "--config", str(file), "--host", "b", "/x", "-H", "x: 1", "-X", "PUT"]) == 0
+    output = capsys.readouterr().out
+    assert output.startswith("PUT /x on host 'b' is answered 404 by the proxy itself")
+    assert not log.exists()
+
+
+def test_explain_refuses(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(LISTENER.replace("LOG", "/dev/null"))
+    assert main(["explain", "--config", str(file), "--listener", "other", "/x"]) == 1
+    assert "no listener is called 'other'" in capsys.readouterr().out
+    assert main(["explain", "--config", str(file), "/x", "-H", "nonsense"]) == 2
+    file.write_text(_BAD)
+    assert main(["explain", "--config", str(file), "/x"]) == 1
+
+
 def test_convert_prints_v3_and_says_what_means_something_else(
     file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

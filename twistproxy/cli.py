@@ -6,6 +6,7 @@ Each command imports what it needs when it is run: `check` is not to wait for th
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -47,6 +48,19 @@ def _parser() -> argparse.ArgumentParser:
     convert = commands.add_parser("convert", help="translate Envoy's v1 JSON to v3 YAML on standard output")
     convert.add_argument("file", metavar="FILE")
     convert.set_defaults(command=_convert)
+    explain = commands.add_parser("explain", help="say what a configuration does with a request, and why")
+    explain.add_argument("--config", required=True, metavar="FILE")
+    explain.add_argument("--unsupported", choices=("error", "warn"), default="error")
+    explain.add_argument("-X", "--method", default="GET")
+    explain.add_argument(
+        "-H", "--header", action="append", default=[], metavar="NAME:VALUE", help="may be given several times"
+    )
+    explain.add_argument("--host", default="", help="the Host header, unless a whole URL is given")
+    explain.add_argument("--listener", default="", help="its name; the first one if it is not given")
+    explain.add_argument("--from", dest="source", default="127.0.0.1", metavar="ADDRESS")
+    explain.add_argument("--format", choices=("text", "json"), default="text")
+    explain.add_argument("path", help="the path, or a whole URL")
+    explain.set_defaults(command=_explain)
     commands.add_parser(
         "demo", help="show a registry, services, sidecars and an edge at work on this machine"
     )
@@ -67,6 +81,31 @@ def _check(parsed: argparse.Namespace) -> int:
         print(f"warning: {warning}", file=sys.stderr)
     print(f"configuration '{parsed.file}' OK")
     return 0
+
+
+def _explain(parsed: argparse.Namespace) -> int:
+    """What `/explain` of the admin pages says, of a configuration that does not run."""
+    from twistproxy.admin.answer import PageError, Query
+    from twistproxy.admin.explain_page import explanation_text, question
+    from twistproxy.process.offline import explain_offline
+
+    pairs = [("path", parsed.path), ("host", parsed.host), ("method", parsed.method)]
+    pairs += [("listener", parsed.listener), ("from", parsed.source)]
+    pairs += [("header", line) for line in parsed.header]
+    try:
+        explanation = explain_offline(
+            ServerOptions(config_path=parsed.config, unsupported=parsed.unsupported), question(Query(pairs))
+        )
+    except ConfigError as e:
+        return _refuse(e)
+    except PageError as e:
+        print(e.answer.body, end="", file=sys.stderr)
+        return 2
+    if parsed.format == "json":
+        print(json.dumps(explanation, indent=1, ensure_ascii=False))
+    else:
+        sys.stdout.write(explanation_text(explanation))
+    return 1 if "error" in explanation else 0
 
 
 def _convert(parsed: argparse.Namespace) -> int:

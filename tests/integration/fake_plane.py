@@ -55,6 +55,9 @@ class FakePlane:
 
     def set_healthy(self, healthy: bool) -> None: ...
 
+    def explain(self, question: dict[str, Any]) -> dict[str, Any]:
+        return {"error": f"asked for {question['path']}"}
+
     def snapshot(self) -> dict[str, Any]:
         return {"counters": {"http.fake.downstream_rq_total": self.requests}, "gauges": {}}
 

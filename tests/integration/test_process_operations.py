@@ -352,3 +352,8 @@ def test_worker_titles_survive_in_ps(program: Program) -> None:
     ).stdout
     for title in ("template", "discovery", "worker 0", "worker 1"):
         assert f"twistproxy: {title}" in listed
+
+
+def test_a_worker_explains(program: Program) -> None:
+    program.start()
+    assert program.admin("/explain?path=/x") == "asked for /x"

@@ -1,19 +1,30 @@
 """What would happen to a request, and why: the engine behind `/explain` and `twistproxy explain`.
 
-The question goes through the real thing: the bytes of the request are fed to a connection of the listener's own
-connection manager, with its codec, its header rules and its routes.  Only the last filter is another one: where the
-router would send the request on, `_Explaining` looks at what it would do and writes that down.  Nothing is counted,
-logged or sent.
+The request is really made: its bytes are fed to a connection of a connection manager that has the listener's own
+settings, filters and routes, and clusters with the hosts that the live ones have.  What differs is what lies around:
+time stands still, nothing is counted or logged, and connections lead nowhere (`process.trial`).  So what is told here
+is what the code that carries traffic does, down to the bytes that an upstream would get.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from twistproxy.api.transport import FlowControl
-from twistproxy.http.headers import Header
 from twistproxy.model.address import TcpAddress
+from twistproxy.model.listener import ListenerSettings
+from twistproxy.observe.flags import flag_text
+from twistproxy.process.trial import Trial, TrialParts
+from twistproxy.route.action import Route
+from twistproxy.route.table import Consideration, RouteTable
+from twistproxy.upstream.cluster import Cluster
+from twistproxy.upstream.host import Host
+from twistproxy.upstream.lb.shares import Share, shares
+
+#: Routes and hosts that are told one by one; of more there is only the number.
+_MOST_ROUTES = 100
+_MOST_HOSTS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +60,142 @@ class Question:
             lines.append(f"host: {self.host}")
         lines += [f"{name}: {value}" for name, value in self.headers]
         return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape")
+
+
+def explain(
+    question: Question, listener: ListenerSettings, table: RouteTable, parts: TrialParts
+) -> dict[str, Any]:
+    """The explanation, as JSON values.
+
+    summary       one sentence
+    listener      name, address, filter_chain, stat_prefix, http_filters
+    virtual_host  route_configuration, name (None if there is none for the host), domain; absent if the request was
+                  answered before it came to routing, as are the following
+    routes        number, name, match, taken, failed (words) for each route considered, in order; `routes_left_out`
+                  is how many of those that do not match were left out
+    route         what the route that is taken does
+    request       method, path, host, headers as the upstream gets them
+    cluster       name, lb_policy, hosts (address, eligible, verdict), hosts_left_out, notes
+    reply         status, headers, body, flags, details: an answer by the proxy itself
+    """
+    trial = Trial(listener.filter_chain.http_manager, listener.address, table, parts)
+    trial.run(question.as_bytes(), TcpAddress(question.source, 50000))
+    out: dict[str, Any] = {"summary": "", "listener": _listener(listener)}
+    stream = trial.stream
+    considered = trial.considered
+    if considered is not None:
+        out |= _routing(considered, table)
+        if considered.route is not None:
+            out["route"] = dict(_route(considered.route, stream))
+    sent = trial.request_sent
+    if sent is not None:
+        out["request"] = sent
+    cluster = trial.cluster
+    if cluster is not None:
+        out["cluster"] = _cluster(cluster, stream.host)
+    what = f"{question.method} {question.path} on host {question.host!r}"
+    reply = trial.reply
+    if reply is not None:
+        flags = flag_text(stream.flags)
+        out["reply"] = {**reply, "flags": flags, "details": stream.details}
+        out["summary"] = f"{what} is answered {reply['status']} by the proxy itself ({stream.details})."
+    elif sent is not None:
+        out["summary"] = (
+            f"{what} goes to cluster {stream.cluster!r}, this time to {stream.host.address_text}."
+        )
+    else:
+        out["summary"] = f"{what} is no request that could be answered."
+    return out
+
+
+def _listener(settings: ListenerSettings) -> dict[str, Any]:
+    manager = settings.filter_chain.http_manager
+    return {
+        "name": settings.name,
+        "address": str(settings.address),
+        "filter_chain": settings.filter_chain.name,
+        "stat_prefix": manager.stat_prefix,
+        "http_filters": ["envoy.filters.http.router"],
+    }
+
+
+def _routing(considered: Consideration, table: RouteTable) -> dict[str, Any]:
+    found = considered.virtual_host
+    host = {"route_configuration": table.name, "name": None, "domain": ""}
+    if found is not None:
+        host |= {"name": found.name, "domain": considered.domain}
+    if considered.to_tls:
+        host["require_tls"] = "the virtual host wants TLS: redirected to https"
+    told = considered.considered
+    left_out = max(0, len(told) - _MOST_ROUTES)
+    routes = []
+    for one in told[left_out:]:
+        entry = one.entry
+        routes.append(
+            {
+                "number": entry.order + 1,
+                "name": entry.name,
+                "match": " and ".join(part.describe() for part in (entry.path, *entry.conditions)),
+                "taken": one.failed is None,
+                "failed": "" if one.failed is None else f"not {one.failed.describe()}",
+            }
+        )
+    return {"virtual_host": host, "routes": routes, "routes_left_out": left_out}
+
+
+def _route(route: Route, stream: Any) -> Iterator[tuple[str, Any]]:
+    yield "name", route.name or None
+    if route.redirect is not None:
+        yield "action", f"redirect with status {route.redirect.status}"
+    elif route.direct_response is not None:
+        yield "action", f"direct response with status {route.direct_response.status}"
+    else:
+        yield "action", f"forward to cluster {route.cluster!r}"
+        yield "timeout", f"{route.timeout:g} s" if route.timeout else "none"
+        yield "priority", "HIGH" if route.high_priority else "DEFAULT"
+
+
+def _cluster(cluster: Cluster, chosen: Host | None) -> dict[str, Any]:
+    hosts = list(cluster.hosts.values())
+    parts = shares(hosts)
+    notes = []
+    if not hosts:
+        notes.append(
+            "it has no hosts" if cluster.warm else "its discovery has not answered yet, so it has no hosts"
+        )
+    elif any(share.panic for share in parts):
+        notes.append(
+            "panic: too few of its hosts are healthy, so all of them are used, whatever their health"
+        )
+    return {
+        "name": cluster.name,
+        "lb_policy": cluster.settings.lb_policy,
+        "hosts": [
+            {
+                "address": host.address_text,
+                "eligible": any(host in share.hosts for share in parts),
+                "verdict": _verdict(host, parts) + (", chosen this time" if host is chosen else ""),
+            }
+            for host in hosts[:_MOST_HOSTS]
+        ],
+        "hosts_left_out": max(0, len(hosts) - _MOST_HOSTS),
+        "notes": notes,
+    }
+
+
+#: Health as discovery tells it (envoy.config.core.v3.HealthStatus), in words.
+_HEALTH = {
+    "UNHEALTHY": "discovery says that it is unhealthy",
+    "TIMEOUT": "discovery says that its health checks time out",
+    "DRAINING": "discovery says that it is draining",
+    "DEGRADED": "it is degraded, and gets requests only where the healthy hosts do not suffice",
+}
+
+
+def _verdict(host: Host, parts: list[Share]) -> str:
+    loads = [share.load for share in parts if host in share.hosts]
+    health = _HEALTH.get(host.endpoint.health, "")
+    if not loads:
+        return f"out: {health or f'hosts of a better priority than {host.endpoint.priority} suffice'}"
+    words = f"eligible, one of those that share {sum(loads)} % of the requests"
+    return f"{words}; {health}" if health else words

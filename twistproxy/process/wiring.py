@@ -28,6 +28,8 @@ from twistproxy.observe.request_id import RequestIds
 from twistproxy.observe.stats import HttpManagerStats, ListenerStats, Snapshot
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import Plain, RuntimeValues
+from twistproxy.process.explain import Question, explain
+from twistproxy.process.trial import ManagerParts, TrialParts
 from twistproxy.route.table import RouteTable
 from twistproxy.upstream.cluster_manager import ClusterManager
 
@@ -87,17 +89,19 @@ class Runtime:
         if old == settings:
             return
         new_manager = settings.filter_chain.http_manager
+        table = self._route_table(new_manager)
         same_limit = old is not None and old.buffer_limit == settings.buffer_limit
         if same_limit and listener.manager.settings.without_routes() == new_manager.without_routes():
             # Only routes differ: connections live on, and their next requests take the new routes.
-            listener.manager.pick_route = self._route_table(new_manager).pick
+            listener.manager.pick_route = table.pick
             listener.manager.settings = new_manager
         else:
             if old is not None:
                 self._end_later(listener.manager)
             draining = self._draining or not self._healthy
-            listener.use(self._manager(new_manager, settings.buffer_limit), draining)
+            listener.use(self._manager(new_manager, table, settings.buffer_limit), draining)
         listener.settings = settings
+        listener.table = table
 
     def _end_later(self, manager: HttpConnectionManager) -> None:
         """Connections of a manager that is replaced have the drain time, as Envoy gives them."""
@@ -107,19 +111,31 @@ class Runtime:
     def _every_listener(self) -> list[_Listener]:
         return [*self._listeners.values(), *self._retired]
 
-    def _manager(self, settings: HttpManagerSettings, buffer_limit: int | None) -> HttpConnectionManager:
-        stats = self._manager_stats.setdefault(settings.stat_prefix, HttpManagerStats())
-        chain = FilterChain(
-            (), RouterFilter(lambda name: self._clusters.get(name), stats, settings.envoy_headers)
-        )
-        return HttpConnectionManager(
-            settings,
-            stats,
-            chain,
-            self._route_table(settings).pick,
+    def _manager(
+        self, settings: HttpManagerSettings, table: RouteTable, buffer_limit: int | None
+    ) -> HttpConnectionManager:
+        parts = ManagerParts(
+            self._manager_stats.setdefault(settings.stat_prefix, HttpManagerStats()),
+            lambda name: self._clusters.get(name),
+            table.pick,
             tuple(self._access_log(log) for log in settings.access_logs),
             self._clock,
             self._deadlines,
+        )
+        return self._manager_of(settings, parts, buffer_limit)
+
+    def _manager_of(
+        self, settings: HttpManagerSettings, parts: ManagerParts, buffer_limit: int | None = None
+    ) -> HttpConnectionManager:
+        chain = FilterChain((), RouterFilter(parts.get_cluster, parts.stats, settings.envoy_headers))
+        return HttpConnectionManager(
+            settings,
+            parts.stats,
+            chain,
+            parts.pick_route,
+            parts.access_logs,
+            parts.clock,
+            parts.deadlines,
             self._ids,
             self._random,
             self._local_address,
@@ -192,6 +208,24 @@ class Runtime:
             for manager in listener.managers():
                 manager.abort_all()
 
+    def explain(self, question: dict[str, Any]) -> dict[str, Any]:
+        """What would happen to a request: `process.explain`."""
+        asked = Question.from_json(question)
+        listener = (
+            self._listeners.get(asked.listener)
+            if asked.listener
+            else next(iter(self._listeners.values()), None)
+        )
+        if listener is None or listener.settings is None:
+            names = ", ".join(self._listeners)
+            return {
+                "error": f"no listener is called {asked.listener!r}; there are: {names}"
+                if names
+                else "no listener"
+            }
+        parts = TrialParts(self._manager_of, lambda name: self._clusters.get(name), self._clock, self._random)
+        return explain(asked, listener.settings, listener.table, parts)
+
     def snapshot(self) -> dict[str, Any]:
         out = Snapshot()
         for prefix, stats in self._manager_stats.items():
@@ -215,6 +249,7 @@ class _Listener:
     def __init__(self) -> None:
         self.settings: ListenerSettings | None = None
         self.manager: HttpConnectionManager = None  # type: ignore[assignment]  # `use` comes before any connection
+        self.table: RouteTable = None  # type: ignore[assignment]  # comes with it
         self.stats = ListenerStats()
         self._old: list[HttpConnectionManager] = []
 
