@@ -15,6 +15,7 @@ from setuptools import Extension, find_packages, setup
 #: What every request runs through.  Compiled together, so that their classes call each other directly.
 COMPILED = """
     codec/h1_chunked codec/h1_client codec/h1_parse codec/h1_request codec/h1_server codec/h1_write
+    codec/tcp_client
     filters/router filters/upgrade_request filters/upstream_request
     http/condition http/date http/header_match http/headers http/known_headers
     http/message http/path http/status http/target
@@ -26,7 +27,7 @@ COMPILED = """
     route/path_index route/path_match
     route/table route/uri_template route/virtual_host
     stream/chain stream/request_headers stream/response_headers stream/sanitise stream/stream stream/upgrades
-    upstream/cluster upstream/hashing upstream/host upstream/resource_limits upstream/pool/http
+    upstream/cluster upstream/hashing upstream/host upstream/resource_limits upstream/pool/http upstream/pool/tcp
     upstream/lb/bounded_load upstream/lb/hash_keys upstream/lb/least_request upstream/lb/maglev
     upstream/lb/random_choice upstream/lb/ring_hash upstream/lb/round_robin upstream/lb/shares
 """

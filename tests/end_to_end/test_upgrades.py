@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from twistproxy.model.upgrade import UpgradeSettings
-from twistproxy.testing.data_plane import DataPlane, cluster, manager
+from twistproxy.model.cluster import Thresholds
+from twistproxy.model.route import ClusterAction, RouteMatch, RouteSettings
+from twistproxy.model.upgrade import ConnectSettings, UpgradeSettings
+from twistproxy.testing.data_plane import DataPlane, cluster, manager, routes_to
 from twistproxy.testing.transport import MemoryTransport
 
 ASK = b"GET /ws HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n"
@@ -145,4 +147,59 @@ def test_head_of_the_answer_in_pieces() -> None:
     assert client.take().startswith(b"HTTP/1.1 101 ")
     upstream.receive(b"x")
     assert client.take() == b"x"
+    data_plane.finish()
+
+
+def connects(**connect: bool) -> DataPlane:
+    action = ClusterAction("app", upgrades=(UpgradeSettings("connect"),), connect=ConnectSettings(**connect))
+    ways = (RouteSettings(RouteMatch(connect=True), action), RouteSettings(RouteMatch(prefix="/"), action))
+    return DataPlane(manager(routes_to(*ways)), cluster())
+
+
+def test_connect_that_ends_here() -> None:
+    data_plane = connects()
+    client = data_plane.client()
+    client.receive(b"CONNECT a:80 HTTP/1.1\r\nhost: a:80\r\n\r\nearly")
+    upstream = data_plane.upstream
+    assert upstream.take() == b"early"
+    assert client.take().startswith(b"HTTP/1.1 200 OK\r\n")
+    upstream.receive(b"answer")
+    client.receive(b"question")
+    assert (upstream.take(), client.take()) == (b"question", b"answer")
+    upstream.end()
+    data_plane.turn()
+    assert client.write_closed and upstream.closed
+    data_plane.finish()
+    assert data_plane.log == ["CONNECT - 200 - via_upstream 13 6"]
+
+
+def test_post_that_ends_here_is_chunked_no_more() -> None:
+    data_plane = connects(allow_post=True)
+    client = data_plane.client()
+    head = b"POST /x HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+    client.receive(head + b"3\r\nabc\r\n")
+    upstream = data_plane.upstream
+    assert upstream.take() == b"abc"
+    client.receive(b"1\r\nd\r\n0\r\n\r\n")
+    assert upstream.take() == b"d"
+    assert upstream.write_closed
+    upstream.receive(b"xyz")
+    upstream.end()
+    assert client.take().endswith(b"3\r\nxyz\r\n0\r\n\r\n")
+    data_plane.finish()
+
+
+def test_tunnels_count_against_the_limits() -> None:
+    action = ClusterAction("app", upgrades=(UpgradeSettings("connect"),), connect=ConnectSettings())
+    ways = routes_to(RouteSettings(RouteMatch(connect=True), action))
+    data_plane = DataPlane(manager(ways), cluster(default_thresholds=Thresholds(max_connections=1)))
+    first, second = data_plane.client(), data_plane.client()
+    for client in (first, second):
+        client.receive(b"CONNECT a:80 HTTP/1.1\r\nhost: a:80\r\n\r\n")
+        data_plane.turn()
+    assert first.take() and not second.take()
+    data_plane.upstream.end()
+    data_plane.turn()
+    data_plane.turn()
+    assert second.take().startswith(b"HTTP/1.1 200 ")
     data_plane.finish()

@@ -45,7 +45,7 @@ _CHUNKED = -1
 _UNTIL_CLOSE = -2
 _IDLE = -3
 _CLOSED = -4
-_TUNNEL = -5
+TUNNEL = -5
 
 # Which request it is that waits for its response.
 _ORDINARY = 0
@@ -166,7 +166,7 @@ class Http1ClientConnection(MessageWriter):
                 self._sink.decode_data(data, False)
                 return
             else:
-                if state == _TUNNEL:
+                if state == TUNNEL:
                     if self.passage is not None:
                         self.passage.send(data)
                     elif self._sink is not None:
@@ -204,9 +204,10 @@ class Http1ClientConnection(MessageWriter):
         if sink is not None:
             self.cut_short = True
             # Before the head it is a termination; within a message it breaks the protocol.
-            broken = state not in (_HEAD, _TUNNEL) or bool(self._partial)
+            broken = state not in (_HEAD, TUNNEL) or bool(self._partial)
             sink.on_reset(
-                ResetReason.PROTOCOL_ERROR if broken else ResetReason.CONNECTION_TERMINATION, reason
+                ResetReason.PROTOCOL_ERROR if broken else ResetReason.CONNECTION_TERMINATION,
+                "" if state == TUNNEL else reason,
             )
 
     def pauseProducing(self) -> None:
@@ -318,7 +319,7 @@ class Http1ClientConnection(MessageWriter):
 
     def _switch(self, head: ResponseHead, sink: ResponseDecoder, rest: bytes) -> bytes:
         """The request is accepted: everything from here on is the tunnel's."""
-        self._state = _TUNNEL
+        self._state = TUNNEL
         self.switched = True
         self._chunked = None
         sink.decode_headers(head, False)
@@ -466,7 +467,7 @@ class Http1ClientConnection(MessageWriter):
     def reset(self) -> None:
         self._sink = None
         self.cut_short = True
-        if self._state == _TUNNEL and not self._backed_up:
+        if self._state == TUNNEL and not self._backed_up:
             self._close()  # what the client said last shall arrive
         else:
             self._abort()

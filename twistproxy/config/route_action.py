@@ -43,6 +43,7 @@ def build_action(reader: Reader, known: Set[str] | None) -> RouteAction:
 
 def _cluster_action(reader: Reader, known: Set[str] | None) -> ClusterAction:
     cluster, choice = build_cluster_choice(reader, known)
+    upgrades, connect = build_route_upgrades(reader)
     host_kind = reader.oneof("host_rewrite_specifier")
     host = None
     if host_kind == "host_rewrite_literal":
@@ -61,7 +62,8 @@ def _cluster_action(reader: Reader, known: Set[str] | None) -> ClusterAction:
         cluster_not_found_status={"NOT_FOUND": 404, "INTERNAL_SERVER_ERROR": 500}.get(not_found, 503),
         choice=choice,
         high_priority=reader.enum("priority") == "HIGH",
-        upgrades=build_route_upgrades(reader),
+        upgrades=upgrades,
+        connect=connect,
         hash_policies=build_hash_policies(reader.messages("hash_policy")),
     )
 

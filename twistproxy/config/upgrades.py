@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from twistproxy.config.fields import Reader
-from twistproxy.model.upgrade import UpgradeSettings
+from twistproxy.model.upgrade import ConnectSettings, UpgradeSettings
 
 
 def build_manager_upgrades(reader: Reader) -> tuple[UpgradeSettings, ...]:
@@ -18,14 +18,23 @@ def build_manager_upgrades(reader: Reader) -> tuple[UpgradeSettings, ...]:
     return tuple(found.values())
 
 
-def build_route_upgrades(reader: Reader) -> tuple[UpgradeSettings, ...]:
-    """Of a RouteAction."""
+def build_route_upgrades(reader: Reader) -> tuple[tuple[UpgradeSettings, ...], ConnectSettings | None]:
+    """Of a RouteAction; the second is there if CONNECT ends at us."""
     found: dict[str, UpgradeSettings] = {}
+    connect = None
     for one in reader.messages("upgrade_configs"):
         _add(one, found, "Duplicate upgrade {}")
-        if one.message("connect_config") is not None:
-            one.problem("is not implemented so far", "connect_config")
-    return tuple(found.values())
+        config = one.message("connect_config")
+        if config is None:
+            continue
+        kind = one.string("upgrade_type")
+        if kind.lower() != "connect":
+            one.problem(f"Non-CONNECT upgrade type {kind} has ConnectConfig", "connect_config")
+        connect = ConnectSettings(config.boolean("allow_post"))
+        if config.message("proxy_protocol_config") is not None:
+            config.problem("is not implemented", "proxy_protocol_config")
+            config.ignore("proxy_protocol_config")
+    return tuple(found.values()), connect
 
 
 def _add(reader: Reader, found: dict[str, UpgradeSettings], twice: str) -> None:

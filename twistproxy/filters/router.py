@@ -8,6 +8,7 @@ from twistproxy.filters.upgrade_request import UpgradeRequest
 from twistproxy.filters.upstream_request import UpstreamRequest
 from twistproxy.http.headers import Header
 from twistproxy.http.message import RequestHead
+from twistproxy.model.upgrade import ConnectSettings
 from twistproxy.observe import flags
 from twistproxy.observe.stats import HttpManagerStats
 from twistproxy.route.action import Route
@@ -74,7 +75,11 @@ class RouterFilter:
             route.rewrite(head, stream)
         pool = cluster.pool(host, route.high_priority)
         timeout, envoy_headers = route.timeout, self._envoy_headers
-        if end_stream or (b"upgrade" not in head.index and head.path):
+        request: UpstreamRequest
+        if route.connect is not None and _ends_here(route.connect, head.method):
+            pool = cluster.tcp_pool(host, route.high_priority)
+            request = UpgradeRequest(stream, cluster, pool, head, end_stream, timeout, envoy_headers)
+        elif end_stream or (b"upgrade" not in head.index and head.path):
             request = UpstreamRequest(stream, cluster, pool, head, end_stream, timeout, envoy_headers)
         else:
             request = UpgradeRequest(stream, cluster, pool, head, end_stream, timeout, envoy_headers)
@@ -94,3 +99,8 @@ class RouterFilter:
         if direct.status == 201 or direct.status // 100 == 3:
             headers = ((b"location", route.location(head)),)  # RFC 9110 section 10.2.2
         stream.local_reply(direct.status, direct.body, 0, "direct_response", headers)
+
+
+def _ends_here(connect: ConnectSettings, method: bytes) -> bool:
+    """Whether a request becomes a TCP connection."""
+    return method == b"CONNECT" or (connect.allow_post and method == b"POST")

@@ -24,11 +24,14 @@ class UpgradeRequest(UpstreamRequest):
 
     def send_data(self, data: bytes, end_stream: bool) -> None:
         encoder = self._encoder
+        if end_stream:
+            self._request_ended()
         if encoder is not None and encoder.switched:
-            encoder.encode_data(data, False)
+            encoder.encode_data(data, end_stream)
             return
         if self._held is None:
             self._held = []
+        self._end_stream = end_stream
         self._held.append(data)
         self._held_bytes += len(data)
         if self._held_bytes > self.held_limit() and not self._paused:
@@ -40,19 +43,21 @@ class UpgradeRequest(UpstreamRequest):
         assert encoder is not None
         if encoder.switched:
             super().decode_headers(head, False)
-            self._open(encoder)
+            self._open(encoder, head.status == 101 or not self._head.path)
         elif head.status < 400 and self._head.index.get(b"upgrade", b"").lower() == b"websocket":
             self._not_a_web_socket(head, end_stream)
         else:
             super().decode_headers(head, end_stream)
 
-    def _open(self, encoder: RequestEncoder) -> None:
+    def _open(self, encoder: RequestEncoder, switched: bool) -> None:
+        """`switched`: the downstream is no longer HTTP either, as it still is after a POST."""
         stream = self._stream
         stream.flush_response()
         held, self._held = self._held, None
-        for data in held or ():
-            encoder.encode_data(data, False)
-        if not stream.end:
+        ended = self._end_stream or self._trailers is not None
+        if held or ended:
+            encoder.encode_data(b"".join(held or ()), ended)
+        if switched and not stream.end:
             open_tunnel(stream, stream.upstream_connection)
         if self._paused and not self._done:
             self._paused = False

@@ -8,7 +8,7 @@ from twistproxy.http.condition import Condition
 from twistproxy.http.header_match import HeaderMatcher
 from twistproxy.model.hash_policy import HashPolicy
 from twistproxy.model.header_rules import NO_RULES, RuleLevel
-from twistproxy.model.upgrade import UpgradeSettings
+from twistproxy.model.upgrade import ConnectSettings, UpgradeSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,7 @@ class ClusterAction:
     cluster_not_found_status: int = 503
     high_priority: bool = False
     upgrades: tuple[UpgradeSettings, ...] = ()
+    connect: ConnectSettings | None = None
     choice: WeightedClusters | ClusterHeader | None = None
     hash_policies: tuple[HashPolicy, ...] = ()
 

@@ -11,3 +11,10 @@ class UpgradeSettings:
 
     kind: str
     enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectSettings:
+    """A CONNECT ends here and becomes a TCP connection to the cluster.  `allow_post`: so does a POST."""
+
+    allow_post: bool = False

@@ -126,14 +126,11 @@ class HttpConnectionManager:
         if not head.authority:
             return self._refuse(stream, 400, 0, "missing_host_header")
         if path[:1] != b"/":
-            if path:
-                self.stats.downstream_rq_non_relative_path += 1
-                stream.local_reply(404, b"", 0, "absolute_path_rejected")
-                return False
-            # CONNECT, the only request without a path: no route is made for it.
-            self.stats.rq_total += 1
-            self.stats.no_route += 1
-            return self._refuse(stream, 404, flags.NR, "route_not_found")
+            if not path:
+                return True  # CONNECT
+            self.stats.downstream_rq_non_relative_path += 1
+            stream.local_reply(404, b"", 0, "absolute_path_rejected")
+            return False
         if b"#" in path:
             return refuse_path(stream)
         return self._sanitiser is None or self._sanitiser.apply(stream, head)

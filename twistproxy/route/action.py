@@ -16,6 +16,7 @@ from twistproxy.model.route import (
     RouteSettings,
     WeightedCluster,
 )
+from twistproxy.model.upgrade import ConnectSettings
 from twistproxy.route.hash_policy import HashPolicies
 from twistproxy.route.header_rules import HeaderEdits, OuterRules
 from twistproxy.route.path_match import compile_path
@@ -29,6 +30,7 @@ class Route:
     timeout_text     it in milliseconds, for x-envoy-expected-rq-timeout-ms
     rewrites         whether `rewrite` has anything to do
     upgrades         which upgrades it allows or forbids, by their names in lower case
+    connect          set if a CONNECT ends here and becomes a TCP connection
     hash_policies    what a hash balancer chooses hosts by, None if nothing is said
     response_rules   what is done to the headers of every answer, None if nothing
     """
@@ -39,6 +41,7 @@ class Route:
         "_prefix",
         "_regex",
         "cluster",
+        "connect",
         "direct_response",
         "hash_policies",
         "high_priority",
@@ -69,6 +72,7 @@ class Route:
         self.hash_policies: HashPolicies | None = None
         self.rewrites = False
         self.upgrades: dict[bytes, bool] = {}
+        self.connect: ConnectSettings | None = None
         self._match = compile_path(settings.match)
         self.request_rules: HeaderEdits | None
         self.response_rules: HeaderEdits | None
@@ -86,6 +90,7 @@ class Route:
             self.not_found_status = action.cluster_not_found_status
             self.high_priority = action.high_priority
             self.upgrades = {one.kind.encode(): one.enabled for one in action.upgrades}
+            self.connect = action.connect
             if action.hash_policies:
                 self.hash_policies = HashPolicies(action.hash_policies)
             self._host = None if action.host_rewrite is None else action.host_rewrite.encode()

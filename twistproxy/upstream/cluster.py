@@ -19,6 +19,7 @@ from twistproxy.upstream.host import Host
 from twistproxy.upstream.lb.choose import LoadBalancer, load_balancer
 from twistproxy.upstream.lb.shares import shares
 from twistproxy.upstream.pool.http import HttpPool
+from twistproxy.upstream.pool.tcp import TcpPool
 from twistproxy.upstream.resource_limits import ResourceLimits
 
 
@@ -123,6 +124,22 @@ class Cluster:
         pool: HttpPool | None = host.pools[high_priority]
         if pool is None:
             pool = host.pools[high_priority] = HttpPool(
+                host,
+                self.settings,
+                self.stats,
+                self.limits[high_priority],
+                self._clock,
+                self._connector,
+                self._timeouts,
+            )
+        return pool
+
+    def tcp_pool(self, host: Host, high_priority: bool) -> TcpPool:
+        """Connections for tunnels that begin here, `high_priority` as for `pool`."""
+        at = 2 + high_priority
+        pool: TcpPool | None = host.pools[at]
+        if pool is None:
+            pool = host.pools[at] = TcpPool(
                 host,
                 self.settings,
                 self.stats,

@@ -19,7 +19,8 @@ _FLAGS = {
 class Host:
     """One address of a cluster with what is known about it.
 
-    pools     connections to it, one pool a priority: (default, high), made on first use by the cluster
+    pools     connections to it, one pool a priority: (default, high), and the same again for tunnels; made on first
+              use by the cluster
     address_text  for logs and `/clusters`
     """
 
@@ -30,7 +31,7 @@ class Host:
         self.address = endpoint.address
         self.address_text = str(endpoint.address)
         self.stats = HostStats()
-        self.pools: list[Any] = [None, None]
+        self.pools: list[Any] = [None, None, None, None]
 
     @property
     def healthy(self) -> bool:

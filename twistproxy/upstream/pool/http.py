@@ -37,6 +37,7 @@ class HttpPool:
         "deadline",
         "host",
         "limits",
+        "speaks_http",
         "stats",
     )
 
@@ -54,6 +55,7 @@ class HttpPool:
         self.stats = stats
         self.limits = limits
         self.deadline = 0.0
+        self.speaks_http = True
         self._settings = settings
         self._clock = clock
         self._connector = connector
@@ -194,7 +196,8 @@ class HttpPool:
         limits.connections += 1
         stats = self.stats
         stats.upstream_cx_total += 1
-        stats.upstream_cx_http1_total += 1
+        if self.speaks_http:
+            stats.upstream_cx_http1_total += 1
         stats.upstream_cx_active += 1
         host_stats = self.host.stats
         host_stats.cx_total += 1
@@ -207,7 +210,7 @@ class HttpPool:
         now = self._clock.monotonic()
         self._connecting.discard(attempt)
         self.stats.connect_ms.record(int((now - attempt.started) * 1000))
-        connection = Http1ClientConnection(transport, self, self._settings.max_response_headers, now)
+        connection = self.connection(transport, now)
         connection.connect_started = attempt.started
         self._open.add(connection)
         if self._settings.buffer_limit is not None:
@@ -220,6 +223,9 @@ class HttpPool:
         else:
             self._keep(connection)
         return connection
+
+    def connection(self, transport: Transport, now: float) -> Http1ClientConnection:
+        return Http1ClientConnection(transport, self, self._settings.max_response_headers, now)
 
     def connect_failed(self, attempt: _Connecting, reason: str, timed_out: bool) -> None:
         self._connecting.discard(attempt)
