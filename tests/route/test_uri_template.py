@@ -11,13 +11,18 @@ from twistproxy.route.uri_template import TemplateError, TemplateRewrite, UriTem
     ("text", "good", "bad"),
     [
         ("/", [b"/"], [b"/a", b""]),
-        ("/a/*", [b"/a/b", b"/a/b.c~%20"], [b"/a", b"/a/", b"/a/b/c", b"/a/b=c"]),
+        ("/a/*", [b"/a/b", b"/a/b.c~%20"], [b"/a", b"/a/", b"/a/b/c", b'/a/b"c']),
         ("/a/**", [b"/a/", b"/a/b/c/"], [b"/a", b"/ab"]),
         ("/a/{x}/c", [b"/a/b/c"], [b"/a/b/b/c", b"/a//c"]),
         ("/{x=b/*}/c", [b"/b/1/c"], [b"/b/c", b"/a/1/c"]),
         ("/{x=**}.m3u8", [b"/a/b.m3u8", b"/.m3u8"], [b"/a/b.m3u9", b"/am3u8"]),
         ("/a.b/(c)+", [b"/a.b/(c)+"], [b"/axb/(c)+", b"/a.b/cc"]),
         ("/a/", [b"/a/"], [b"/a"]),
+        ("/a{x}c/d", [b"/abc/d"], [b"/ac/d", b"/ab/d", b"/abc"]),
+        ("/a{x=**}c/d", [b"/ac/d", b"/ab/bc/d"], [b"/ab/b/d"]),
+        ("/{x=b/*}c", [b"/b/1c"], [b"/b/1"]),
+        ("/a=b*", [b"/a=bbb", b"/a="], [b"/a=b*"]),
+        ("/*.x", [b"/a.x"], [b"/axx", b"/.x/"]),
         ("/*/*/a", [b"/1/2/a"], [b"/1/a"]),
     ],
 )
@@ -46,8 +51,15 @@ def test_matches(text: str, good: list[bytes], bad: list[bytes]) -> None:
         "/{" + "x" * 17 + "}",
         "/{a}/{b}/{c}/{d}/{e}/{f}",
         "/*a/b",
-        "/a*",
-        "/a=b",
+        "/**.x/",
+        "/a{b}c{d}",
+        "/{a}{b}",
+        "/a**b",
+        "/a{b=x/*}c",
+        "/{b=/a}",
+        "/*{b}",
+        "/a}b",
+        "/a{",
         "//a",
         "/a//b",
         "/é",
@@ -64,6 +76,6 @@ def test_rewrites() -> None:
     assert rewrite.apply(b"/de/a/b") == b"/new/a/b/de.x"
     assert rewrite.apply(b"*") == b"*"
     assert TemplateRewrite("/fix", template).apply(b"/de/a") == b"/fix"
-    for text in ("", "new", "{lang}", "/{nobody}", "/{lang", "/a//b", "/{lang}/{}", "/a*", "/a b"):
+    for text in ("", "new", "{lang}", "/{nobody}", "/{lang", "/a//b", "/{lang}/{}", "/a?b", "/a b"):
         with pytest.raises(TemplateError):
             TemplateRewrite(text, template)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from twistproxy.http.message import RequestHead
@@ -13,6 +14,8 @@ from twistproxy.route.entry import Entry
 from twistproxy.route.header_rules import NO_CLOCKS, OuterRules
 from twistproxy.route.virtual_host import Considered, VirtualHost
 
+#: Parameters of a segment (RFC 3986 section 3.3).
+_PARAMETERS = re.compile(rb";[^/]*")
 #: Authorities whose virtual host is remembered; a client that makes up names only costs a new look-up.
 _MAX_REMEMBERED = 4096
 
@@ -125,7 +128,7 @@ class RouteTable:
         if b"?" in path:
             path = path[: path.index(b"?")]
         if self._ignore_parameters and b";" in path:
-            path = path[: path.index(b";")]
+            path = _PARAMETERS.sub(b"", path)
         return path
 
     def virtual_host(self, authority: bytes) -> VirtualHost | None:

@@ -1,7 +1,7 @@
 """URI templates: envoy.path.match.uri_template and envoy.path.rewrite.uri_template.
 
 A pattern is segments between slashes: text, `*` for one segment, `**` for any number, `{name}` or `{name=pattern}` for
-what a rewrite takes up again; the last may carry a suffix (`/videos/*.m3u8`).
+what a rewrite takes up again, with text around it.  The last may be a `*` with text after it (`/videos/*.m3u8`).
 https://www.envoyproxy.io/docs/envoy/latest/api-v3/extensions/path/match/uri_template/v3/uri_template_match.proto
 """
 
@@ -12,8 +12,8 @@ import re
 import re2
 
 _PRINTABLE = re.compile(r"/[!-~]*")
-#: pchar of RFC 3986 without "*" and "=".
-_CHARACTERS = r"a-zA-Z0-9\-._~%!$&'()+,;:@"
+#: pchar of RFC 3986
+_CHARACTERS = r"a-zA-Z0-9\-._~%!$&'()*+,;=:@"
 _LITERAL = re.compile(f"[{_CHARACTERS}]+")
 _REWRITE_LITERAL = re.compile(f"[{_CHARACTERS}/]+")
 _NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*")
@@ -93,6 +93,18 @@ def _rewrite_parts(text: str) -> list[str]:
         parts.append(name)
 
 
+def _text(literal: str) -> str:
+    """The expression for a piece of text, which may be empty.
+
+    Envoy lets a "*" in the middle of text through to its expression, where it repeats the character before it.
+    """
+    if literal and _LITERAL.fullmatch(literal) is None:
+        raise TemplateError(f"Invalid literal: {literal!r}")
+    if "**" in literal:
+        raise TemplateError(f"Invalid literal: {literal!r} (it would never match)")
+    return re.escape(literal).replace(r"\*", "*")
+
+
 class _Pattern:
     """Reads a pattern; `expression` is the RE2 expression for it, `names` gets those of the variables."""
 
@@ -105,31 +117,34 @@ class _Pattern:
         out = ["/"]
         while self._rest:
             out.append(self._segment())
-            if self._rest == "/":
-                out.append("/")
-                break
-            if self._rest.startswith("/"):
+            if self._rest:  # a slash
                 out.append("/")
                 self._rest = self._rest[1:]
-            elif self._rest:
-                out.append(self._literal())
-                if self._rest:
-                    raise TemplateError("Prefix match not supported.")
         self.expression = "".join(out)
 
     def _segment(self) -> str:
         if self._rest.startswith("*"):
-            return self._glob()
-        if self._rest.startswith("{"):
-            return self._variable()
-        return self._literal()
+            glob = self._glob()
+            after = self._literal()
+            if after and self._rest:
+                raise TemplateError("Prefix match not supported.")
+            return glob + after
+        text = self._rest.partition("/")[0]
+        if not text:
+            raise TemplateError("Invalid literal: ''")
+        before, opened, rest = text.partition("{")
+        if before and "}" not in rest:
+            opened = ""
+        if not opened:
+            return self._literal()
+        self._rest = self._rest[len(before) :]
+        return _text(before) + self._variable() + self._literal()
 
     def _literal(self) -> str:
+        """The text up to the next slash."""
         literal = self._rest.partition("/")[0]
-        if _LITERAL.fullmatch(literal) is None:
-            raise TemplateError("Invalid literal")
         self._rest = self._rest[len(literal) :]
-        return re.escape(literal)
+        return _text(literal)
 
     def _glob(self) -> str:
         if self._any_seen:
@@ -155,6 +170,8 @@ class _Pattern:
         self._rest = pattern
         while self._rest:
             out.append(self._glob() if self._rest.startswith("*") else self._literal())
+            if not out[-1]:
+                raise TemplateError("Invalid literal: ''")
             if self._rest:
                 if not self._rest.startswith("/") or self._rest == "/":
                     raise TemplateError("Invalid variable match")
