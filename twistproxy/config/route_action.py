@@ -7,6 +7,7 @@ from collections.abc import Set
 from twistproxy.config.cluster_choice import build_cluster_choice
 from twistproxy.config.fields import Reader
 from twistproxy.config.hash_policies import build_hash_policies
+from twistproxy.config.path_rewrite import build_path_rewrite
 from twistproxy.config.upgrades import build_route_upgrades
 from twistproxy.config.values import regex
 from twistproxy.model.route import (
@@ -58,6 +59,7 @@ def _cluster_action(reader: Reader, known: Set[str] | None) -> ClusterAction:
         timeout=reader.duration("timeout", 15.0),
         prefix_rewrite=prefix or None,
         regex_rewrite=_rewrite(reader.message("regex_rewrite")),
+        template_rewrite=build_path_rewrite(reader),
         host_rewrite=host,
         cluster_not_found_status={"NOT_FOUND": 404, "INTERNAL_SERVER_ERROR": 500}.get(not_found, 503),
         choice=choice,

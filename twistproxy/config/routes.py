@@ -6,6 +6,7 @@ from collections.abc import Set
 
 from twistproxy.config.fields import Reader
 from twistproxy.config.header_rules import build_rule_level
+from twistproxy.config.path_rewrite import check_path_rewrite
 from twistproxy.config.route_action import build_action
 from twistproxy.config.route_match import build_match
 from twistproxy.model.route import RouteConfiguration, RouteSettings, VirtualHostSettings
@@ -48,6 +49,6 @@ def _virtual_host(reader: Reader, known: Set[str] | None, seen: dict[str, str]) 
 
 def _route(reader: Reader, known: Set[str] | None) -> RouteSettings:
     match = build_match(reader.message_or_empty("match"))
-    return RouteSettings(
-        match, build_action(reader, known), reader.string("name"), headers=build_rule_level(reader)
-    )
+    action = build_action(reader, known)
+    check_path_rewrite(reader, match, action)
+    return RouteSettings(match, action, reader.string("name"), headers=build_rule_level(reader))

@@ -74,6 +74,7 @@ class ClusterAction:
     """Forward to a cluster.
 
     cluster  its name; "" if `choice` decides for each request
+    template_rewrite  of `envoy.path.rewrite.uri_template`, fit for the template of the match
     timeout  seconds over the whole response, 0 for none
     """
 
@@ -81,6 +82,7 @@ class ClusterAction:
     timeout: float = 15.0
     prefix_rewrite: str | None = None
     regex_rewrite: RegexRewrite | None = None
+    template_rewrite: str | None = None
     host_rewrite: str | None = None
     cluster_not_found_status: int = 503
     high_priority: bool = False

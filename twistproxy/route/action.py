@@ -20,6 +20,7 @@ from twistproxy.model.upgrade import ConnectSettings
 from twistproxy.route.hash_policy import HashPolicies
 from twistproxy.route.header_rules import HeaderEdits, OuterRules
 from twistproxy.route.path_match import compile_path
+from twistproxy.route.uri_template import TemplateRewrite, UriTemplate
 
 
 class Route:
@@ -81,7 +82,7 @@ class Route:
         )
         self._host: bytes | None = None
         self._prefix: bytes | None = None
-        self._regex: _Substitution | None = None
+        self._regex: _Substitution | TemplateRewrite | None = None
         action = settings.action
         if isinstance(action, ClusterAction):
             self.cluster = action.cluster
@@ -96,6 +97,8 @@ class Route:
             self._host = None if action.host_rewrite is None else action.host_rewrite.encode()
             self._prefix = None if action.prefix_rewrite is None else action.prefix_rewrite.encode()
             self._regex = None if action.regex_rewrite is None else _Substitution(action.regex_rewrite)
+            if action.template_rewrite is not None and settings.match.template is not None:
+                self._regex = TemplateRewrite(action.template_rewrite, UriTemplate(settings.match.template))
             self.rewrites = bool(self.request_rules or self._host or self._prefix or self._regex)
         elif isinstance(action, RedirectAction):
             self.redirect = action
