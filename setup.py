@@ -16,7 +16,8 @@ from setuptools import Extension, find_packages, setup
 COMPILED = """
     codec/h1_chunked codec/h1_client codec/h1_parse codec/h1_request codec/h1_server codec/h1_write
     codec/tcp_client
-    filters/router filters/upgrade_request filters/upstream_request
+    filters/attempt filters/retry_hosts filters/retry_state filters/retrying_request filters/router
+    filters/router_headers filters/timeouts filters/upgrade_request filters/upstream_request
     http/condition http/date http/header_match http/headers http/known_headers
     http/message http/path http/status http/target
     network/http_connection_manager

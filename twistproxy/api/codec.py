@@ -134,6 +134,9 @@ class RequestEncoder(Protocol):
 
     switched: bool
 
+    #: Requests that its connection has carried, this one included.
+    streams: int
+
     def encode_headers(self, head: RequestHead, end_stream: bool) -> None: ...
 
     def encode_upgrade(self, head: RequestHead) -> None:

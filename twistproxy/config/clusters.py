@@ -68,6 +68,7 @@ def _cluster(
         or reader.integer("max_requests_per_connection", 0),
         idle_timeout=http.get("idle_timeout", 3600.0) or None,
         max_response_headers=http.get("max_headers", 100),
+        max_stream_duration=http.get("duration", 0.0),
         buffer_limit=reader.integer("per_connection_buffer_limit_bytes"),
         default_thresholds=default,
         high_thresholds=high,
@@ -98,6 +99,7 @@ def _http_options(reader: Reader) -> dict[str, Any]:
             out["idle_timeout"] = common.duration("idle_timeout", 3600.0)
             out["max_requests"] = common.integer("max_requests_per_connection", 0)
             out["max_headers"] = common.integer("max_headers_count", 100)
+            out["duration"] = common.duration("max_stream_duration", 0.0)
         explicit = entry.message("explicit_http_config")
         if explicit is not None:
             explicit.message("http_protocol_options")
@@ -119,8 +121,15 @@ def _thresholds(reader: Reader) -> tuple[Thresholds, Thresholds]:
                 max_requests=one.integer("max_requests", 1024),
                 max_retries=one.integer("max_retries", 3),
                 track_remaining=one.boolean("track_remaining"),
+                retry_budget=_budget(one.message("retry_budget")),
             )
     return found["DEFAULT"], found["HIGH"]
+
+
+def _budget(reader: Reader | None) -> tuple[float, int] | None:
+    if reader is None:
+        return None
+    return reader.number("budget_percent", 20.0), reader.integer("min_retry_concurrency", 3)
 
 
 def _endpoints(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Set
+from typing import Any
 
 from twistproxy.config.access_logs import build_access_logs, build_log_options
 from twistproxy.config.fields import Reader
@@ -29,7 +30,6 @@ def build_http_manager(reader: Reader, clusters: Set[str], node: Node) -> HttpMa
     routes = build_routes(reader.message_or_empty("route_config"), clusters)
     common = reader.message_or_empty("common_http_protocol_options")
     internal = reader.message_or_empty("internal_address_config")
-    envoy_headers = _http_filters(reader)
     agent = reader.boolean("add_user_agent")
     return HttpManagerSettings(
         stat_prefix=reader.string("stat_prefix"),
@@ -50,11 +50,12 @@ def build_http_manager(reader: Reader, clusters: Set[str], node: Node) -> HttpMa
         max_connection_duration=common.duration("max_connection_duration") or None,
         max_requests_per_connection=common.integer("max_requests_per_connection", 0),
         stream_idle_timeout=reader.duration("stream_idle_timeout", 300.0),
+        max_stream_duration=common.duration("max_stream_duration", 0.0),
         request_timeout=reader.duration("request_timeout", 0.0),
         request_headers_timeout=reader.duration("request_headers_timeout", 0.0),
         drain_timeout=reader.duration("drain_timeout", 5.0),
         delayed_close_timeout=reader.duration("delayed_close_timeout", 1.0),
-        envoy_headers=envoy_headers,
+        **_http_filters(reader),
         proxy_100_continue=reader.boolean("proxy_100_continue"),
         user_agent=node.cluster.encode() if agent else b"",
         node_id=node.id.encode() if agent else b"",
@@ -83,9 +84,9 @@ def _http1(reader: Reader, common: Reader) -> Http1Settings:
     )
 
 
-def _http_filters(reader: Reader) -> bool:
-    """Only the router is there so far.  Returns whether it sets x-envoy-* headers."""
-    envoy_headers = True
+def _http_filters(reader: Reader) -> dict[str, Any]:
+    """Only the router is there so far.  Returns its settings."""
+    settings: dict[str, Any] = {}
     filters = reader.messages("http_filters")
     for one in filters:
         one.ignore("name")
@@ -99,5 +100,9 @@ def _http_filters(reader: Reader) -> bool:
             config.ignore(*(field.name for field in config.raw.DESCRIPTOR.fields))
             continue
         config.ignore("dynamic_stats", "start_child_span")
-        envoy_headers = not config.boolean("suppress_envoy_headers")
-    return envoy_headers
+        settings["envoy_headers"] = not config.boolean("suppress_envoy_headers")
+        settings["strict_check_headers"] = tuple(
+            name.encode() for name in config.strings("strict_check_headers")
+        )
+        settings["respect_expected_rq_timeout"] = config.boolean("respect_expected_rq_timeout")
+    return settings

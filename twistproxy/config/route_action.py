@@ -8,8 +8,10 @@ from twistproxy.config.cluster_choice import build_cluster_choice
 from twistproxy.config.fields import Reader
 from twistproxy.config.hash_policies import build_hash_policies
 from twistproxy.config.path_rewrite import build_path_rewrite
+from twistproxy.config.retry import VirtualHostPlan, build_plan
 from twistproxy.config.upgrades import build_route_upgrades
 from twistproxy.config.values import regex
+from twistproxy.model.retry import RequestPlan
 from twistproxy.model.route import (
     ClusterAction,
     DirectResponse,
@@ -27,11 +29,13 @@ _REDIRECT_STATUS = {
 }
 
 
-def build_action(reader: Reader, known: Set[str] | None) -> RouteAction:
-    """What a route does.  `known`: the clusters that exist, None if that is not to be checked."""
+def build_action(reader: Reader, known: Set[str] | None, of_host: VirtualHostPlan) -> RouteAction:
+    """What a route does.  `known`: the clusters that exist, None if that is not to be checked; `of_host`: what the
+    virtual host says of attempts."""
     kind = reader.oneof("action")
     if kind == "route":
-        return _cluster_action(reader.message_or_empty("route"), known)
+        action = reader.message_or_empty("route")
+        return _cluster_action(action, known, build_plan(reader, action, of_host))
     if kind == "redirect":
         return _redirect(reader.message_or_empty("redirect"))
     if kind == "direct_response":
@@ -42,7 +46,7 @@ def build_action(reader: Reader, known: Set[str] | None) -> RouteAction:
     return DirectResponse(500)
 
 
-def _cluster_action(reader: Reader, known: Set[str] | None) -> ClusterAction:
+def _cluster_action(reader: Reader, known: Set[str] | None, plan: RequestPlan | None) -> ClusterAction:
     cluster, choice = build_cluster_choice(reader, known)
     upgrades, connect = build_route_upgrades(reader)
     host_kind = reader.oneof("host_rewrite_specifier")
@@ -67,6 +71,7 @@ def _cluster_action(reader: Reader, known: Set[str] | None) -> ClusterAction:
         upgrades=upgrades,
         connect=connect,
         hash_policies=build_hash_policies(reader.messages("hash_policy")),
+        plan=plan,
     )
 
 

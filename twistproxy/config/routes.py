@@ -7,6 +7,7 @@ from collections.abc import Set
 from twistproxy.config.fields import Reader
 from twistproxy.config.header_rules import build_rule_level
 from twistproxy.config.path_rewrite import check_path_rewrite
+from twistproxy.config.retry import VirtualHostPlan, build_virtual_host_plan
 from twistproxy.config.route_action import build_action
 from twistproxy.config.route_match import build_match
 from twistproxy.model.route import RouteConfiguration, RouteSettings, VirtualHostSettings
@@ -41,14 +42,15 @@ def _virtual_host(reader: Reader, known: Set[str] | None, seen: dict[str, str]) 
             reader.problem(f"{what}; virtual host {seen[lower]!r} has it too", f"domains[{at}]")
         seen[lower] = name
         domains.append(lower)
-    routes = tuple(_route(one, known) for one in reader.messages("routes"))
+    plan = build_virtual_host_plan(reader)
+    routes = tuple(_route(one, known, plan) for one in reader.messages("routes"))
     return VirtualHostSettings(
         name, tuple(domains), routes, reader.enum("require_tls"), headers=build_rule_level(reader)
     )
 
 
-def _route(reader: Reader, known: Set[str] | None) -> RouteSettings:
+def _route(reader: Reader, known: Set[str] | None, plan: VirtualHostPlan) -> RouteSettings:
     match = build_match(reader.message_or_empty("match"))
-    action = build_action(reader, known)
+    action = build_action(reader, known, plan)
     check_path_rewrite(reader, match, action)
     return RouteSettings(match, action, reader.string("name"), headers=build_rule_level(reader))

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from twistproxy.filters.retry_hosts import HostChoice
+from twistproxy.filters.retry_state import retry_state
+from twistproxy.filters.retrying_request import ATTEMPT_COUNT, BUFFER_LIMIT, RetryingRequest, body_limit
+from twistproxy.filters.router_headers import ROUTER_HEADERS, misspelt
+from twistproxy.filters.timeouts import Timeouts, stream_duration
 from twistproxy.filters.upgrade_request import UpgradeRequest
 from twistproxy.filters.upstream_request import UpstreamRequest
 from twistproxy.http.headers import Header
 from twistproxy.http.message import RequestHead
+from twistproxy.model.http_manager import HttpManagerSettings
+from twistproxy.model.retry import NO_PLAN
 from twistproxy.model.upgrade import ConnectSettings
 from twistproxy.observe import flags
 from twistproxy.observe.stats import HttpManagerStats
@@ -21,21 +28,42 @@ _EXPECTED_TIMEOUT = b"x-envoy-expected-rq-timeout-ms"
 class RouterFilter:
     """One router for all streams of a connection manager.
 
-    get_cluster  name → cluster or None, asked anew for each request
-    envoy_headers  False suppresses the x-envoy-* headers that the router adds (`suppress_envoy_headers`)
+    get_cluster    name → cluster or None, asked anew for each request
+    wall           seconds since the epoch
+    settings       of the connection manager; `without_routes` will do
+    buffer_limit   bytes of a request that are kept for another attempt
     """
 
-    __slots__ = ("_envoy_headers", "_get_cluster", "_stats")
+    __slots__ = (
+        "_buffer_limit",
+        "_envoy_headers",
+        "_get_cluster",
+        "_manager_duration",
+        "_respect_expected",
+        "_special",
+        "_stats",
+        "_strict",
+        "_wall",
+    )
 
     def __init__(
         self,
         get_cluster: Callable[[str], Cluster | None],
         stats: HttpManagerStats,
-        envoy_headers: bool = True,
+        settings: HttpManagerSettings,
+        wall: Callable[[], float],
+        buffer_limit: int | None = None,
     ) -> None:
         self._get_cluster = get_cluster
         self._stats = stats
-        self._envoy_headers = envoy_headers
+        self._wall = wall
+        self._envoy_headers = settings.envoy_headers
+        self._strict = settings.strict_check_headers
+        self._respect_expected = settings.respect_expected_rq_timeout
+        self._manager_duration = settings.max_stream_duration
+        self._buffer_limit = BUFFER_LIMIT if buffer_limit is None else buffer_limit
+        # Whether a request may have to be looked at for headers that tell the router what to do.
+        self._special = bool(settings.internal_cidrs or self._strict or self._manager_duration)
 
     def decode_headers(self, stream: Stream, head: RequestHead, end_stream: bool) -> None:
         stats = self._stats
@@ -55,17 +83,18 @@ class RouterFilter:
             stream.local_reply(route.not_found_status, b"", flags.NC, "cluster_not_found")
             return
         stream.cluster = name
-        stream.attempts = 1
+        if route.plan is not None or self._special or cluster.max_stream_duration:
+            if self._forward_specially(stream, route, cluster, head, end_stream):
+                return
         policies = route.hash_policies
         if policies is not None and cluster.hashing is not None:
             host = cluster.pick_hash(policies.hash(head, stream))
         else:
             host = cluster.pick()
         if host is None:
-            cluster.stats.upstream_cx_none_healthy += 1
-            cluster.charge(503, None)
-            stream.local_reply(503, b"no healthy upstream", flags.UH, "no_healthy_upstream")
+            self._no_host(stream, cluster)
             return
+        stream.attempts = 1
         if route.timeout:
             if self._envoy_headers:
                 head.set(_EXPECTED_TIMEOUT, route.timeout_text)
@@ -85,6 +114,85 @@ class RouterFilter:
             request = UpgradeRequest(stream, cluster, pool, head, end_stream, timeout, envoy_headers)
         stream.upstream = request
         request.start()
+
+    def _no_host(self, stream: Stream, cluster: Cluster) -> None:
+        cluster.stats.upstream_cx_none_healthy += 1
+        cluster.charge(503, None)
+        stream.local_reply(503, b"no healthy upstream", flags.UH, "no_healthy_upstream")
+
+    def _forward_specially(
+        self, stream: Stream, route: Route, cluster: Cluster, head: RequestHead, end_stream: bool
+    ) -> bool:
+        """Forward a request of which the route, the cluster or the request itself wants more than one attempt within the
+        route's timeout.  False if nobody does."""
+        plan = route.plan
+        if self._strict:
+            wrong = misspelt(head, self._strict)
+            if wrong is not None:
+                name, value = wrong
+                body = b"invalid header '%b' with value '%b'" % (name, value)
+                details = f"request_headers_failed_strict_check{{{name.decode()}}}"
+                stream.local_reply(400, body, flags.IH, details)
+                return True
+        duration = None if plan is None else stream_duration(plan, head)
+        if plan is not None:
+            stream.set_limits(plan.idle_timeout, duration)
+        if duration is None:
+            duration = self._manager_duration
+        if duration:
+            head.set(_EXPECTED_TIMEOUT, b"%d" % round(duration * 1000))
+        if route.connect is not None or (not end_stream and (b"upgrade" in head.index or not head.path)):
+            return False  # a tunnel is tried once
+        if route.one_attempt and not cluster.max_stream_duration and ROUTER_HEADERS.isdisjoint(head.index):
+            return False
+        if plan is None:
+            plan = NO_PLAN
+        hash_value = None
+        if route.hash_policies is not None and cluster.hashing is not None:
+            hash_value = route.hash_policies.hash(head, stream)
+        hosts = HostChoice(plan.retry, hash_value)
+        host = hosts.first(cluster)
+        if host is None:
+            self._no_host(stream, cluster)
+            return True
+        timeouts = Timeouts(
+            plan,
+            route.timeout,
+            cluster.max_stream_duration,
+            head,
+            self._envoy_headers,
+            self._respect_expected,
+        )
+        stream.attempts = 1
+        if plan.count_in_request:
+            head.set(ATTEMPT_COUNT, b"1")
+        if route.rewrites:
+            route.rewrite(head, stream)
+        context = stream.context
+        retry = retry_state(
+            plan.retry,
+            head,
+            cluster.stats,
+            cluster.limits[route.high_priority],
+            context.random,
+            self._wall,
+            context.runtime,
+        )
+        stream.upstream = request = RetryingRequest(
+            stream,
+            cluster,
+            head,
+            plan,
+            timeouts,
+            retry,
+            hosts,
+            route.high_priority,
+            self._envoy_headers,
+            self._get_cluster,
+            body_limit(plan, self._buffer_limit),
+        )
+        request.start(host, end_stream)
+        return True
 
     def _answer(self, stream: Stream, route: Route, head: RequestHead) -> None:
         self._stats.rq_direct_response += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twistproxy.api.codec import RESET_TEXT, RequestEncoder, ResetReason
 from twistproxy.api.upstream import PoolFailure
-from twistproxy.http.headers import HeaderMap
+from twistproxy.http.headers import Header, HeaderMap
 from twistproxy.http.message import RequestHead, ResponseHead
 from twistproxy.observe import flags
 from twistproxy.stream.stream import Stream
@@ -27,11 +27,49 @@ _RESET_FLAGS = {
     ResetReason.REMOTE_REFUSED: flags.UR,
     ResetReason.LOCAL_RESET: flags.LR,
 }
+#: Methods that a server may get twice without harm, for requests without content.
+_REPEATABLE = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
+#: The runtime value that turns repeating off.
+_REPEAT = "twistproxy.retry_idle_race"
 _POOL_RESETS = {
     PoolFailure.OVERFLOW: ResetReason.OVERFLOW,
     PoolFailure.CONNECT_FAILURE: ResetReason.CONNECTION_FAILURE,
     PoolFailure.CONNECT_TIMEOUT: ResetReason.CONNECTION_TIMEOUT,
 }
+
+
+def answer_reset(
+    stream: Stream,
+    reason: ResetReason,
+    detail: str,
+    started: bool,
+    again: bool = False,
+    headers: tuple[Header, ...] = (),
+) -> None:
+    """Tell the client that its response will not come, or not whole.
+
+    started  the response's head went out already
+    again    it was not the first attempt
+    headers  of the local reply
+    """
+    stream.failure = detail
+    text = RESET_TEXT[reason]
+    words = text.replace(" ", "_") + ("|" + detail.replace(" ", "_") if detail else "")
+    flag = _RESET_FLAGS[reason]
+    if started:
+        stream.reset(flag, "upstream_reset_after_response_started{" + words + "}")
+        return
+    status = 502 if reason == ResetReason.PROTOCOL_ERROR else 503
+    latest = b"retried and the latest " if again else b""
+    body = (
+        b"upstream connect error or disconnect/reset before headers. "
+        + latest
+        + b"reset reason: "
+        + text.encode()
+    )
+    if reason == ResetReason.OVERFLOW:
+        headers = ((b"x-envoy-overloaded", b"true"), *headers)
+    stream.local_reply(status, body, flag, "upstream_reset_before_response_started{" + words + "}", headers)
 
 
 class UpstreamRequest:
@@ -47,6 +85,7 @@ class UpstreamRequest:
         "_end_stream",
         "_envoy_headers",
         "_head",
+        "_heard",
         "_held",
         "_held_bytes",
         "_late",
@@ -82,6 +121,7 @@ class UpstreamRequest:
         self._late = False  # the connection came after the turn in which the request did
         self._paused = False
         self._started = False
+        self._heard = False  # something came that was no response yet
         self._done = False
 
     def start(self) -> None:
@@ -199,6 +239,7 @@ class UpstreamRequest:
 
     def decode_1xx(self, head: ResponseHead) -> None:
         """Envoy passes no informational response on unless told to (`proxy_100_continue`)."""
+        self._heard = True
         stream = self._stream
         if stream.context.settings.proxy_100_continue:
             stream.encode_1xx(head)
@@ -252,29 +293,51 @@ class UpstreamRequest:
     def on_reset(self, reason: ResetReason, detail: str) -> None:
         if self._done:
             return
+        if reason == ResetReason.CONNECTION_TERMINATION and self._can_repeat():
+            self._repeat()
+            return
         self._done = True
         self._pool.stream_lost()
         if reason == ResetReason.PROTOCOL_ERROR:
             self._cluster.stats.upstream_cx_protocol_error += 1
         self._reset(reason, detail)
 
+    def _can_repeat(self) -> bool:
+        """Whether the end of the connection tells only that it had been idle for too long: it had carried requests
+        before, of this one's answer no byte has come, and a second time does no harm (RFC 9110 section 9.2.2, RFC 9112
+        section 9.3.1).  Envoy answers 503; we ask once more."""
+        encoder = self._encoder
+        return (
+            encoder is not None
+            and encoder.streams > 1
+            and not self._heard
+            and not self._started
+            and self._end_stream
+            and not self._held_bytes
+            and self._trailers is None
+            and self._head.method in _REPEATABLE
+            and self._stream.context.runtime.get_boolean(_REPEAT, True)
+        )
+
+    def _repeat(self) -> None:
+        self._pool.stream_lost()
+        self._encoder = None
+        self._heard = True  # so that there is no third time
+        self._late = False
+        self._cluster.stats.upstream_rq_idle_race_retry += 1
+        self._stream.attempts += 1
+        self._pool.new_stream_elsewhere(self)
+        self._late = True
+
     def _reset(self, reason: ResetReason, detail: str) -> None:
         stream = self._stream
         stream.upstream = None
-        stream.failure = detail
-        text = RESET_TEXT[reason]
-        words = text.replace(" ", "_") + ("|" + detail.replace(" ", "_") if detail else "")
-        flag = _RESET_FLAGS[reason]
-        if self._started:
-            stream.reset(flag, "upstream_reset_after_response_started{" + words + "}")
-            return
-        status = 502 if reason == ResetReason.PROTOCOL_ERROR else 503
-        self._cluster.charge(status, None if reason == ResetReason.OVERFLOW else self._pool.host)
-        body = b"upstream connect error or disconnect/reset before headers. reset reason: " + text.encode()
-        headers = ((b"x-envoy-overloaded", b"true"),) if reason == ResetReason.OVERFLOW else ()
-        stream.local_reply(
-            status, body, flag, "upstream_reset_before_response_started{" + words + "}", headers
-        )
+        if not self._started:
+            self._cluster.charge(
+                502 if reason == ResetReason.PROTOCOL_ERROR else 503,
+                None if reason == ResetReason.OVERFLOW else self._pool.host,
+            )
+        answer_reset(stream, reason, detail, self._started)
 
     # ---- flow control from the upstream's transport
 

@@ -47,6 +47,7 @@ class SanitiseSettings:
 class HttpManagerSettings:
     """One HTTP connection manager.  Times in seconds; 0 or None: no limit.
 
+    envoy_headers, strict_check_headers, respect_expected_rq_timeout  of the router filter
     user_agent, node_id  what `add_user_agent` tells upstreams of us; both b"" if it is not set
     filter_chain_name    the name of the filter chain that it ends
     """
@@ -68,11 +69,14 @@ class HttpManagerSettings:
     max_connection_duration: float | None = None
     max_requests_per_connection: int = 0
     stream_idle_timeout: float = 300.0
+    max_stream_duration: float = 0.0
     request_timeout: float = 0.0
     request_headers_timeout: float = 0.0
     drain_timeout: float = 5.0
     delayed_close_timeout: float = 1.0
     envoy_headers: bool = True
+    strict_check_headers: tuple[bytes, ...] = ()
+    respect_expected_rq_timeout: bool = False
     proxy_100_continue: bool = False
     user_agent: bytes = b""
     node_id: bytes = b""

@@ -8,6 +8,7 @@ from twistproxy.http.condition import Condition
 from twistproxy.http.header_match import HeaderMatcher
 from twistproxy.model.hash_policy import HashPolicy
 from twistproxy.model.header_rules import NO_RULES, RuleLevel
+from twistproxy.model.retry import RequestPlan
 from twistproxy.model.upgrade import ConnectSettings, UpgradeSettings
 
 
@@ -76,6 +77,7 @@ class ClusterAction:
     cluster  its name; "" if `choice` decides for each request
     template_rewrite  of `envoy.path.rewrite.uri_template`, fit for the template of the match
     timeout  seconds over the whole response, 0 for none
+    plan     what there is beyond one attempt within it
     """
 
     cluster: str
@@ -90,6 +92,7 @@ class ClusterAction:
     connect: ConnectSettings | None = None
     choice: WeightedClusters | ClusterHeader | None = None
     hash_policies: tuple[HashPolicy, ...] = ()
+    plan: RequestPlan | None = None
 
 
 @dataclass(frozen=True, slots=True)

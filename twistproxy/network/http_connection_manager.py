@@ -68,6 +68,8 @@ class HttpConnectionManager:
         self.request_headers = RequestHeaders(settings, ids, local_address)
         self.response_headers = ResponseHeaders(settings, clock.wall)
         self.stream_idle_timeout = settings.stream_idle_timeout or _FOREVER
+        self.max_stream_duration = settings.max_stream_duration or _FOREVER
+        self.first_timeout = min(self.stream_idle_timeout, self.max_stream_duration)
         self.request_timeout = settings.request_timeout
         self.admit_upgrade: Callable[[Any, RequestHead], bool] = Upgrades(settings.upgrades, stats).admit
         self.connections: set[HttpConnection] = set()

@@ -46,6 +46,9 @@ UT = 1 << _NAMES.index("UT")
 LR = 1 << _NAMES.index("LR")
 UR = 1 << _NAMES.index("UR")
 UF = 1 << _NAMES.index("UF")
+URX = 1 << _NAMES.index("URX")
+IH = 1 << _NAMES.index("IH")
+UMSDR = 1 << _NAMES.index("UMSDR")
 UC = 1 << _NAMES.index("UC")
 UO = 1 << _NAMES.index("UO")
 NR = 1 << _NAMES.index("NR")
@@ -57,18 +60,24 @@ UPE = 1 << _NAMES.index("UPE")
 NC = 1 << _NAMES.index("NC")
 
 
+#: Envoy writes them in the order in which they were set.  These are always set before others: by filters, and when
+#: there is no retry though there should be one.
+_FIRST = ("DI", "FI", "URX", "UO")
+_ORDER = sorted(range(len(_NAMES)), key=lambda bit: (_NAMES[bit] not in _FIRST, bit))
+
+
 def flag_text(flags: int) -> str:
     """ "-" for none, else the letters joined with ","."""
     if not flags:
         return "-"
-    return ",".join(name for bit, name in enumerate(_NAMES) if flags >> bit & 1)
+    return ",".join(_NAMES[bit] for bit in _ORDER if flags >> bit & 1)
 
 
 def long_flag_text(flags: int) -> str:
     """The same with long names."""
     if not flags:
         return "-"
-    return ",".join(name for bit, (_, name) in enumerate(_FLAGS) if flags >> bit & 1)
+    return ",".join(_FLAGS[bit][1] for bit in _ORDER if flags >> bit & 1)
 
 
 def flags_of(names: Iterable[str]) -> int:

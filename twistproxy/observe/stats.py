@@ -10,6 +10,9 @@ from typing import Any, ClassVar
 
 from twistproxy.observe.histogram import Histogram
 
+#: How many further names one cluster's responses are counted under.
+_MAX_NAMES = 1000
+
 
 class Snapshot:
     """Names and values at one moment.  `as_dict` is what a worker sends to the master."""
@@ -65,11 +68,13 @@ def collect_statuses(prefix: str, name: str, counts: dict[int, int], out: Snapsh
 
 
 class ClusterStats(Group):
-    """`cluster.<name>.*`."""
+    """`cluster.<name>.*`.  upstream_rq_idle_race_retry is ours: requests sent again because the upstream closed a kept
+    connection just as it was used again."""
 
     COUNTERS = (
         "lb_healthy_panic",
         "membership_change",
+        "retry_or_shadow_abandoned",
         "upstream_cx_close_notify",
         "upstream_cx_connect_fail",
         "upstream_cx_connect_timeout",
@@ -95,9 +100,18 @@ class ClusterStats(Group):
         "upstream_rq_active_overflow",
         "upstream_rq_cancelled",
         "upstream_rq_completed",
+        "upstream_rq_max_duration_reached",
         "upstream_rq_pending_failure_eject",
         "upstream_rq_pending_overflow",
         "upstream_rq_pending_total",
+        "upstream_rq_per_try_idle_timeout",
+        "upstream_rq_per_try_timeout",
+        "upstream_rq_retry",
+        "upstream_rq_retry_backoff_exponential",
+        "upstream_rq_retry_backoff_ratelimited",
+        "upstream_rq_retry_limit_exceeded",
+        "upstream_rq_retry_overflow",
+        "upstream_rq_retry_success",
         "upstream_rq_timeout",
         "upstream_rq_total",
     )
@@ -113,7 +127,6 @@ class ClusterStats(Group):
         "assignment_use_cached",
         "bind_errors",
         "original_dst_host_invalid",
-        "retry_or_shadow_abandoned",
         "update_attempt",
         "update_empty",
         "update_failure",
@@ -127,15 +140,6 @@ class ClusterStats(Group):
         "upstream_internal_redirect_failed_total",
         "upstream_internal_redirect_succeeded_total",
         "upstream_rq_maintenance_mode",
-        "upstream_rq_max_duration_reached",
-        "upstream_rq_per_try_idle_timeout",
-        "upstream_rq_per_try_timeout",
-        "upstream_rq_retry",
-        "upstream_rq_retry_backoff_exponential",
-        "upstream_rq_retry_backoff_ratelimited",
-        "upstream_rq_retry_limit_exceeded",
-        "upstream_rq_retry_overflow",
-        "upstream_rq_retry_success",
         # HTTP/1 has no resets: a stream that is given up takes its connection with it.
         "upstream_rq_rx_reset",
         "upstream_rq_tx_reset",
@@ -178,13 +182,35 @@ class ClusterStats(Group):
         self.upstream_rq_pending_total = 0
         self.upstream_rq_timeout = 0
         self.upstream_rq_total = 0
+        self.retry_or_shadow_abandoned = 0
+        self.upstream_rq_max_duration_reached = 0
+        self.upstream_rq_per_try_idle_timeout = 0
+        self.upstream_rq_per_try_timeout = 0
+        self.upstream_rq_retry = 0
+        self.upstream_rq_retry_backoff_exponential = 0
+        self.upstream_rq_retry_backoff_ratelimited = 0
+        self.upstream_rq_retry_limit_exceeded = 0
+        self.upstream_rq_retry_overflow = 0
+        self.upstream_rq_retry_success = 0
+        self.upstream_rq_idle_race_retry = 0
         self.upstream_cx_active = 0
         self.upstream_rq_active = 0
         self.upstream_rq_pending_active = 0
         self.statuses: dict[int, int] = {}
+        #: Responses counted under a further name as well: "retry", and what x-envoy-upstream-alt-stat-name says.
+        self.also: dict[str, dict[int, int]] = {}
         self.rq_time = Histogram()
         self.connect_ms = Histogram()
         self.length_ms = Histogram()
+
+    def count_also(self, name: str, status: int) -> None:
+        """Count a response under one more name.  Names may come from requests: there is an end to them."""
+        statuses = self.also.get(name)
+        if statuses is None:
+            if len(self.also) >= _MAX_NAMES:
+                return
+            statuses = self.also[name] = {}
+        statuses[status] = statuses.get(status, 0) + 1
 
     def collect(self, prefix: str, out: Snapshot) -> None:
         super().collect(prefix, out)
@@ -192,6 +218,11 @@ class ClusterStats(Group):
             collect_statuses(prefix, "upstream_rq", self.statuses, out, True)
             collect_statuses(prefix + "external.", "upstream_rq", self.statuses, out, True)
             out.counters[prefix + "external.upstream_rq_completed"] = self.upstream_rq_completed
+        if self.upstream_rq_idle_race_retry:  # Envoy does not have it
+            out.counters[prefix + "upstream_rq_idle_race_retry"] = self.upstream_rq_idle_race_retry
+        for name, statuses in self.also.items():
+            collect_statuses(f"{prefix}{name}.", "upstream_rq", statuses, out, True)
+            out.counters[f"{prefix}{name}.upstream_rq_completed"] = sum(statuses.values())
         for name, histogram in (
             ("upstream_rq_time", self.rq_time),
             ("external.upstream_rq_time", self.rq_time),
@@ -257,6 +288,7 @@ class HttpManagerStats(Group):
         "downstream_rq_header_timeout",
         "downstream_rq_http1_total",
         "downstream_rq_idle_timeout",
+        "downstream_rq_max_duration_reached",
         "downstream_rq_non_relative_path",
         "downstream_rq_redirected_with_normalized_path",
         "downstream_rq_rejected_via_ip_detection",
@@ -282,7 +314,6 @@ class HttpManagerStats(Group):
         "downstream_cx_ssl_total",
         "downstream_rq_http2_total",
         "downstream_rq_http3_total",
-        "downstream_rq_max_duration_reached",
         "downstream_rq_overload_close",
         "downstream_rq_too_large",
         "downstream_rq_too_many_premature_resets",
@@ -331,6 +362,7 @@ class HttpManagerStats(Group):
         self.downstream_rq_header_timeout = 0
         self.downstream_rq_http1_total = 0
         self.downstream_rq_idle_timeout = 0
+        self.downstream_rq_max_duration_reached = 0
         self.downstream_rq_non_relative_path = 0
         self.downstream_rq_redirected_with_normalized_path = 0
         self.downstream_rq_rejected_via_ip_detection = 0

@@ -127,7 +127,8 @@ class Runtime:
     def _manager_of(
         self, settings: HttpManagerSettings, parts: ManagerParts, buffer_limit: int | None = None
     ) -> HttpConnectionManager:
-        chain = FilterChain((), RouterFilter(parts.get_cluster, parts.stats, settings.envoy_headers))
+        router = RouterFilter(parts.get_cluster, parts.stats, settings, parts.clock.wall, buffer_limit)
+        chain = FilterChain((), router)
         return HttpConnectionManager(
             settings,
             parts.stats,

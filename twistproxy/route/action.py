@@ -8,6 +8,7 @@ from typing import Any
 import re2
 
 from twistproxy.http.message import RequestHead
+from twistproxy.model.retry import RequestPlan
 from twistproxy.model.route import (
     ClusterAction,
     DirectResponse,
@@ -29,6 +30,8 @@ class Route:
     Exactly one of `cluster` (a name), `redirect` and `direct_response` is not None.
     timeout          seconds over the whole response, 0 for none
     timeout_text     it in milliseconds, for x-envoy-expected-rq-timeout-ms
+    plan             retries, hedging, further time limits; None if there are none
+    one_attempt      the plan says nothing of more attempts than one, nor of their time
     rewrites         whether `rewrite` has anything to do
     upgrades         which upgrades it allows or forbids, by their names in lower case
     connect          set if a CONNECT ends here and becomes a TCP connection
@@ -48,6 +51,8 @@ class Route:
         "high_priority",
         "name",
         "not_found_status",
+        "one_attempt",
+        "plan",
         "redirect",
         "request_rules",
         "response_rules",
@@ -66,6 +71,8 @@ class Route:
         self.cluster: str | None = None
         self.redirect: RedirectAction | None = None
         self.direct_response: DirectResponse | None = None
+        self.plan: RequestPlan | None = None
+        self.one_attempt = True
         self.timeout = 0.0
         self.timeout_text = b""
         self.not_found_status = 503
@@ -87,6 +94,8 @@ class Route:
         if isinstance(action, ClusterAction):
             self.cluster = action.cluster
             self.timeout = action.timeout
+            self.plan = action.plan
+            self.one_attempt = action.plan is None or action.plan.one_attempt
             self.timeout_text = b"%d" % round(action.timeout * 1000)
             self.not_found_status = action.cluster_not_found_status
             self.high_priority = action.high_priority

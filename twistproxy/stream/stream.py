@@ -43,6 +43,8 @@ class Context(Protocol):
     chain: FilterChain
     pick_route: Callable[[RequestHead, Any], Any]
     stream_idle_timeout: float
+    max_stream_duration: float
+    first_timeout: float
     request_timeout: float
     admit_upgrade: Callable[[Any, RequestHead], bool]
 
@@ -109,12 +111,14 @@ class Stream:
         "cookies",
         "deadline",
         "details",
+        "duration_at",
         "end",
         "failure",
         "flags",
         "head",
         "health_check",
         "host",
+        "idle_timeout",
         "last_activity",
         "metadata",
         "request_ended_at",
@@ -147,7 +151,9 @@ class Stream:
         self.cluster = ""
         self.cookies: list[bytes] | None = None
         self.timeout_at = _FOREVER
-        self.start = self.last_activity = context.monotonic()
+        self.start = self.last_activity = now = context.monotonic()
+        self.idle_timeout = context.stream_idle_timeout
+        self.duration_at = now + context.max_stream_duration
 
     # ---- the request, from the codec
 
@@ -156,7 +162,7 @@ class Stream:
         self.head = head
         if end_stream:
             self.request_ended_at = self.start
-        timeout = context.stream_idle_timeout
+        timeout = context.first_timeout
         if context.request_timeout and not end_stream:
             timeout = min(timeout, context.request_timeout)
         self.deadline = self.start + timeout
@@ -263,6 +269,16 @@ class Stream:
             self.deadline = when
             self.context.deadlines.add(self)
 
+    def set_limits(self, idle_timeout: float | None, duration: float | None) -> None:
+        """A route's limits in place of the manager's: of silence, and of the whole stream.  Seconds, 0 for none; None:
+        as it is."""
+        if idle_timeout is not None:
+            self.idle_timeout = idle_timeout or _FOREVER
+        if duration is not None:
+            self.duration_at = self.start + (duration or _FOREVER)
+        self.deadline = min(self.deadline, self.last_activity + self.idle_timeout, self.duration_at)
+        self.context.deadlines.add(self)
+
     def local_reply(
         self, status: int, body: bytes, flag: int, details: str, headers: tuple[Header, ...] = ()
     ) -> None:
@@ -365,7 +381,7 @@ class Stream:
         context = self.context
         if now >= self.timeout_at:
             self.timeout_at = _FOREVER
-            self.deadline = now + context.stream_idle_timeout
+            self.deadline = min(now + self.idle_timeout, self.duration_at)
             if self.upstream is not None:  # a filter may hold a response that is complete
                 self.upstream.timed_out()
             return
@@ -378,13 +394,18 @@ class Stream:
             context.stats.downstream_rq_timeout += 1
             self.local_reply(408, b"request timeout", flags.DT, "request_overall_timeout")
             return
-        idle_at = self.last_activity + context.stream_idle_timeout
+        if now >= self.duration_at:
+            context.stats.downstream_rq_max_duration_reached += 1
+            status = 504 if self.request_ended_at else 408
+            self.local_reply(status, b"downstream duration timeout", 0, "max_duration_timeout")
+            return
+        idle_at = self.last_activity + self.idle_timeout
         if now >= idle_at:
             context.stats.downstream_rq_idle_timeout += 1
             status = 504 if self.request_ended_at else 408  # whose silence it is
             self.local_reply(status, b"stream timeout", flags.SI, "stream_idle_timeout")
             return
-        self.deadline = min(self.timeout_at, idle_at)
+        self.deadline = min(self.timeout_at, idle_at, self.duration_at)
 
     def _cancel_upstream(self) -> None:
         upstream, self.upstream = self.upstream, None

@@ -17,7 +17,7 @@ from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.upstream.hashing import HashTables
 from twistproxy.upstream.host import Host
 from twistproxy.upstream.lb.choose import LoadBalancer, load_balancer
-from twistproxy.upstream.lb.shares import shares
+from twistproxy.upstream.lb.shares import Share, shares
 from twistproxy.upstream.pool.http import HttpPool
 from twistproxy.upstream.pool.tcp import TcpPool
 from twistproxy.upstream.resource_limits import ResourceLimits
@@ -42,6 +42,7 @@ class Cluster:
     ) -> None:
         self.settings = settings
         self.name = settings.name
+        self.max_stream_duration = settings.max_stream_duration
         self.stats = ClusterStats()
         self.limits = (ResourceLimits(settings.default_thresholds), ResourceLimits(settings.high_thresholds))
         self.hosts: dict[Address, Host] = {}
@@ -51,6 +52,7 @@ class Cluster:
         self._timeouts = timeouts
         self._random = random
         self._parts: list[tuple[int, LoadBalancer, bool]] = []
+        self._reduced: dict[frozenset[int], list[tuple[int, LoadBalancer, bool]]] = {}
         self.hashing: HashTables | None = None
         if settings.hashing is not None:
             self.hashing = HashTables(settings.hashing, random, self._current_stats)
@@ -89,10 +91,8 @@ class Cluster:
             self.hashing.rebuild(parts, self.hosts.values())
             self.pick = self._pick_without_hash
             return
-        self._parts = [
-            (share.load, load_balancer(self.settings, share.hosts, self._random), share.panic)
-            for share in parts
-        ]
+        self._parts = self._balancers(parts)
+        self._reduced.clear()
         if len(parts) == 1 and not parts[0].panic:
             self.pick = self._parts[0][1].pick
         else:
@@ -109,10 +109,28 @@ class Cluster:
     def _pick_without_hash(self) -> Host | None:
         return self.pick_hash(None)
 
+    def _balancers(self, parts: list[Share]) -> list[tuple[int, LoadBalancer, bool]]:
+        return [
+            (share.load, load_balancer(self.settings, share.hosts, self._random), share.panic)
+            for share in parts
+        ]
+
+    def pick_without(self, priorities: frozenset[int]) -> Host | None:
+        """As `pick`, with no share for these priorities.  None if the others have no usable host."""
+        parts = self._reduced.get(priorities)
+        if parts is None:
+            others = [host for host in self.hosts.values() if host.endpoint.priority not in priorities]
+            found = shares(others) if any(host.healthy or host.degraded for host in others) else []
+            parts = self._reduced[priorities] = self._balancers(found)
+        return self._draw(parts)
+
     def _pick_from_parts(self) -> Host | None:
         """There is more than one share, or a panic."""
+        return self._draw(self._parts)
+
+    def _draw(self, parts: list[tuple[int, LoadBalancer, bool]]) -> Host | None:
         at = self._random.random() * 100
-        for load, balancer, panic in self._parts:
+        for load, balancer, panic in parts:
             at -= load
             if at < 0:
                 if panic:

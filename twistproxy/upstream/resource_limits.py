@@ -20,6 +20,8 @@ class ResourceLimits:
         "max_retries",
         "pending",
         "requests",
+        "retries",
+        "retry_budget",
         "track_remaining",
     )
 
@@ -27,6 +29,7 @@ class ResourceLimits:
         self.connections = 0
         self.pending = 0
         self.requests = 0
+        self.retries = 0
         self.set_limits(thresholds)
 
     def set_limits(self, thresholds: Thresholds) -> None:
@@ -34,7 +37,16 @@ class ResourceLimits:
         self.max_pending = thresholds.max_pending_requests
         self.max_requests = thresholds.max_requests
         self.max_retries = thresholds.max_retries
+        self.retry_budget = thresholds.retry_budget
         self.track_remaining = thresholds.track_remaining
+
+    def can_retry(self) -> bool:
+        """Whether one more retry may be under way at once."""
+        budget = self.retry_budget
+        if budget is None:
+            return self.retries < self.max_retries
+        percent, least = budget
+        return self.retries < max(int(percent / 100 * (self.requests + self.pending)), least)
 
     def collect(self, prefix: str, out: Snapshot, pools: int) -> None:
         """Gauges `…cx_open` and so on: 1 while the breaker is open; `…remaining_cx` and so on where that is wanted.
@@ -43,12 +55,14 @@ class ResourceLimits:
         out.gauges[prefix + "cx_pool_open"] = 0
         out.gauges[prefix + "rq_open"] = int(self.requests >= self.max_requests)
         out.gauges[prefix + "rq_pending_open"] = int(self.pending >= self.max_pending)
-        out.gauges[prefix + "rq_retry_open"] = 0
+        # Envoy shows it by `max_retries` and what remains as 0 where a budget is what counts.
+        out.gauges[prefix + "rq_retry_open"] = int(self.retries >= self.max_retries)
         if self.track_remaining:
             out.gauges[prefix + "remaining_cx"] = max(0, self.max_connections - self.connections)
             out.gauges[prefix + "remaining_cx_pools"] = _UNLIMITED - pools
             out.gauges[prefix + "remaining_pending"] = max(0, self.max_pending - self.pending)
-            out.gauges[prefix + "remaining_retries"] = self.max_retries
+            left = max(0, self.max_retries - self.retries) if self.retry_budget is None else 0
+            out.gauges[prefix + "remaining_retries"] = left
             out.gauges[prefix + "remaining_rq"] = max(0, self.max_requests - self.requests)
 
     def describe(self) -> dict[str, int]:

@@ -76,6 +76,18 @@ class HttpPool:
             else:
                 self._attach(self._idle.pop(), request)
             return
+        self._wait(request)
+
+    def new_stream_elsewhere(self, request: PoolCallbacks) -> None:
+        """As `new_stream`, but not on a connection that has been idle, which may be about to end."""
+        limits = self.limits
+        if self._idle and limits.connections >= limits.max_connections:
+            self.new_stream(request)
+        else:
+            self._wait(request)
+
+    def _wait(self, request: PoolCallbacks) -> None:
+        limits = self.limits
         stats = self.stats
         if limits.pending >= limits.max_pending:
             stats.upstream_rq_pending_overflow += 1
