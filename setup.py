@@ -27,7 +27,8 @@ COMPILED = """
     route/action route/cluster_choice route/conditions route/entry route/hash_policy route/header_rules
     route/path_index route/path_match
     route/table route/uri_template route/virtual_host
-    stream/chain stream/request_headers stream/response_headers stream/sanitise stream/stream stream/upgrades
+    stream/chain stream/filter_side stream/request_headers stream/response_headers stream/sanitise
+    stream/stream stream/upgrades
     upstream/cluster upstream/hashing upstream/host upstream/resource_limits upstream/pool/http upstream/pool/tcp
     upstream/lb/bounded_load upstream/lb/hash_keys upstream/lb/least_request upstream/lb/maglev
     upstream/lb/random_choice upstream/lb/ring_hash upstream/lb/round_robin upstream/lb/shares

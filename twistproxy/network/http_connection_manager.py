@@ -31,6 +31,8 @@ from twistproxy.stream.stream import Stream
 from twistproxy.stream.upgrades import Upgrades
 
 _FOREVER = float("inf")
+#: envoy.config.listener.v3.Listener.per_connection_buffer_limit_bytes
+_DEFAULT_BUFFER_LIMIT = 1024 * 1024
 _CONTINUE = ResponseHead(100, [])
 #: Connections are numbered, for logs.
 _numbers = itertools.count(1)
@@ -78,6 +80,8 @@ class HttpConnectionManager:
         options = settings.log_options
         self.early_logs = EarlyLogs(access_logs, options, deadlines) if options != AT_THE_END else None
         self._buffer_limit = buffer_limit
+        #: bytes that filters may hold of a request or a response
+        self.buffer_limit = _DEFAULT_BUFFER_LIMIT if buffer_limit is None else buffer_limit
         sanitise = settings.sanitise
         self._sanitiser = None if sanitise == SanitiseSettings() else Sanitiser(sanitise)
 

@@ -295,6 +295,7 @@ class HttpManagerStats(Group):
         "downstream_rq_response_before_rq_complete",
         "downstream_rq_rx_reset",
         "downstream_rq_timeout",
+        "downstream_rq_too_large",
         "downstream_rq_total",
         "downstream_rq_tx_reset",
         "downstream_rq_ws_on_non_ws_route",
@@ -302,6 +303,7 @@ class HttpManagerStats(Group):
         "no_route",
         "rq_direct_response",
         "rq_total",
+        "rs_too_large",
     )
     GAUGES = ()
     #: Shown as Envoy shows them, for features that are not there to count.
@@ -315,7 +317,6 @@ class HttpManagerStats(Group):
         "downstream_rq_http2_total",
         "downstream_rq_http3_total",
         "downstream_rq_overload_close",
-        "downstream_rq_too_large",
         "downstream_rq_too_many_premature_resets",
         "passthrough_internal_redirect_bad_location",
         "passthrough_internal_redirect_no_route",
@@ -324,7 +325,6 @@ class HttpManagerStats(Group):
         "passthrough_internal_redirect_unsafe_scheme",
         "rq_redirect",
         "rq_reset_after_downstream_response_started",  # of gRPC requests only
-        "rs_too_large",
     )
     ZERO_GAUGES = (
         "downstream_cx_active",
@@ -369,6 +369,7 @@ class HttpManagerStats(Group):
         self.downstream_rq_response_before_rq_complete = 0
         self.downstream_rq_rx_reset = 0
         self.downstream_rq_timeout = 0
+        self.downstream_rq_too_large = 0
         self.downstream_rq_total = 0
         self.downstream_rq_tx_reset = 0
         self.downstream_rq_ws_on_non_ws_route = 0
@@ -376,6 +377,9 @@ class HttpManagerStats(Group):
         self.no_route = 0
         self.rq_direct_response = 0
         self.rq_total = 0
+        self.rs_too_large = 0
+        #: Of filters, under their full names after the prefix: "cors.origin_valid".
+        self.filters: dict[str, int] = {}
         #: Of the codec, whose statistics have no prefix of a manager.
         self.fields_with_underscores = 0
         self.requests_with_underscores = 0
@@ -387,6 +391,8 @@ class HttpManagerStats(Group):
     def collect(self, prefix: str, out: Snapshot) -> None:
         super().collect(prefix, out)
         collect_statuses(prefix, "downstream_rq", self.statuses, out, False)
+        for name, count in self.filters.items():
+            out.counters[prefix + name] = out.counters.get(prefix + name, 0) + count
         for name, count in (
             ("http1.dropped_headers_with_underscores", self.fields_with_underscores),
             ("http1.requests_rejected_with_underscores_in_headers", self.requests_with_underscores),

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from twistproxy.api.http_filter import FilterChain, FilterStatus, UpstreamSide
-from twistproxy.http.headers import HeaderMap
+from twistproxy.api.http_filter import FilterChain, FilterStatus, Methods, UpstreamSide
+from twistproxy.http.headers import Header, HeaderMap
 from twistproxy.http.message import RequestHead, ResponseHead
 
+_CONTINUE = FilterStatus.CONTINUE
 _STOP = FilterStatus.STOP
+_AND_BUFFER = FilterStatus.STOP_AND_BUFFER
+
+_HEAD, _DATA, _TRAILERS = 0, 1, 2
+_NOWHERE = 1 << 30
 
 
 class Stream(Protocol):
     """What the walk needs of `stream.Stream`."""
 
     @property
-    def end(self) -> float: ...
+    def context(self) -> Any: ...
 
     @property
     def upstream(self) -> UpstreamSide | None: ...
@@ -30,105 +35,359 @@ class Stream(Protocol):
 
     def flush_response(self) -> None: ...
 
+    def pause_request(self) -> None: ...
 
-class _Direction:
-    """One way through the filters.
+    def resume_request(self) -> None: ...
 
-    Each piece runs through the filters' methods for its kind and then to `deliver`.  Where a filter stops, the piece
-    and those after it wait; `resume` takes the walk up behind that filter.
+    def local_reply(
+        self, status: int, body: bytes, flag: int, details: str, headers: tuple[Header, ...] = ()
+    ) -> None: ...
+
+
+class _Stop:
+    """Where a filter holds what comes.
+
+    whole       the filter is shown nothing before it lets go
+    over_limit  whether too much content is an error; else its source is paused
     """
 
-    __slots__ = ("_deliver", "_methods", "_stopped_at", "_stream", "_waiting")
+    __slots__ = ("at", "ended", "head", "head_ends", "over_limit", "owner", "pieces", "trailers", "whole")
 
-    def __init__(self, stream: Stream, methods: tuple[tuple[Any, ...], ...], deliver: Any) -> None:
-        self._stream = stream
+    def __init__(self, at: int, owner: Any) -> None:
+        self.at = at
+        self.owner = owner
+        self.head: Any = None
+        self.head_ends = False
+        self.pieces: list[bytes] = []
+        self.ended = False
+        self.trailers: Any = None
+        self.whole = False
+        self.over_limit = False
+
+
+class Direction:
+    """One way through the filters.
+
+    Each piece runs through the filters' methods for its kind and then to `_deliver`.  A filter that stops has a `_Stop`,
+    where the pieces wait that have come to it.
+
+    limit  bytes that may wait in all
+    over   nothing goes this way any more
+    """
+
+    __slots__ = ("_at_work", "_early", "_held", "_methods", "_paused", "_stops", "limit", "over", "started")
+
+    def __init__(self, methods: tuple[Methods, Methods, Methods], limit: int) -> None:
         self._methods = methods
-        self._deliver = deliver
-        self._waiting: list[tuple[int, Any, bool]] = []
-        self._stopped_at = -1
+        self._stops: list[_Stop] = []
+        self._held = 0
+        self._paused = False
+        self._at_work: Any = None
+        self._early = False
+        self.limit = limit
+        self.over = False
+        self.started = False
+
+    def use(self, methods: tuple[Methods, Methods, Methods]) -> None:
+        """The route has changed, and with it the filters' settings.  What a filter holds stays with it."""
+        self._methods = methods
 
     def send(self, kind: int, piece: Any, end_stream: bool) -> None:
-        if self._stopped_at >= 0:
-            self._waiting.append((kind, piece, end_stream))
-        else:
-            self._run(kind, piece, end_stream, 0)
+        self.started = True
+        self._run(kind, piece, end_stream, 0)
 
-    def resume(self) -> None:
-        at, self._stopped_at = self._stopped_at + 1, -1
-        waiting, self._waiting = self._waiting, []
-        for position, (kind, piece, end_stream) in enumerate(waiting):
-            if self._stopped_at >= 0:
-                self._waiting.extend(waiting[position:])
+    def resume(self, owner: Any) -> None:
+        """Take the walk up behind this filter, if it holds anything."""
+        for stop in self._stops:
+            if stop.owner is owner:
+                self._let_go(stop)
                 return
-            self._run(kind, piece, end_stream, at if position == 0 else 0)
+        if self._at_work is owner:
+            self._early = True
+
+    def take_held(self, owner: Any) -> bytes:
+        """The content that waits at this filter, which does not go on by itself then."""
+        for stop in self._stops:
+            if stop.owner is owner:
+                content = self._take(stop)
+                self._unpause_if_low()
+                return content
+        return b""
 
     def _run(self, kind: int, piece: Any, end_stream: bool, start: int) -> None:
-        stream = self._stream
+        stop = self._next_stop(start)
+        stopped_at = _NOWHERE if stop is None else stop.at
         methods = self._methods[kind]
-        for at in range(start, len(methods)):
-            if methods[at](stream, piece, end_stream) == _STOP:
-                if not stream.end:
-                    self._stopped_at = at
-                    self._waiting.insert(0, (kind, piece, end_stream))
+        number = 0
+        while number < len(methods):
+            at, owner, method = methods[number]
+            number += 1
+            if at < start:
+                continue
+            if stop is not None and (at > stopped_at or (at == stopped_at and stop.whole)):
+                break
+            self._at_work = owner
+            self._early = False
+            status = (
+                method(self.stream(), piece)
+                if kind == _TRAILERS
+                else method(self.stream(), piece, end_stream)
+            )
+            self._at_work = None
+            if self.over:
                 return
-            if stream.end:
+            if isinstance(status, bytes):
+                piece = status
+            elif status != _CONTINUE and not self._early:
+                self._hold(stop if at == stopped_at else None, at, owner, kind, piece, end_stream, status)
                 return
-        self._deliver(kind, piece, end_stream)
+            if stop is not None and at == stopped_at:
+                self._add(stop, kind, piece, end_stream)
+                self._let_go(stop)
+                return
+            if methods is not self._methods[kind]:
+                # `clear_route_cache` in that filter: the others are those of the new route.
+                methods = self._methods[kind]
+                start = at + 1
+                number = 0
+        if stop is None:
+            self.deliver(kind, piece, end_stream)
+        else:
+            self._add(stop, kind, piece, end_stream)
+            if kind == _TRAILERS and not stop.whole:
+                self._end_content(stop)
+            else:
+                self._check_limit(stop)
+
+    def _end_content(self, stop: _Stop) -> None:
+        """Trailers have come to a filter that takes none: say that the content it holds is complete."""
+        for at, owner, method in self._methods[_DATA]:
+            if at == stop.at and owner is stop.owner:
+                status = method(self.stream(), b"", True)
+                if isinstance(status, bytes):
+                    stop.pieces.append(status)
+                    self._held += len(status)
+                if not self.over and (isinstance(status, bytes) or status == _CONTINUE):
+                    self._let_go(stop)
+
+    def _next_stop(self, start: int) -> _Stop | None:
+        found: _Stop | None = None
+        for stop in self._stops:
+            if stop.at >= start and (found is None or stop.at < found.at):
+                found = stop
+        return found
+
+    def _hold(
+        self, stop: _Stop | None, at: int, owner: Any, kind: int, piece: Any, end_stream: bool, status: int
+    ) -> None:
+        if stop is None:
+            stop = _Stop(at, owner)
+            # Without a method for content, a filter that stops a head is not asked about content either.
+            stop.whole = kind == _HEAD and status != _STOP
+            self._stops.append(stop)
+        stop.over_limit = status == _AND_BUFFER
+        if kind == _DATA and status == _STOP:
+            piece = b""  # the filter has taken it
+        self._add(stop, kind, piece, end_stream)
+        self._check_limit(stop)
+
+    def _add(self, stop: _Stop, kind: int, piece: Any, end_stream: bool) -> None:
+        if kind == _HEAD:
+            stop.head = piece
+            stop.head_ends = end_stream
+        elif kind == _DATA:
+            stop.pieces.append(piece)
+            self._held += len(piece)
+            stop.ended = end_stream
+        else:
+            stop.trailers = piece
+
+    def _let_go(self, stop: _Stop) -> None:
+        self._stops.remove(stop)
+        start = stop.at + 1
+        if stop.head is not None:
+            self._run(_HEAD, stop.head, stop.head_ends, start)
+        content = self._take(stop)
+        if (content or stop.ended) and not self.over:
+            self._run(_DATA, content, stop.ended, start)
+        if stop.trailers is not None and not self.over:
+            self._run(_TRAILERS, stop.trailers, True, start)
+        self._unpause_if_low()
+
+    def _take(self, stop: _Stop) -> bytes:
+        content = b"".join(stop.pieces)
+        stop.pieces.clear()
+        self._held -= len(content)
+        return content
+
+    def _check_limit(self, stop: _Stop) -> None:
+        if self._held <= self.limit or self._paused:
+            return
+        if stop.over_limit:
+            self.over = True
+            self.too_large()
+        else:
+            self._paused = True
+            self.pause()
+
+    def _unpause_if_low(self) -> None:
+        if self._paused and self._held <= self.limit and not self.over:
+            self._paused = False
+            self.unpause()
+
+    # ---- which way
+
+    def stream(self) -> Any:
+        raise NotImplementedError
+
+    def deliver(self, kind: int, piece: Any, end_stream: bool) -> None:
+        """Past all filters."""
+        raise NotImplementedError
+
+    def too_large(self) -> None:
+        raise NotImplementedError
+
+    def pause(self) -> None:
+        raise NotImplementedError
+
+    def unpause(self) -> None:
+        raise NotImplementedError
 
 
-class FilterWalk:
-    """Both directions of one stream."""
+class _Decoding(Direction):
+    __slots__ = ("_chain", "_stream")
 
-    __slots__ = ("_chain", "_decoding", "_encoding", "_stream")
-
-    def __init__(self, stream: Stream, chain: FilterChain) -> None:
+    def __init__(self, stream: Stream, chain: FilterChain, limit: int) -> None:
+        super().__init__(chain.decoding, limit)
         self._stream = stream
         self._chain = chain
-        self._decoding = _Direction(
-            stream, (chain.decode_headers, chain.decode_data, chain.decode_trailers), self._to_router
-        )
-        self._encoding = _Direction(
-            stream, (chain.encode_headers, chain.encode_data, chain.encode_trailers), self._to_downstream
-        )
 
-    def decode_headers(self, head: RequestHead, end_stream: bool) -> None:
-        self._decoding.send(0, head, end_stream)
+    def stream(self) -> Any:
+        return self._stream
 
-    def decode_data(self, data: bytes, end_stream: bool) -> None:
-        self._decoding.send(1, data, end_stream)
-
-    def decode_trailers(self, trailers: HeaderMap) -> None:
-        self._decoding.send(2, trailers, True)
-
-    def continue_decoding(self) -> None:
-        self._decoding.resume()
-        self._stream.flush()
-
-    def encode_headers(self, head: ResponseHead, end_stream: bool) -> None:
-        self._encoding.send(0, head, end_stream)
-
-    def encode_data(self, data: bytes, end_stream: bool) -> None:
-        self._encoding.send(1, data, end_stream)
-
-    def encode_trailers(self, trailers: HeaderMap) -> None:
-        self._encoding.send(2, trailers, True)
-
-    def continue_encoding(self) -> None:
-        self._encoding.resume()
-        self._stream.flush_response()
-
-    def _to_router(self, kind: int, piece: Any, end_stream: bool) -> None:
+    def deliver(self, kind: int, piece: Any, end_stream: bool) -> None:
         stream = self._stream
-        if kind == 0:
+        if kind == _HEAD:
             self._chain.router.decode_headers(stream, piece, end_stream)
         elif stream.upstream is not None:
-            if kind == 1:
+            if kind == _DATA:
                 stream.upstream.send_data(piece, end_stream)
             else:
                 stream.upstream.send_trailers(piece)
 
-    def _to_downstream(self, kind: int, piece: Any, end_stream: bool) -> None:
-        (self._stream.send_headers, self._stream.send_data, self._send_trailers)[kind](piece, end_stream)
+    def too_large(self) -> None:
+        stream = self._stream
+        stream.context.stats.downstream_rq_too_large += 1
+        stream.local_reply(413, b"Payload Too Large", 0, "request_payload_too_large")
 
-    def _send_trailers(self, trailers: HeaderMap, _end_stream: bool) -> None:
-        self._stream.send_trailers(trailers)
+    def pause(self) -> None:
+        self._stream.pause_request()
+
+    def unpause(self) -> None:
+        self._stream.resume_request()
+
+
+class _Encoding(Direction):
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: Stream, chain: FilterChain, limit: int) -> None:
+        super().__init__(chain.encoding, limit)
+        self._stream = stream
+
+    def stream(self) -> Any:
+        return self._stream
+
+    def deliver(self, kind: int, piece: Any, end_stream: bool) -> None:
+        stream = self._stream
+        if kind == _HEAD:
+            stream.send_headers(piece, end_stream)
+        elif kind == _DATA:
+            stream.send_data(piece, end_stream)
+        else:
+            stream.send_trailers(piece)
+
+    def too_large(self) -> None:
+        stream = self._stream
+        stream.context.stats.rs_too_large += 1
+        stream.local_reply(500, b"Internal Server Error", 0, "response_payload_too_large")
+
+    def pause(self) -> None:
+        if self._stream.upstream is not None:
+            self._stream.upstream.pause_reading()
+
+    def unpause(self) -> None:
+        if self._stream.upstream is not None:
+            self._stream.upstream.resume_reading()
+
+
+class FilterWalk:
+    """Both directions of one stream.
+
+    notes  what filters remember of it
+    """
+
+    __slots__ = ("_chain", "_past_filters", "_stream", "decoding", "encoding", "notes")
+
+    def __init__(self, stream: Stream, chain: FilterChain, limit: int) -> None:
+        self._stream = stream
+        self._chain = chain
+        self._past_filters = False
+        self.decoding = _Decoding(stream, chain, limit)
+        self.encoding = _Encoding(stream, chain, limit)
+        self.notes: dict[Any, Any] = {}
+
+    def use(self, chain: FilterChain) -> None:
+        """The route has changed."""
+        self._chain = chain
+        self.decoding.use(chain.decoding)
+        self.encoding.use(chain.encoding)
+
+    def decode_headers(self, head: RequestHead, end_stream: bool) -> None:
+        self.decoding.send(_HEAD, head, end_stream)
+
+    def decode_data(self, data: bytes, end_stream: bool) -> None:
+        if not self.decoding.over:
+            self.decoding.send(_DATA, data, end_stream)
+
+    def decode_trailers(self, trailers: HeaderMap) -> None:
+        if not self.decoding.over:
+            self.decoding.send(_TRAILERS, trailers, True)
+
+    def continue_decoding(self, owner: Any) -> None:
+        if not self.decoding.over:
+            self.decoding.resume(owner)
+            self._stream.flush()
+
+    def replied(self) -> None:
+        """A local reply follows: nothing more goes to the upstream.  If a response was on its way through the filters
+        already, the reply takes its place past them."""
+        self.decoding.over = True
+        if self.encoding.started:
+            self.encoding.over = self._past_filters = True
+
+    def encode_headers(self, head: ResponseHead, end_stream: bool) -> None:
+        if self._past_filters:
+            self._stream.send_headers(head, end_stream)
+        elif not self.encoding.over:
+            self.encoding.send(_HEAD, head, end_stream)
+
+    def encode_data(self, data: bytes, end_stream: bool) -> None:
+        if self._past_filters:
+            self._stream.send_data(data, end_stream)
+        elif not self.encoding.over:
+            self.encoding.send(_DATA, data, end_stream)
+
+    def encode_trailers(self, trailers: HeaderMap) -> None:
+        if not self.encoding.over:
+            self.encoding.send(_TRAILERS, trailers, True)
+
+    def continue_encoding(self, owner: Any) -> None:
+        if not self.encoding.over:
+            self.encoding.resume(owner)
+            self._stream.flush_response()
+
+    def ended(self) -> None:
+        """The stream is over."""
+        self.decoding.over = self.encoding.over = True
+        for stream_ended in self._chain.ends:
+            stream_ended(self._stream)

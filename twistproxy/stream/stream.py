@@ -22,6 +22,7 @@ from twistproxy.observe.stats import HttpManagerStats
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import RuntimeValues
 from twistproxy.stream.chain import FilterWalk
+from twistproxy.stream.filter_side import FilterSide
 from twistproxy.stream.request_headers import RequestHeaders
 from twistproxy.stream.response_headers import ResponseHeaders
 
@@ -42,6 +43,7 @@ class Context(Protocol):
     response_headers: ResponseHeaders
     chain: FilterChain
     pick_route: Callable[[RequestHead, Any], Any]
+    buffer_limit: int
     stream_idle_timeout: float
     max_stream_duration: float
     first_timeout: float
@@ -79,7 +81,7 @@ class Connection(Protocol):
         """The response about to be encoded begins before the whole request was read: let it be the last one."""
 
 
-class Stream:
+class Stream(FilterSide):
     """Attributes that others read:
 
     head, response        the heads, None before they are known
@@ -101,7 +103,6 @@ class Stream:
     __slots__ = (
         "_encoder",
         "_random",
-        "_walk",
         "attempts",
         "bytes_received",
         "bytes_sent",
@@ -135,7 +136,7 @@ class Stream:
         self.context = context
         self.connection = connection
         self._encoder = encoder
-        self._walk: FilterWalk | None = None
+        self._walk = None
         self.upstream: UpstreamSide | None = None
         self.head: RequestHead = None  # type: ignore[assignment]  # `decode_headers` is the first call
         self.response: ResponseHead | None = None
@@ -176,11 +177,11 @@ class Stream:
         if (b"upgrade" in head.index or not head.path) and not context.admit_upgrade(self, head):
             return
         chain = context.chain
-        if chain.filters:
-            self._walk = FilterWalk(self, chain)
-            self._walk.decode_headers(head, end_stream)
-        else:
+        if chain.plain:
             chain.router.decode_headers(self, head, end_stream)
+        else:
+            self._walk = FilterWalk(self, chain.for_route(self.route), context.buffer_limit)
+            self._walk.decode_headers(head, end_stream)
         if not self.end:
             context.deadlines.add(self)
 
@@ -262,6 +263,12 @@ class Stream:
         """The codec of the downstream, to be given a passage; None if filters must see what passes."""
         return cast("TunnelEnd", self._encoder) if self._walk is None else None
 
+    def clear_route_cache(self) -> None:
+        """Pick the route anew: what it depends on has changed."""
+        self.route = route = self.context.pick_route(self.head, self)
+        if self._walk is not None:
+            self._walk.use(self.context.chain.for_route(route))
+
     def set_timeout(self, when: float) -> None:
         """The route's time limit, in monotonic seconds."""
         self.timeout_at = when
@@ -291,6 +298,12 @@ class Stream:
         if self.response is not None:
             self._reset()
             return
+        if self._walk is not None:
+            self._walk.replied()
+        elif not self.context.chain.plain:
+            # Refused before the filters saw it; they see the answer.
+            chain = self.context.chain.for_route(self.route)
+            self._walk = FilterWalk(self, chain, self.context.buffer_limit)
         head = ResponseHead(0, list(headers))  # header rules do not know the status yet
         if self.route is not None and self.route.response_rules is not None:
             self.route.response_rules.apply_to_response(head, self)
@@ -422,5 +435,7 @@ class Stream:
             context.stats.downstream_rq_rx_reset += 1
             if upstream is not None:
                 upstream.cancel()
+        if self._walk is not None:
+            self._walk.ended()
         context.log(self)
         self.connection.stream_ended(self, now)
