@@ -17,7 +17,7 @@ COMPILED = """
     codec/h1_chunked codec/h1_client codec/h1_parse codec/h1_request codec/h1_server codec/h1_write
     codec/tcp_client
     filters/attempt filters/retry_hosts filters/retry_state filters/retrying_request filters/router
-    filters/router_headers filters/timeouts filters/upgrade_request filters/upstream_request
+    filters/router_headers filters/shadow filters/timeouts filters/upgrade_request filters/upstream_request
     http/condition http/date http/header_match http/headers http/known_headers
     http/message http/path http/status http/target
     network/http_connection_manager
@@ -25,7 +25,7 @@ COMPILED = """
     primitives/deadlines primitives/described primitives/murmur_hash primitives/runtime primitives/string_match
     primitives/value_match primitives/weighted_cycle
     route/action route/cluster_choice route/conditions route/entry route/hash_policy route/header_rules
-    route/path_index route/path_match
+    route/mirroring route/path_index route/path_match
     route/table route/uri_template route/virtual_host
     stream/chain stream/filter_side stream/request_headers stream/response_headers stream/sanitise
     stream/stream stream/upgrades

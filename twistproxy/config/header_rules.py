@@ -28,10 +28,10 @@ def build_rule_level(reader: Reader) -> RuleLevel:
 
 
 def _to_add(owner: Reader, field: str) -> tuple[HeaderToAdd, ...]:
-    return tuple(_header(one) for one in owner.messages(field))
+    return tuple(build_header_to_add(one) for one in owner.messages(field))
 
 
-def _header(option: Reader) -> HeaderToAdd:
+def build_header_to_add(option: Reader) -> HeaderToAdd:
     """envoy.config.core.v3.HeaderValueOption."""
     header = option.message_or_empty("header")
     name = header.string("key").lower()

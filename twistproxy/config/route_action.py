@@ -7,6 +7,7 @@ from collections.abc import Set
 from twistproxy.config.cluster_choice import build_cluster_choice
 from twistproxy.config.fields import Reader
 from twistproxy.config.hash_policies import build_hash_policies
+from twistproxy.config.mirrors import build_mirrors
 from twistproxy.config.path_rewrite import build_path_rewrite
 from twistproxy.config.retry import VirtualHostPlan, build_plan
 from twistproxy.config.upgrades import build_route_upgrades
@@ -70,6 +71,7 @@ def _cluster_action(reader: Reader, known: Set[str] | None, plan: RequestPlan | 
         high_priority=reader.enum("priority") == "HIGH",
         upgrades=upgrades,
         connect=connect,
+        mirrors=build_mirrors(reader, known),
         hash_policies=build_hash_policies(reader.messages("hash_policy")),
         plan=plan,
     )

@@ -6,10 +6,12 @@ from collections.abc import Set
 
 from twistproxy.config.fields import Reader
 from twistproxy.config.header_rules import build_rule_level
+from twistproxy.config.mirrors import build_mirrors, inherit_mirrors
 from twistproxy.config.path_rewrite import check_path_rewrite
 from twistproxy.config.retry import VirtualHostPlan, build_virtual_host_plan
 from twistproxy.config.route_action import build_action
 from twistproxy.config.route_match import build_match
+from twistproxy.model.mirror import MirrorSettings
 from twistproxy.model.route import RouteConfiguration, RouteSettings, VirtualHostSettings
 
 
@@ -17,7 +19,8 @@ def build_routes(reader: Reader, clusters: Set[str]) -> RouteConfiguration:
     """`clusters`: the names that exist; others are refused unless `validate_clusters` is false."""
     known = clusters if reader.boolean("validate_clusters", True) else None
     seen: dict[str, str] = {}
-    hosts = tuple(_virtual_host(one, known, seen) for one in reader.messages("virtual_hosts"))
+    mirrors = build_mirrors(reader, known)
+    hosts = tuple(_virtual_host(one, known, seen, mirrors) for one in reader.messages("virtual_hosts"))
     return RouteConfiguration(
         reader.string("name"),
         hosts,
@@ -28,7 +31,9 @@ def build_routes(reader: Reader, clusters: Set[str]) -> RouteConfiguration:
     )
 
 
-def _virtual_host(reader: Reader, known: Set[str] | None, seen: dict[str, str]) -> VirtualHostSettings:
+def _virtual_host(
+    reader: Reader, known: Set[str] | None, seen: dict[str, str], outer_mirrors: tuple[MirrorSettings, ...]
+) -> VirtualHostSettings:
     name = reader.string("name")
     domains = []
     for at, domain in enumerate(reader.strings("domains")):
@@ -44,6 +49,7 @@ def _virtual_host(reader: Reader, known: Set[str] | None, seen: dict[str, str]) 
         domains.append(lower)
     plan = build_virtual_host_plan(reader)
     routes = tuple(_route(one, known, plan) for one in reader.messages("routes"))
+    routes = inherit_mirrors(routes, build_mirrors(reader, known) or outer_mirrors)
     return VirtualHostSettings(
         name, tuple(domains), routes, reader.enum("require_tls"), headers=build_rule_level(reader)
     )

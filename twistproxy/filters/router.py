@@ -8,6 +8,7 @@ from twistproxy.filters.retry_hosts import HostChoice
 from twistproxy.filters.retry_state import retry_state
 from twistproxy.filters.retrying_request import ATTEMPT_COUNT, BUFFER_LIMIT, RetryingRequest, body_limit
 from twistproxy.filters.router_headers import ROUTER_HEADERS, misspelt
+from twistproxy.filters.shadow import mirror
 from twistproxy.filters.timeouts import Timeouts, stream_duration
 from twistproxy.filters.upgrade_request import UpgradeRequest
 from twistproxy.filters.upstream_request import UpstreamRequest
@@ -114,6 +115,8 @@ class RouterFilter:
             request = UpgradeRequest(stream, cluster, pool, head, end_stream, timeout, envoy_headers)
         stream.upstream = request
         request.start()
+        if route.mirrors is not None and not isinstance(request, UpgradeRequest):
+            mirror(stream, route, head, end_stream, timeout, self._get_cluster)
 
     def _no_host(self, stream: Stream, cluster: Cluster) -> None:
         cluster.stats.upstream_cx_none_healthy += 1
@@ -192,6 +195,8 @@ class RouterFilter:
             body_limit(plan, self._buffer_limit),
         )
         request.start(host, end_stream)
+        if route.mirrors is not None:
+            mirror(stream, route, head, end_stream, timeouts.total / 1000, self._get_cluster)
         return True
 
     def _answer(self, stream: Stream, route: Route, head: RequestHead) -> None:

@@ -5,6 +5,14 @@ from __future__ import annotations
 Header = tuple[bytes, bytes]
 
 
+def first_value(head: HeaderMap, name: bytes) -> bytes:
+    """The value of the first field of that name; b"" if there is none."""
+    value = head.index.get(name, b"")
+    if value and len(head.index) != len(head.items):
+        return head.get_all(name)[0]
+    return value
+
+
 class HeaderMap:
     """Headers of one message.  Names are lower-case bytes; values have no white space around them.
 

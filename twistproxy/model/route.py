@@ -8,6 +8,7 @@ from twistproxy.http.condition import Condition
 from twistproxy.http.header_match import HeaderMatcher
 from twistproxy.model.hash_policy import HashPolicy
 from twistproxy.model.header_rules import NO_RULES, RuleLevel
+from twistproxy.model.mirror import MirrorSettings
 from twistproxy.model.retry import RequestPlan
 from twistproxy.model.upgrade import ConnectSettings, UpgradeSettings
 
@@ -93,6 +94,7 @@ class ClusterAction:
     choice: WeightedClusters | ClusterHeader | None = None
     hash_policies: tuple[HashPolicy, ...] = ()
     plan: RequestPlan | None = None
+    mirrors: tuple[MirrorSettings, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,14 @@ def collect_statuses(prefix: str, name: str, counts: dict[int, int], out: Snapsh
             out.counters[f"{prefix}{name}_{status}"] = out.counters.get(f"{prefix}{name}_{status}", 0) + count
 
 
+def without(all_values: dict[str, int], some: dict[str, int]) -> dict[str, int]:
+    """A histogram's snapshot less what is in `some`, which is part of it."""
+    if not some:
+        return all_values
+    left = {value: count - some.get(value, 0) for value, count in all_values.items()}
+    return {value: count for value, count in left.items() if count}
+
+
 class ClusterStats(Group):
     """`cluster.<name>.*`.  upstream_rq_idle_race_retry is ours: requests sent again because the upstream closed a kept
     connection just as it was used again."""
@@ -152,6 +160,7 @@ class ClusterStats(Group):
     def __init__(self) -> None:
         self.lb_healthy_panic = 0
         self.membership_change = 0
+        self.retry_or_shadow_abandoned = 0
         self.upstream_cx_close_notify = 0
         self.upstream_cx_connect_fail = 0
         self.upstream_cx_connect_timeout = 0
@@ -199,6 +208,9 @@ class ClusterStats(Group):
         self.statuses: dict[int, int] = {}
         #: Responses counted under a further name as well: "retry", and what x-envoy-upstream-alt-stat-name says.
         self.also: dict[str, dict[int, int]] = {}
+        #: Of requests that we made ourselves; the others are external.
+        self.internal: dict[int, int] = {}
+        self.internal_rq_time = Histogram()
         self.rq_time = Histogram()
         self.connect_ms = Histogram()
         self.length_ms = Histogram()
@@ -212,25 +224,46 @@ class ClusterStats(Group):
             statuses = self.also[name] = {}
         statuses[status] = statuses.get(status, 0) + 1
 
+    def count_internal(self, status: int) -> None:
+        """A response that is among the others belonged to a request of our own."""
+        self.internal[status] = self.internal.get(status, 0) + 1
+
+    def record_internal(self, milliseconds: int) -> None:
+        """How long a request of our own took."""
+        self.rq_time.record(milliseconds)
+        self.internal_rq_time.record(milliseconds)
+
     def collect(self, prefix: str, out: Snapshot) -> None:
         super().collect(prefix, out)
         if self.statuses:
             collect_statuses(prefix, "upstream_rq", self.statuses, out, True)
-            collect_statuses(prefix + "external.", "upstream_rq", self.statuses, out, True)
-            out.counters[prefix + "external.upstream_rq_completed"] = self.upstream_rq_completed
         if self.upstream_rq_idle_race_retry:  # Envoy does not have it
             out.counters[prefix + "upstream_rq_idle_race_retry"] = self.upstream_rq_idle_race_retry
         for name, statuses in self.also.items():
             collect_statuses(f"{prefix}{name}.", "upstream_rq", statuses, out, True)
             out.counters[f"{prefix}{name}.upstream_rq_completed"] = sum(statuses.values())
+        external = self.statuses
+        if self.internal:
+            collect_statuses(prefix + "internal.", "upstream_rq", self.internal, out, True)
+            out.counters[prefix + "internal.upstream_rq_completed"] = sum(self.internal.values())
+            external = {
+                status: count - self.internal.get(status, 0)
+                for status, count in self.statuses.items()
+                if count != self.internal.get(status, 0)
+            }
+            out.histograms[prefix + "internal.upstream_rq_time"] = self.internal_rq_time.snapshot()
+        if external:
+            collect_statuses(prefix + "external.", "upstream_rq", external, out, True)
+            out.counters[prefix + "external.upstream_rq_completed"] = sum(external.values())
+            out.histograms[prefix + "external.upstream_rq_time"] = without(
+                self.rq_time.snapshot(), self.internal_rq_time.snapshot()
+            )
         for name, histogram in (
             ("upstream_rq_time", self.rq_time),
-            ("external.upstream_rq_time", self.rq_time),
             ("upstream_cx_connect_ms", self.connect_ms),
             ("upstream_cx_length_ms", self.length_ms),
         ):
-            if not name.startswith("external.") or self.statuses:
-                out.histograms[prefix + name] = histogram.snapshot()
+            out.histograms[prefix + name] = histogram.snapshot()
 
 
 class HostStats(Group):

@@ -20,6 +20,7 @@ from twistproxy.model.route import (
 from twistproxy.model.upgrade import ConnectSettings
 from twistproxy.route.hash_policy import HashPolicies
 from twistproxy.route.header_rules import HeaderEdits, OuterRules
+from twistproxy.route.mirroring import MirrorPolicy
 from twistproxy.route.path_match import compile_path
 from twistproxy.route.uri_template import TemplateRewrite, UriTemplate
 
@@ -36,6 +37,7 @@ class Route:
     upgrades         which upgrades it allows or forbids, by their names in lower case
     connect          set if a CONNECT ends here and becomes a TCP connection
     hash_policies    what a hash balancer chooses hosts by, None if nothing is said
+    mirrors          where copies of requests go, None for nowhere
     response_rules   what is done to the headers of every answer, None if nothing
     """
 
@@ -49,6 +51,7 @@ class Route:
         "direct_response",
         "hash_policies",
         "high_priority",
+        "mirrors",
         "name",
         "not_found_status",
         "one_attempt",
@@ -78,6 +81,7 @@ class Route:
         self.not_found_status = 503
         self.high_priority = False
         self.hash_policies: HashPolicies | None = None
+        self.mirrors: list[MirrorPolicy] | None = None
         self.rewrites = False
         self.upgrades: dict[bytes, bool] = {}
         self.connect: ConnectSettings | None = None
@@ -103,6 +107,8 @@ class Route:
             self.connect = action.connect
             if action.hash_policies:
                 self.hash_policies = HashPolicies(action.hash_policies)
+            if action.mirrors:
+                self.mirrors = [MirrorPolicy(one, rules.clocks) for one in action.mirrors]
             self._host = None if action.host_rewrite is None else action.host_rewrite.encode()
             self._prefix = None if action.prefix_rewrite is None else action.prefix_rewrite.encode()
             self._regex = None if action.regex_rewrite is None else _Substitution(action.regex_rewrite)

@@ -170,7 +170,7 @@ def compile_edits(
 class OuterRules:
     """The rules around the routes of one virtual host: its own and those of the route configuration."""
 
-    __slots__ = ("_clocks", "_most_specific_wins", "_outer")
+    __slots__ = ("_most_specific_wins", "_outer", "clocks")
 
     def __init__(
         self,
@@ -181,7 +181,7 @@ class OuterRules:
     ) -> None:
         self._outer = (virtual_host, configuration)
         self._most_specific_wins = most_specific_wins
-        self._clocks = clocks
+        self.clocks = clocks
 
     def compile(
         self, route: RuleLevel, cluster: RuleLevel = NO_RULES, host: bytes = b""
@@ -198,10 +198,10 @@ class OuterRules:
         return (
             compile_edits(
                 [(cluster.request, None), (HeaderRules(), host or None), *request],
-                self._clocks,
+                self.clocks,
                 SINGLE_REQUEST,
             ),
-            compile_edits(response, self._clocks, SINGLE_RESPONSE),
+            compile_edits(response, self.clocks, SINGLE_RESPONSE),
         )
 
 

@@ -24,14 +24,17 @@ _UNUSUAL = EXTERNAL_STRIP | {_INTERNAL, b"te", b"x-forwarded-client-cert", _REFE
 
 
 class RequestHeaders:
-    """The rules of one connection manager.  `apply` changes a head in place."""
+    """The rules of one connection manager.  `apply` changes a head in place.
 
-    __slots__ = ("_ids", "_internal_cidrs", "_local_address", "_settings", "_trivial")
+    own_address  of this machine, as others see it
+    """
+
+    __slots__ = ("_ids", "_internal_cidrs", "_settings", "_trivial", "own_address")
 
     def __init__(self, settings: HttpManagerSettings, ids: RequestIds, local_address: str) -> None:
         self._settings = settings
         self._ids = ids
-        self._local_address = local_address.encode()
+        self.own_address = local_address.encode()
         self._internal_cidrs = settings.internal_cidrs
         self._trivial = (
             not settings.use_remote_address
@@ -96,7 +99,7 @@ class RequestHeaders:
             if settings.xff_num_trusted_hops and forwarded is not None:
                 final = _hop(forwarded, settings.xff_num_trusted_hops - 1) or remote
             if not settings.skip_xff_append and remote:
-                own = self._local_address if _is_loopback(remote) else remote.encode()
+                own = self.own_address if _is_loopback(remote) else remote.encode()
                 head.set(_XFF, own if forwarded is None else forwarded + b"," + own)
             if not settings.xff_num_trusted_hops or _XFP not in head.index:
                 head.set(_XFP, b"https" if tls else b"http")

@@ -94,6 +94,7 @@ class Stream(FilterSide):
     host, cluster         the upstream host and the cluster's name, once chosen
     upstream_connection   the codec of the upstream connection, once there is one
     cookies               values of Set-Cookie that the upstream's response gets, None if there are none
+    mirrored              the request's copies as long as it comes in, None without any
     failure               why the upstream's transport failed, in words
     attempts              how often an upstream was chosen for the request
     metadata              dynamic metadata, namespace → plain structure; None while nobody has left any
@@ -122,6 +123,7 @@ class Stream(FilterSide):
         "idle_timeout",
         "last_activity",
         "metadata",
+        "mirrored",
         "request_ended_at",
         "response",
         "response_at",
@@ -151,6 +153,7 @@ class Stream(FilterSide):
         self.upstream_connection: Any = None
         self.cluster = ""
         self.cookies: list[bytes] | None = None
+        self.mirrored: Any = None
         self.timeout_at = _FOREVER
         self.start = self.last_activity = now = context.monotonic()
         self.idle_timeout = context.stream_idle_timeout
@@ -437,5 +440,7 @@ class Stream(FilterSide):
                 upstream.cancel()
         if self._walk is not None:
             self._walk.ended()
+        if self.mirrored is not None:
+            self.mirrored.stream_ended()
         context.log(self)
         self.connection.stream_ended(self, now)
