@@ -35,10 +35,15 @@ def stream(**changes: Any) -> Any:
             attached_at=49.75, transport=SimpleNamespace(getHost=lambda: SimpleNamespace(host="::1", port=9))
         ),
         "connection": SimpleNamespace(
-            number=7, closing=False, remote_text="10.0.0.1:5", local_text="/run/socket"
+            number=7,
+            closing=False,
+            remote_text="10.0.0.1:5",
+            remote_host="10.0.0.1",
+            local_text="/run/socket",
         ),
         "failure": "",
         "attempts": 2,
+        "client_host": lambda: "10.0.0.1",
         "metadata": {"ns": {"list": [1.0, {"x": None}], "deep": {"b": True}, "n": 3.0}},
         "context": SimpleNamespace(settings=SimpleNamespace(filter_chain_name="chain")),
         **changes,

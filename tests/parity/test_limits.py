@@ -23,7 +23,7 @@ def configure(proxy: Proxy) -> Config:
 
 
 TOO_LARGE = "Request Header Fields Too Large"
-REFUSED: Headers = [
+REFUSAL: Headers = [
     ("connection", "close"),
     ("content-length", str(len(TOO_LARGE))),
     ("content-type", "text/plain"),
@@ -37,7 +37,7 @@ def status(proxy: Proxy, name: str, data: str) -> int:
     with proxy.client(name) as client:
         response = client.send(data).read()
         if response.status == 431:
-            assert (response.text, response.normal) == (TOO_LARGE, REFUSED)
+            assert (response.text, response.normal) == (TOO_LARGE, REFUSAL)
             assert client.ended()
             assert proxy.origin().nothing(0.01)
         return response.status

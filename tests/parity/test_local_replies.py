@@ -173,12 +173,14 @@ def test_no_host_counts(proxy: Proxy) -> None:
     assert proxy.stat("cluster.empty.upstream_cx_none_healthy") == before + 1
 
 
-REFUSED = "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure"
+NOBODY_THERE = (
+    "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure"
+)
 
 
 def test_refused_connection(proxy: Proxy) -> None:
     response = proxy.ask("/uf?refused")
-    assert (response.status, response.text) == (503, REFUSED)
+    assert (response.status, response.text) == (503, NOBODY_THERE)
     assert response.normal == own(response.text)
     line = logged(proxy, "?refused")
     assert (line["code"], line["flags"]) == ("503", "UF")

@@ -19,15 +19,18 @@ def build_rule_level(reader: Reader) -> RuleLevel:
     """The rules of a RouteConfiguration, VirtualHost, Route or WeightedCluster.ClusterWeight."""
     return RuleLevel(
         HeaderRules(
-            _to_add(reader, "request_headers_to_add"), _to_remove(reader, "request_headers_to_remove")
+            build_headers_to_add(reader, "request_headers_to_add"),
+            _to_remove(reader, "request_headers_to_remove"),
         ),
         HeaderRules(
-            _to_add(reader, "response_headers_to_add"), _to_remove(reader, "response_headers_to_remove")
+            build_headers_to_add(reader, "response_headers_to_add"),
+            _to_remove(reader, "response_headers_to_remove"),
         ),
     )
 
 
-def _to_add(owner: Reader, field: str) -> tuple[HeaderToAdd, ...]:
+def build_headers_to_add(owner: Reader, field: str) -> tuple[HeaderToAdd, ...]:
+    """A repeated field of envoy.config.core.v3.HeaderValueOption."""
     return tuple(build_header_to_add(one) for one in owner.messages(field))
 
 

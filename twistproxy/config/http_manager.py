@@ -7,6 +7,7 @@ from typing import Any
 
 from twistproxy.config.access_logs import build_access_logs, build_log_options
 from twistproxy.config.fields import Reader
+from twistproxy.config.local_reply import build_local_replies
 from twistproxy.config.manager_heads import build_sanitise, underscores
 from twistproxy.config.routes import build_routes
 from twistproxy.config.upgrades import build_manager_upgrades
@@ -36,6 +37,7 @@ def build_http_manager(reader: Reader, clusters: Set[str], node: Node) -> HttpMa
         routes=routes,
         access_logs=build_access_logs(reader),
         log_options=build_log_options(reader),
+        local_replies=build_local_replies(reader),
         http1=_http1(reader, common),
         server_name=(reader.string("server_name") or "twistproxy").encode(),
         server_header=reader.enum("server_header_transformation"),

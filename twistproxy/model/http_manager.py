@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from twistproxy.model.access_log import AT_THE_END, AccessLogOptions, AccessLogSettings
 from twistproxy.model.address import Cidr
+from twistproxy.model.local_reply import PLAIN_REPLIES, LocalReplySettings
 from twistproxy.model.route import RouteConfiguration
 from twistproxy.model.upgrade import UpgradeSettings
 
@@ -84,6 +85,7 @@ class HttpManagerSettings:
     via: bytes = b""
     filter_chain_name: str = ""
     log_options: AccessLogOptions = AT_THE_END
+    local_replies: LocalReplySettings = PLAIN_REPLIES
     upgrades: tuple[UpgradeSettings, ...] = ()
 
     def without_routes(self) -> HttpManagerSettings:

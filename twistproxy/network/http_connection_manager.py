@@ -24,6 +24,7 @@ from twistproxy.observe.request_id import RequestIds
 from twistproxy.observe.stats import HttpManagerStats
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import RuntimeValues
+from twistproxy.stream.local_replies import LocalReplies
 from twistproxy.stream.request_headers import RequestHeaders
 from twistproxy.stream.response_headers import ResponseHeaders
 from twistproxy.stream.sanitise import Sanitiser, refuse_path
@@ -58,6 +59,7 @@ class HttpConnectionManager:
         local_address: str,
         runtime: RuntimeValues,
         buffer_limit: int | None = None,
+        local_replies: LocalReplies | None = None,
     ) -> None:
         self.settings = settings
         self.stats = stats
@@ -76,6 +78,7 @@ class HttpConnectionManager:
         self.admit_upgrade: Callable[[Any, RequestHead], bool] = Upgrades(settings.upgrades, stats).admit
         self.connections: set[HttpConnection] = set()
         self.draining = False
+        self.local_replies = local_replies
         self._access_logs = access_logs
         options = settings.log_options
         self.early_logs = EarlyLogs(access_logs, options, deadlines) if options != AT_THE_END else None

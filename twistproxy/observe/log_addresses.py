@@ -18,9 +18,13 @@ def _direct_remote(stream: Any) -> str:
 
 
 def _remote(stream: Any) -> str:
-    """The client's address: of the connection, or as trusted proxies tell it."""
-    text: str = stream.connection.remote_text
-    return text
+    """The client's address: of the connection, or as trusted proxies tell it, then without its port."""
+    connection = stream.connection
+    client: str = stream.client_host()
+    if client == connection.remote_host:
+        text: str = connection.remote_text
+        return text
+    return f"[{client}]:0" if ":" in client else f"{client}:0"
 
 
 def _local(stream: Any) -> str:

@@ -6,6 +6,7 @@ import re
 from typing import Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
+from twistproxy.http.grpc import STATUS_NAMES, is_grpc
 from twistproxy.http.headers import HeaderMap
 from twistproxy.http.message import ResponseWithTrailers
 from twistproxy.observe.log_syntax import Clocks, FormatError, Operator, Spec, text_of
@@ -240,33 +241,7 @@ def _server_name(argument: str, clocks: Clocks) -> Operator:
     return lambda stream: _authority(stream.head)
 
 
-# ---- gRPC (https://grpc.github.io/grpc/core/md_doc_statuscodes.html)
-
-GRPC_NAMES = (
-    "OK",
-    "Canceled",
-    "Unknown",
-    "InvalidArgument",
-    "DeadlineExceeded",
-    "NotFound",
-    "AlreadyExists",
-    "PermissionDenied",
-    "ResourceExhausted",
-    "FailedPrecondition",
-    "Aborted",
-    "OutOfRange",
-    "Unimplemented",
-    "Internal",
-    "Unavailable",
-    "DataLoss",
-    "Unauthenticated",
-)
-
-
-def is_grpc(head: HeaderMap) -> bool:
-    """Whether a request's or a response's content is gRPC's (Envoy: Grpc::Common::hasGrpcContentType)."""
-    value = head.index.get(b"content-type", b"")
-    return value.startswith(b"application/grpc") and value[16:17] in (b"", b"+")
+# ---- gRPC
 
 
 def grpc_status_number(stream: Any) -> int | None:
@@ -293,9 +268,9 @@ def _grpc_status(argument: str, clocks: Clocks) -> Operator:
         number = grpc_status_number(stream)
         if number is None:
             return None
-        if number >= len(GRPC_NAMES):
+        if number >= len(STATUS_NAMES):
             return str(number)
-        name = GRPC_NAMES[number]
+        name = STATUS_NAMES[number]
         return name if style == "CAMEL_STRING" else _snake(name)
 
     return of

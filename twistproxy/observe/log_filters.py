@@ -8,20 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from twistproxy.http.grpc import status_of_http
 from twistproxy.http.header_match import HeaderMatcher
 from twistproxy.model.access_log import LogFilter
 from twistproxy.observe.log_fields import response_trailers
 from twistproxy.observe.log_operators import access_log_type
 from twistproxy.observe.log_times import duration
 from twistproxy.primitives.value_match import MISSING, MetadataMatcher
-
-#: HTTP status → gRPC status (https://grpc.github.io/grpc/core/md_doc_http-grpc-status-mapping.html); the rest are 2.
-_GRPC_OF_HTTP = {400: 13, 401: 16, 403: 7, 404: 12, 429: 14, 502: 14, 503: 14, 504: 14}
-
-
-def grpc_status_of(status: int) -> int:
-    """The gRPC status that stands for an HTTP one."""
-    return _GRPC_OF_HTTP.get(status, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +152,7 @@ def _grpc_status(stream: Any) -> int:
         value = None if fields is None else fields.get(b"grpc-status")
         if value is not None and value.isdigit():
             return int(value)
-    return 2 if response is None else grpc_status_of(response.status)
+    return 2 if response is None else status_of_http(response.status)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,11 +28,11 @@ def operator(
 ) -> Operator:
     """The operator `%name(argument):limit%`.  Raises FormatError if there is none, or not in that form."""
     simple = _SIMPLE.get(name)
-    if simple is not None:
+    if simple is not None and name not in extra:
         if argument or limit is not None:
             raise FormatError(f"{name} does not take any parameters or length")
         return simple
-    spec = _WITH_ARGUMENT.get(name) or extra.get(name)
+    spec = extra.get(name) or _WITH_ARGUMENT.get(name)
     if spec is None:
         raise FormatError(f"Not supported field in StreamInfo: {name}")
     if spec.required and not argument:

@@ -29,6 +29,7 @@ from twistproxy.observe.stats import HttpManagerStats, ListenerStats, Snapshot
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import Plain, RuntimeValues
 from twistproxy.process.explain import Question, explain
+from twistproxy.process.local_replies import build_local_replies
 from twistproxy.process.trial import ManagerParts, TrialParts
 from twistproxy.route.table import RouteTable
 from twistproxy.upstream.cluster_manager import ClusterManager
@@ -142,6 +143,7 @@ class Runtime:
             self._local_address,
             self._values,
             buffer_limit,
+            build_local_replies(settings.local_replies, self._clocks),
         )
 
     def _route_table(self, settings: HttpManagerSettings) -> RouteTable:

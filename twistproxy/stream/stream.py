@@ -13,6 +13,7 @@ from typing import Any, Protocol, cast
 
 from twistproxy.api.codec import ResetReason, ResponseEncoder, TunnelEnd
 from twistproxy.api.http_filter import FilterChain, UpstreamSide
+from twistproxy.http.grpc import is_grpc
 from twistproxy.http.headers import Header, HeaderMap
 from twistproxy.http.message import RequestHead, ResponseHead, ResponseWithTrailers
 from twistproxy.model.http_manager import HttpManagerSettings
@@ -23,6 +24,7 @@ from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import RuntimeValues
 from twistproxy.stream.chain import FilterWalk
 from twistproxy.stream.filter_side import FilterSide
+from twistproxy.stream.local_replies import LocalReplies, to_grpc
 from twistproxy.stream.request_headers import RequestHeaders
 from twistproxy.stream.response_headers import ResponseHeaders
 
@@ -39,6 +41,7 @@ class Context(Protocol):
     random: Random
     runtime: RuntimeValues
     early_logs: EarlyLogs | None
+    local_replies: LocalReplies | None
     request_headers: RequestHeaders
     response_headers: ResponseHeaders
     chain: FilterChain
@@ -311,14 +314,24 @@ class Stream(FilterSide):
         if self.route is not None and self.route.response_rules is not None:
             self.route.response_rules.apply_to_response(head, self)
         head.status = status
-        if body:
+        content_type = b"text/plain"
+        replies = self.context.local_replies
+        if replies is not None:
+            body, content_type = replies.rewrite(self, head, body)
+        request = self.head
+        to_head = request.method == b"HEAD"
+        if is_grpc(request):
+            to_grpc(head, b"" if to_head else body)
+            body = b""
+        elif body:
             head.set(b"content-length", b"%d" % len(body))
             if b"content-type" not in head.index:
-                head.add(b"content-type", b"text/plain")
+                head.add(b"content-type", content_type)
         else:
             head.remove(b"content-type")
-        self.encode_headers(head, not body)
-        if body:
+        only_head = to_head or not body
+        self.encode_headers(head, only_head)
+        if not only_head:
             self.encode_data(body, True)
 
     def reset(self, flag: int, details: str) -> None:
