@@ -7,7 +7,7 @@ import pytest
 from twistproxy.model.address import TcpAddress
 from twistproxy.model.cluster import Thresholds
 from twistproxy.model.endpoint import Endpoint
-from twistproxy.model.http_manager import Http1Settings
+from twistproxy.model.http1 import Http1Settings
 from twistproxy.model.route import ClusterAction, RouteMatch, RouteSettings
 from twistproxy.testing.data_plane import DataPlane, cluster, manager, routes_to
 from twistproxy.testing.transport import MemoryTransport

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from twistproxy.model.http_manager import Http1Settings
+from twistproxy.model.http1 import Http1Settings, UpstreamHttp1Settings
 from twistproxy.model.route import DirectResponse, RouteMatch, RouteSettings
 from twistproxy.testing.data_plane import DataPlane, cluster, manager, routes_to
+
+WITH_TRAILERS = UpstreamHttp1Settings(enable_trailers=True)
 
 DATE = b"date: Tue, 14 Nov 2023 22:13:20 GMT\r\nserver: twistproxy\r\n"
 TIME = b"x-envoy-upstream-service-time: 0\r\n" + DATE
@@ -127,7 +129,7 @@ def test_chunked_content_both_ways() -> None:
 
 
 def test_trailers_where_they_are_enabled() -> None:
-    plane = DataPlane(manager(http1=Http1Settings(enable_trailers=True)))
+    plane = DataPlane(manager(http1=Http1Settings(enable_trailers=True)), cluster(http1=WITH_TRAILERS))
     client = plane.client()
     client.receive(
         b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -152,7 +154,7 @@ def test_trailers_where_they_are_not() -> None:
 
 
 def test_trailers_before_there_is_a_connection() -> None:
-    plane = DataPlane(manager(http1=Http1Settings(enable_trailers=True)))
+    plane = DataPlane(manager(http1=Http1Settings(enable_trailers=True)), cluster(http1=WITH_TRAILERS))
     client = plane.client()
     client.receive(b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-One: 1\r\n\r\n")
     assert plane.upstream.take().endswith(b"transfer-encoding: chunked\r\n\r\n0\r\nx-one: 1\r\n\r\n")

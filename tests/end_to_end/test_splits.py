@@ -7,8 +7,10 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twistproxy.model.http_manager import Http1Settings
-from twistproxy.testing.data_plane import DataPlane, manager
+from twistproxy.model.http1 import Http1Settings, UpstreamHttp1Settings
+from twistproxy.testing.data_plane import DataPlane, cluster, manager
+
+WITH_TRAILERS = UpstreamHttp1Settings(enable_trailers=True)
 
 H = b"HTTP/1.1\r\nHost: a\r\n"
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -94,7 +96,7 @@ def dechunked(data: bytes) -> bytes:
 
 def from_client(pieces: list[bytes], trailers: bool) -> tuple[bytes, list[bytes], list[str], bool]:
     """What the upstream gets and the client gets back, if each request is answered when it is whole."""
-    plane = DataPlane(manager(http1=Http1Settings(enable_trailers=trailers)))
+    plane = DataPlane(manager(http1=Http1Settings(enable_trailers=trailers)), cluster(http1=WITH_TRAILERS))
     client = plane.client()
     for piece in pieces:
         if not client.closed and not client.write_closed:
@@ -130,7 +132,7 @@ def from_client(pieces: list[bytes], trailers: bool) -> tuple[bytes, list[bytes]
 
 
 def from_upstream(pieces: list[bytes], close: bool) -> tuple[bytes, list[str], bool]:
-    plane = DataPlane(manager(http1=Http1Settings(enable_trailers=True)))
+    plane = DataPlane(manager(http1=Http1Settings(enable_trailers=True)), cluster(http1=WITH_TRAILERS))
     client = plane.client()
     client.receive(b"GET /a " + H + b"\r\n")
     upstream = plane.upstream

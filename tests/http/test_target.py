@@ -44,5 +44,6 @@ def test_split(method: bytes, target: bytes, expected: tuple[bytes, bytes, bytes
 
 
 def test_absolute_targets_may_be_off() -> None:
-    assert split_target(b"GET", b"http://b/c", False) is None
+    assert split_target(b"GET", b"http://b/c", False) == (b"", b"", b"http://b/c")
+    assert split_target(b"GET", b"b", False) is None
     assert split_target(b"GET", b"/c", False) == (b"", b"", b"/c")

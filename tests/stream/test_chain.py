@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from twistproxy.api.http_filter import FilterChain, FilterStatus
-from twistproxy.model.http_manager import Http1Settings
-from twistproxy.testing.data_plane import DataPlane, manager
+from twistproxy.model.http1 import Http1Settings, UpstreamHttp1Settings
+from twistproxy.testing.data_plane import DataPlane, cluster, manager
+
+WITH_TRAILERS = UpstreamHttp1Settings(enable_trailers=True)
 
 CONTINUE, STOP = FilterStatus.CONTINUE, FilterStatus.STOP
 STOP_AND_BUFFER, STOP_AND_WATERMARK = FilterStatus.STOP_AND_BUFFER, FilterStatus.STOP_AND_WATERMARK
@@ -18,7 +20,7 @@ ANSWER = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n
 
 
 def with_filters(*filters: Any) -> DataPlane:
-    plane = DataPlane(manager(http1=Http1Settings(enable_trailers=True)))
+    plane = DataPlane(manager(http1=Http1Settings(enable_trailers=True)), cluster(http1=WITH_TRAILERS))
     running = plane.runtime._listeners["main"].manager
     running.chain = FilterChain(filters, running.chain.router)
     return plane

@@ -27,11 +27,9 @@ from twistproxy.errors import RemoteProtocolError
 from twistproxy.http.headers import HeaderMap
 from twistproxy.http.message import RequestHead, ResponseHead
 from twistproxy.http.status import has_no_body
+from twistproxy.model.http1 import UpstreamHttp1Settings
 
 _HOP_BY_HOP = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"))
-
-#: Bytes of a head that is not complete (what Envoy's parser holds).
-_MAX_HEAD = 80 * 1024
 
 #: Requests that have no content unless they say so (Envoy: HeaderUtility::requestShouldHaveNoBody).
 _NO_CONTENT = frozenset((b"GET", b"HEAD", b"DELETE", b"TRACE", b"CONNECT"))
@@ -75,6 +73,7 @@ class Http1ClientConnection(MessageWriter):
         "_read_pauses",
         "_request",
         "_request_done",
+        "_settings",
         "_sink",
         "_state",
         "_unflushed",
@@ -95,7 +94,7 @@ class Http1ClientConnection(MessageWriter):
     )
 
     def __init__(
-        self, transport: Transport, owner: ClientConnectionOwner, max_headers: int, now: float
+        self, transport: Transport, owner: ClientConnectionOwner, settings: UpstreamHttp1Settings, now: float
     ) -> None:
         super().__init__(transport)
         self.owner = owner
@@ -111,7 +110,8 @@ class Http1ClientConnection(MessageWriter):
         self.said_close = False  # the upstream asked for the end of the connection
         self.switched = False
         self.passage: Passage | None = None
-        self._max_headers = max_headers
+        self._settings = settings
+        self._max_headers = settings.max_headers
         self._sink: ResponseDecoder | None = None
         self._state = _IDLE
         self._partial = b""
@@ -231,7 +231,7 @@ class Http1ClientConnection(MessageWriter):
         if held:
             news = is_news(held, data)
             data = held + data
-            if not news and len(data) <= _MAX_HEAD:
+            if not news and len(data) <= self._settings.max_head_bytes:
                 self._partial = data
                 return b""
             self._partial = b""
@@ -248,12 +248,12 @@ class Http1ClientConnection(MessageWriter):
                         return self._response(parsed, data[size:])
             if parsed != INCOMPLETE:
                 return self._protocol_error("malformed response head")
-            if len(data) > _MAX_HEAD:
+            if len(data) > self._settings.max_head_bytes:
                 return self._protocol_error("headers too large")
             self._partial = data
             return b""
         size = parsed[0]
-        if size > _MAX_HEAD:
+        if size > self._settings.max_head_bytes:
             return self._protocol_error("headers too large")
         return self._response(parsed, data[size:] if size != len(data) else b"")
 
@@ -335,8 +335,10 @@ class Http1ClientConnection(MessageWriter):
                 self._protocol_error("unsupported transfer coding")
                 return _CLOSED
             if b"content-length" in index:
-                self._protocol_error("content-length with transfer-encoding")
-                return _CLOSED
+                if not self._settings.allow_chunked_length:
+                    self._protocol_error("content-length with transfer-encoding")
+                    return _CLOSED
+                head.remove(b"content-length")
             self._chunked = ChunkedDecoder()
             state = _CHUNKED
         elif b"content-length" in index:
@@ -384,7 +386,7 @@ class Http1ClientConnection(MessageWriter):
         if chunked.rest:
             self._keep_alive = False
         self._chunked = None
-        if not chunked.trailers:
+        if not chunked.trailers or not self._settings.enable_trailers:
             self._finish(sink, data)
             return
         if data:
@@ -461,7 +463,7 @@ class Http1ClientConnection(MessageWriter):
             self._request_done = True
 
     def encode_trailers(self, trailers: HeaderMap) -> None:
-        self._write_trailers(trailers.items)
+        self._write_trailers(trailers.items if self._settings.enable_trailers else [])
         self._request_done = True
 
     def reset(self) -> None:

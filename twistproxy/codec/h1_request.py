@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from twistproxy.http.message import HttpVersion, RequestHead
 from twistproxy.http.target import split_target
-from twistproxy.model.http_manager import Http1Settings
+from twistproxy.model.http1 import Http1Settings
 
 #: `Framing.length` of content in chunks, and of what follows a request for an upgrade or CONNECT, which has no end.
 CHUNKED = -1
@@ -69,16 +69,21 @@ def check_target(head: RequestHead, http10: bool, settings: Http1Settings) -> Re
     return None
 
 
-def take_framing(head: RequestHead, http10: bool) -> Framing | Refusal:
+def take_framing(head: RequestHead, http10: bool, settings: Http1Settings) -> Framing | Refusal:
     """Read the fields that are about this hop, and take them out of the head."""
     index = head.index
     length = 0
     coding = index.get(b"transfer-encoding")
     if coding is not None:
         # Anything but exactly "chunked", once, in HTTP/1.1, is where requests are smuggled.
+        chunked = coding.lower() == b"chunked" and head.get(b"transfer-encoding") == coding
         if b"content-length" in index or http10:
-            return Refusal(400, b"Bad Request", "http1.content_length_and_chunked_not_allowed")
-        if coding.lower() != b"chunked" or head.get(b"transfer-encoding") != coding:
+            if http10 or not chunked or not settings.allow_chunked_length:
+                return Refusal(400, b"Bad Request", "http1.content_length_and_chunked_not_allowed")
+            if head.get(b"content-length") != index[b"content-length"]:
+                return Refusal(400, b"Bad Request", "http1.codec_error")
+            head.remove(b"content-length")  # RFC 9112 section 6.1
+        if not chunked:
             return Refusal(501, b"Not Implemented", "http1.invalid_transfer_encoding")
         length = CHUNKED
     elif b"content-length" in index:
@@ -95,7 +100,7 @@ def take_framing(head: RequestHead, http10: bool) -> Framing | Refusal:
         close = b"close" in tokens or (http10 and b"keep-alive" not in tokens)
         if not _REFUSED_NOMINATIONS.isdisjoint(tokens):
             return Refusal(400, b"Bad Request", "http1.connection_header_rejected")
-        _take_nominated(head, tokens)
+        _take_nominated(head, tokens, settings)
     elif b"upgrade" in index:
         head.remove(b"upgrade")
     if b"proxy-connection" in index and index[b"proxy-connection"].lower() == b"close":
@@ -115,12 +120,17 @@ def take_framing(head: RequestHead, http10: bool) -> Framing | Refusal:
     return Framing(length, close)
 
 
-def _take_nominated(head: RequestHead, tokens: list[bytes]) -> None:
+def _take_nominated(head: RequestHead, tokens: list[bytes], settings: Http1Settings) -> None:
     index = head.index
     for token in tokens:
         if token in index and token not in _KEPT_NOMINATIONS:
             head.remove(token)
     if b"host" in tokens:
         head.authority = b""
-    if b"upgrade" in index and (b"upgrade" not in tokens or index[b"upgrade"].lower() == b"h2c"):
-        head.remove(b"upgrade")  # a request for h2c is ignored, as by Envoy
+    if b"upgrade" in index and (b"upgrade" not in tokens or _is_ignored(index[b"upgrade"], settings)):
+        head.remove(b"upgrade")
+
+
+def _is_ignored(upgrade: bytes, settings: Http1Settings) -> bool:
+    """Whether a request for this upgrade is taken without it; that for h2c is always, as by Envoy."""
+    return upgrade.lower() == b"h2c" or any(one.matches(upgrade) for one in settings.ignored_upgrades)

@@ -32,7 +32,7 @@ from twistproxy.http.headers import HeaderMap
 from twistproxy.http.message import RequestHead, ResponseHead
 from twistproxy.http.status import has_no_body, reason
 from twistproxy.http.target import valid_host
-from twistproxy.model.http_manager import Http1Settings
+from twistproxy.model.http1 import Http1Settings
 
 # What the connection waits for.  Positive values: so many bytes of content; UPGRADE and CONNECT: those of a tunnel.
 _HEAD = 0
@@ -273,7 +273,7 @@ class Http1ServerConnection(MessageWriter):
             return
         self._http10 = self._close_after = http10
         if flags & FRAMING:
-            framing = take_framing(head, http10)
+            framing = take_framing(head, http10, self._settings)
             if isinstance(framing, Refusal):
                 self.refuse(framing.status, framing.body, framing.details)
                 return

@@ -11,6 +11,7 @@ from typing import Any
 from twistproxy.config.access_logs import build_access_logs
 from twistproxy.config.clusters import build_clusters
 from twistproxy.config.fields import Reader, Report
+from twistproxy.config.http1 import carry_spellings
 from twistproxy.config.listeners import build_listeners
 from twistproxy.config.runtime import build_runtime
 from twistproxy.config.values import address
@@ -34,13 +35,15 @@ def build_bootstrap(
     resources = root.message_or_empty("static_resources")
     clusters = build_clusters(resources, options)
     node = _node(root, options)
-    bootstrap = Bootstrap(
-        node=node,
-        admin=_admin(root),
-        listeners=build_listeners(resources, {cluster.name for cluster in clusters}, node),
-        clusters=clusters,
-        stats_flush_interval=root.duration("stats_flush_interval", 5.0),
-        runtime=build_runtime(root, node.cluster),
+    bootstrap = carry_spellings(
+        Bootstrap(
+            node=node,
+            admin=_admin(root),
+            listeners=build_listeners(resources, {cluster.name for cluster in clusters}, node),
+            clusters=clusters,
+            stats_flush_interval=root.duration("stats_flush_interval", 5.0),
+            runtime=build_runtime(root, node.cluster),
+        )
     )
     problems = [place(problem) for problem in report.problems]
     unread = [place(problem) for problem in report.unread(root)]

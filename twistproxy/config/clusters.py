@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from twistproxy.config.fields import Reader
+from twistproxy.config.http1 import build_upstream_http
 from twistproxy.config.load_balancing import build_balancing
 from twistproxy.config.values import endpoints
 from twistproxy.model.address import TcpAddress
@@ -25,7 +26,6 @@ from twistproxy.model.server_options import ServerOptions
 #: Ours: a cluster that is polled from a v1 SDS REST API, as the translation of v1 JSON writes it.
 V1_SDS = "twistproxy.clusters.v1_sds"
 
-_UPSTREAM_HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 #: A Duration as protobuf's JSON mapping writes it.
 _SECONDS = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)s", re.ASCII)
 _RAW_BUFFER = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"
@@ -52,7 +52,7 @@ def _cluster(
     name = reader.string("name")
     balancing = build_balancing(reader)
     _transport_socket(reader)
-    http = _http_options(reader)
+    http = build_upstream_http(reader)
     fixed, source = _endpoints(reader, name, options, later)
     default, high = _thresholds(reader)
     return ClusterSettings(
@@ -64,11 +64,11 @@ def _cluster(
         source=source,
         stat_name=reader.string("alt_stat_name"),
         least_request_choices=balancing.choices,
-        max_requests_per_connection=http.get("max_requests", 0)
-        or reader.integer("max_requests_per_connection", 0),
-        idle_timeout=http.get("idle_timeout", 3600.0) or None,
-        max_response_headers=http.get("max_headers", 100),
-        max_stream_duration=http.get("duration", 0.0),
+        max_requests_per_connection=http.max_requests or reader.integer("max_requests_per_connection", 0),
+        idle_timeout=http.idle_timeout,
+        max_stream_duration=http.max_stream_duration,
+        max_connection_duration=http.max_connection_duration,
+        http1=http.http1,
         buffer_limit=reader.integer("per_connection_buffer_limit_bytes"),
         default_thresholds=default,
         high_thresholds=high,
@@ -82,32 +82,6 @@ def _transport_socket(reader: Reader) -> None:
         socket.ignore("name")
         if config is None or config.type_name != _RAW_BUFFER:
             socket.problem("only plain text to upstreams is implemented so far")
-
-
-def _http_options(reader: Reader) -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    options = reader.map_messages("typed_extension_protocol_options")
-    for name, entry in options.items():
-        if entry.type_name != _UPSTREAM_HTTP:
-            reader.problem(
-                f"{name}: {entry.type_name} is not implemented", "typed_extension_protocol_options"
-            )
-            entry.ignore(*(field.name for field in entry.raw.DESCRIPTOR.fields))
-            continue
-        common = entry.message("common_http_protocol_options")
-        if common is not None:
-            out["idle_timeout"] = common.duration("idle_timeout", 3600.0)
-            out["max_requests"] = common.integer("max_requests_per_connection", 0)
-            out["max_headers"] = common.integer("max_headers_count", 100)
-            out["duration"] = common.duration("max_stream_duration", 0.0)
-        explicit = entry.message("explicit_http_config")
-        if explicit is not None:
-            explicit.message("http_protocol_options")
-            kind = explicit.oneof("protocol_config")
-            if kind not in (None, "http_protocol_options"):
-                explicit.problem("only HTTP/1.1 to upstreams is implemented so far", kind)
-                explicit.ignore(str(kind))
-    return out
 
 
 def _thresholds(reader: Reader) -> tuple[Thresholds, Thresholds]:

@@ -7,13 +7,14 @@ from typing import Any
 
 from twistproxy.config.access_logs import build_access_logs, build_log_options
 from twistproxy.config.fields import Reader
+from twistproxy.config.http1 import build_http1, stays_open_after_error
 from twistproxy.config.local_reply import build_local_replies
-from twistproxy.config.manager_heads import build_sanitise, underscores
+from twistproxy.config.manager_heads import build_sanitise
 from twistproxy.config.routes import build_routes
 from twistproxy.config.upgrades import build_manager_upgrades
 from twistproxy.config.values import cidr
 from twistproxy.model.bootstrap import Node
-from twistproxy.model.http_manager import Http1Settings, HttpManagerSettings
+from twistproxy.model.http_manager import HttpManagerSettings
 
 _ROUTER = "envoy.extensions.filters.http.router.v3.Router"
 
@@ -38,7 +39,7 @@ def build_http_manager(reader: Reader, clusters: Set[str], node: Node) -> HttpMa
         access_logs=build_access_logs(reader),
         log_options=build_log_options(reader),
         local_replies=build_local_replies(reader),
-        http1=_http1(reader, common),
+        http1=build_http1(reader, common),
         server_name=(reader.string("server_name") or "twistproxy").encode(),
         server_header=reader.enum("server_header_transformation"),
         use_remote_address=reader.boolean("use_remote_address"),
@@ -64,6 +65,7 @@ def build_http_manager(reader: Reader, clusters: Set[str], node: Node) -> HttpMa
         sanitise=build_sanitise(reader),
         via=reader.string("via").encode(),
         upgrades=build_manager_upgrades(reader),
+        stays_open_after_error=stays_open_after_error(reader),
     )
 
 
@@ -71,19 +73,6 @@ def _only(reader: Reader, name: str, *values: str) -> None:
     value = reader.enum(name)
     if value not in values:
         reader.problem(f"{value} is not implemented so far", name)
-
-
-def _http1(reader: Reader, common: Reader) -> Http1Settings:
-    options = reader.message_or_empty("http_protocol_options")
-    return Http1Settings(
-        accept_http_10=options.boolean("accept_http_10"),
-        default_host_for_http_10=options.string("default_host_for_http_10").encode(),
-        enable_trailers=options.boolean("enable_trailers"),
-        allow_absolute_url=options.boolean("allow_absolute_url", True),
-        max_head_bytes=reader.integer("max_request_headers_kb", 60) * 1024,
-        max_headers=common.integer("max_headers_count", 100),
-        underscores=underscores(common),
-    )
 
 
 def _http_filters(reader: Reader) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def split_target(method: bytes, target: bytes, allow_absolute: bool) -> tuple[by
     if target == b"*":
         return (b"", b"", target) if method == b"OPTIONS" else None
     if not allow_absolute:
-        return None
+        return (b"", b"", target) if b"://" in target else None  # no path for anybody: 404
     match = _ABSOLUTE.fullmatch(target)
     if match is None or not match.group(2) or int(_port(match.group(2))) > 65535:
         return None

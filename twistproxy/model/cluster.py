@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from twistproxy.model.discovery import DiscoverySource
 from twistproxy.model.endpoint import Endpoint
+from twistproxy.model.http1 import UpstreamHttp1Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class ClusterSettings:
                      paused; None: what the transport thinks best
     idle_timeout     seconds an unused connection is kept, None for ever
     max_stream_duration  seconds that one attempt of a request may take once it has a connection, 0 for any time
+    max_connection_duration  seconds any connection takes requests, None for ever
     """
 
     name: str
@@ -76,7 +78,8 @@ class ClusterSettings:
     max_requests_per_connection: int = 0
     idle_timeout: float | None = 3600.0
     max_stream_duration: float = 0.0
-    max_response_headers: int = 100
+    max_connection_duration: float | None = None
+    http1: UpstreamHttp1Settings = field(default_factory=UpstreamHttp1Settings)
     buffer_limit: int | None = None
     default_thresholds: Thresholds = field(default_factory=Thresholds)
     high_thresholds: Thresholds = field(default_factory=Thresholds)

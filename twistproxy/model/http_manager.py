@@ -6,27 +6,10 @@ from dataclasses import dataclass, field, replace
 
 from twistproxy.model.access_log import AT_THE_END, AccessLogOptions, AccessLogSettings
 from twistproxy.model.address import Cidr
+from twistproxy.model.http1 import Http1Settings
 from twistproxy.model.local_reply import PLAIN_REPLIES, LocalReplySettings
 from twistproxy.model.route import RouteConfiguration
 from twistproxy.model.upgrade import UpgradeSettings
-
-
-@dataclass(frozen=True, slots=True)
-class Http1Settings:
-    """`http_protocol_options`, and the limits that HTTP/1 enforces itself.
-
-    max_head_bytes  start line and header section (`max_request_headers_kb`, 60 KiB)
-    max_headers     fields (`common_http_protocol_options.max_headers_count`, 100)
-    underscores     of fields with "_" in their names: "" (nothing), "reject" (the request) or "drop"
-    """
-
-    accept_http_10: bool = False
-    default_host_for_http_10: bytes = b""
-    enable_trailers: bool = False
-    allow_absolute_url: bool = True
-    max_head_bytes: int = 60 * 1024
-    max_headers: int = 100
-    underscores: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +33,7 @@ class HttpManagerSettings:
 
     envoy_headers, strict_check_headers, respect_expected_rq_timeout  of the router filter
     user_agent, node_id  what `add_user_agent` tells upstreams of us; both b"" if it is not set
+    stays_open_after_error  a request that is refused whole does not end its connection
     filter_chain_name    the name of the filter chain that it ends
     """
 
@@ -87,6 +71,7 @@ class HttpManagerSettings:
     log_options: AccessLogOptions = AT_THE_END
     local_replies: LocalReplySettings = PLAIN_REPLIES
     upgrades: tuple[UpgradeSettings, ...] = ()
+    stays_open_after_error: bool = False
 
     def without_routes(self) -> HttpManagerSettings:
         """The same manager with no routes: what has to be equal for connections to outlive a change of routes."""

@@ -13,6 +13,7 @@ from twistproxy.api.clock import Clock
 from twistproxy.api.codec import ResetReason, ResponseEncoder, ServerCodec
 from twistproxy.api.http_filter import FilterChain
 from twistproxy.api.transport import Transport
+from twistproxy.codec.h1_extended import ExtendedServerConnection
 from twistproxy.codec.h1_server import Http1ServerConnection
 from twistproxy.http.message import RequestHead, ResponseHead
 from twistproxy.model.access_log import AT_THE_END
@@ -90,7 +91,11 @@ class HttpConnectionManager:
 
     def accept(self, transport: Transport, remote: Address, local: Address) -> Http1ServerConnection:
         """The handler of a new connection: its codec, so that nothing lies between transport and parser."""
-        codec = Http1ServerConnection(transport, self.settings.http1)
+        http1 = self.settings.http1
+        if http1.extended:
+            codec: Http1ServerConnection = ExtendedServerConnection(transport, http1)
+        else:
+            codec = Http1ServerConnection(transport, http1)
         codec.callbacks = connection = HttpConnection(self, codec, remote, local)
         self.connections.add(connection)
         if self._buffer_limit is not None:
@@ -146,7 +151,8 @@ class HttpConnectionManager:
 
     def _refuse(self, stream: Stream, status: int, flag: int, details: str) -> bool:
         """Answer what is no request to anybody.  What follows on the connection is not read."""
-        stream.connection.answered_early()
+        if not self.settings.stays_open_after_error:
+            stream.connection.answered_early()
         stream.local_reply(status, b"", flag, details)
         return False
 

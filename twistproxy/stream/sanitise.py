@@ -62,7 +62,8 @@ class Sanitiser:
 def refuse_path(stream: Stream) -> bool:
     """Answer 400: the path cannot be made uniform.  Returns False."""
     stream.context.stats.downstream_rq_failed_path_normalization += 1
-    stream.connection.answered_early()
+    if not stream.context.settings.stays_open_after_error:
+        stream.connection.answered_early()
     stream.local_reply(400, b"", 0, "path_normalization_failed")
     return False
 

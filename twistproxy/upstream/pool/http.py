@@ -12,6 +12,7 @@ from twistproxy.api.clock import Clock
 from twistproxy.api.transport import ConnectAttempt, Connector, Transport, TransportHandler
 from twistproxy.api.upstream import PoolCallbacks, PoolFailure
 from twistproxy.codec.h1_client import Http1ClientConnection
+from twistproxy.codec.h1_extended import ExtendedClientConnection
 from twistproxy.model.address import PipeAddress
 from twistproxy.model.cluster import ClusterSettings
 from twistproxy.observe.stats import ClusterStats
@@ -237,7 +238,10 @@ class HttpPool:
         return connection
 
     def connection(self, transport: Transport, now: float) -> Http1ClientConnection:
-        return Http1ClientConnection(transport, self, self._settings.max_response_headers, now)
+        settings = self._settings.http1
+        if settings.extended:
+            return ExtendedClientConnection(transport, self, settings, now)
+        return Http1ClientConnection(transport, self, settings, now)
 
     def connect_failed(self, attempt: _Connecting, reason: str, timed_out: bool) -> None:
         self._connecting.discard(attempt)

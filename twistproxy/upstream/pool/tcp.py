@@ -32,4 +32,4 @@ class TcpPool(HttpPool):
         self.speaks_http = False
 
     def connection(self, transport: Transport, now: float) -> TcpClientConnection:
-        return TcpClientConnection(transport, self, 0, now)
+        return TcpClientConnection(transport, self, self._settings.http1, now)
