@@ -43,6 +43,7 @@ class RetryingRequest:
     """
 
     __slots__ = (
+        "_also",
         "_attempts",
         "_body",
         "_body_bytes",
@@ -81,8 +82,11 @@ class RetryingRequest:
         envoy_headers: bool,
         get_cluster: Callable[[str], Cluster | None],
         body_limit: int,
+        also: str,
     ) -> None:
-        """`body_limit`: bytes of content that are kept for further attempts."""
+        """body_limit  bytes of content that are kept for further attempts
+        also        a further name under which responses are counted, "" for none
+        """
         self._stream = stream
         self._cluster = cluster
         self._head = head
@@ -93,6 +97,7 @@ class RetryingRequest:
         self._envoy_headers = envoy_headers
         self._get_cluster = get_cluster
         self._body_limit = body_limit
+        self._also = also
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._trailers: HeaderMap | None = None
@@ -229,6 +234,7 @@ class RetryingRequest:
         attempt.try_at = NEVER
         if self._plan.count_in_response:
             head.set(ATTEMPT_COUNT, b"%d" % self._stream.attempts)
+        self._count_also(head.status)
         self._rearm()
         for _ in range(self._read_pauses):
             attempt.pause_reading()
@@ -249,7 +255,7 @@ class RetryingRequest:
         self._attempts.remove(attempt)
         if not self._started:
             status = 502 if reason == ResetReason.PROTOCOL_ERROR else 503
-            self._cluster.charge(status, attempt.host)
+            self._charge(status, attempt.host)
         if self._others_wait(attempt):
             self._rearm()
             return
@@ -370,11 +376,23 @@ class RetryingRequest:
             return
         status = self._timeouts.status
         if status >= 500:
-            self._cluster.charge(status, attempt.host)
+            self._charge(status, attempt.host)
         else:
-            self._cluster.charge(status, None)
+            self._charge(status, None)
             if attempt.host is not None:
                 attempt.host.stats.rq_error += 1
+
+    def _charge(self, status: int, host: Host | None) -> None:
+        self._cluster.charge(status, host)
+        self._count_also(status)
+
+    def _count_also(self, status: int) -> None:
+        also = self._also
+        if also:
+            stats = self._cluster.stats
+            stats.count_also(also, status)
+            internal = b"x-envoy-internal" in self._head.index
+            stats.count_also(also + (".internal" if internal else ".external"), status)
 
     def _timeout(self, flag: int, details: str) -> None:
         status = self._timeouts.status
@@ -410,7 +428,7 @@ class RetryingRequest:
             self._cluster = cluster
             host = self._hosts.pick(cluster)
         if host is None:
-            self._cluster.charge(503, None)
+            self._charge(503, None)
             self._fail(503, b"no healthy upstream", flags.UH, "no_healthy_upstream")
             return
         if self._plan.count_in_request:

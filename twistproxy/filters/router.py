@@ -39,7 +39,6 @@ class RouterFilter:
         "_buffer_limit",
         "_envoy_headers",
         "_get_cluster",
-        "_manager_duration",
         "_respect_expected",
         "_special",
         "_stats",
@@ -61,10 +60,9 @@ class RouterFilter:
         self._envoy_headers = settings.envoy_headers
         self._strict = settings.strict_check_headers
         self._respect_expected = settings.respect_expected_rq_timeout
-        self._manager_duration = settings.max_stream_duration
         self._buffer_limit = BUFFER_LIMIT if buffer_limit is None else buffer_limit
         # Whether a request may have to be looked at for headers that tell the router what to do.
-        self._special = bool(settings.internal_cidrs or self._strict or self._manager_duration)
+        self._special = bool(settings.internal_cidrs or self._strict)
 
     def decode_headers(self, stream: Stream, head: RequestHead, end_stream: bool) -> None:
         stats = self._stats
@@ -137,13 +135,8 @@ class RouterFilter:
                 details = f"request_headers_failed_strict_check{{{name.decode()}}}"
                 stream.local_reply(400, body, flags.IH, details)
                 return True
-        duration = None if plan is None else stream_duration(plan, head)
         if plan is not None:
-            stream.set_limits(plan.idle_timeout, duration)
-        if duration is None:
-            duration = self._manager_duration
-        if duration:
-            head.set(_EXPECTED_TIMEOUT, b"%d" % round(duration * 1000))
+            stream.set_limits(plan.idle_timeout, stream_duration(plan, head))
         if route.connect is not None or (not end_stream and (b"upgrade" in head.index or not head.path)):
             return False  # a tunnel is tried once
         if route.one_attempt and not cluster.max_stream_duration and ROUTER_HEADERS.isdisjoint(head.index):
@@ -158,6 +151,9 @@ class RouterFilter:
         if host is None:
             self._no_host(stream, cluster)
             return True
+        also = head.get(b"x-envoy-upstream-alt-stat-name")
+        if also is not None:
+            head.remove(b"x-envoy-upstream-alt-stat-name")
         timeouts = Timeouts(
             plan,
             route.timeout,
@@ -193,6 +189,7 @@ class RouterFilter:
             self._envoy_headers,
             self._get_cluster,
             body_limit(plan, self._buffer_limit),
+            "" if also is None else also.decode("latin-1"),
         )
         request.start(host, end_stream)
         if route.mirrors is not None:

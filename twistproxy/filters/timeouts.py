@@ -91,10 +91,8 @@ def stream_duration(plan: RequestPlan, head: RequestHead) -> float | None:
         return plan.max_duration
     if most and asked > most * 1000:
         asked = most * 1000
-    if asked:
-        # Envoy has no difference between no time left and no limit; a millisecond is the better answer.
-        asked = max(1.0, asked - plan.grpc_duration_offset * 1000)
-    return asked / 1000
+    # No time left is not the same as no limit.
+    return max(1.0, asked - plan.grpc_duration_offset * 1000) / 1000
 
 
 def grpc_timeout(head: RequestHead) -> float | None:
