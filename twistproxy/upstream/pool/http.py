@@ -80,12 +80,9 @@ class HttpPool:
         self._wait(request)
 
     def new_stream_elsewhere(self, request: PoolCallbacks) -> None:
-        """As `new_stream`, but not on a connection that has been idle, which may be about to end."""
-        limits = self.limits
-        if self._idle and limits.connections >= limits.max_connections:
-            self.new_stream(request)
-        else:
-            self._wait(request)
+        """As `new_stream`, but not on a connection that has been idle, which may be about to end as the one did that
+        the request was on: its place goes to a new one as soon as it is gone."""
+        self._wait(request)
 
     def _wait(self, request: PoolCallbacks) -> None:
         limits = self.limits

@@ -1,0 +1,98 @@
+"""An upstream that ends a kept connection just as the next request goes out on it: Envoy answers 503, twistproxy asks
+once more where that does no harm."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from .harness import Proxy
+from .origin import Answer, Exchange, raw, text
+from .settings import Config, access_log, bootstrap, cluster, listener, routes_to
+
+pytestmark = pytest.mark.parity
+FORMAT = "id=%REQ(:PATH)%\tcode=%RESPONSE_CODE%\tflags=%RESPONSE_FLAGS%\n"
+
+
+def configure(proxy: Proxy) -> Config:
+    log = access_log(proxy.log().path, FORMAT)
+    main = listener("main", proxy.port(), routes_to("app"), access_log=[log])
+    return bootstrap(proxy.port("admin"), [main], [cluster("app", proxy.origin().port)])
+
+
+def closing(times: int, end: str = "close", *pieces: str) -> Answer:
+    """End the connection so often instead of answering, then answer."""
+    count = itertools.count(1)
+
+    def answer(exchange: Exchange) -> None:
+        (raw(*pieces, then=end) if next(count) <= times else text("late"))(exchange)
+
+    return answer
+
+
+def warm(proxy: Proxy) -> None:
+    """Leave a kept connection in the pool."""
+    assert proxy.ask("/warm").status == 200
+    proxy.origin().take()
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "TRACE"])
+@pytest.mark.parametrize("end", ["close", "reset"])
+def test_asked_once_more(proxy: Proxy, method: str, end: str) -> None:
+    warm(proxy)
+    proxy.origin().on("/race", closing(1, end))
+    counter = "cluster.app.upstream_rq_idle_race_retry"
+    before = proxy.stat(counter)
+    response = proxy.ask(f"/race?{method}-{end}", method=method)
+    first = proxy.origin().take()
+    if proxy.engine == "envoy":
+        assert response.status == 503
+        assert proxy.log().fields(f"?{method}-{end}\t")["flags"] == "UC"
+        assert proxy.origin().nothing(0.02)
+    else:
+        assert response.status == 200
+        assert proxy.log().fields(f"?{method}-{end}\t")["flags"] == "-"
+        second = proxy.origin().take()
+        assert (first.headers, first.connection) != (second.headers, second.connection)
+        assert first.headers == second.headers
+        assert proxy.stat(counter) == before + 1
+    assert proxy.stat("cluster.app.upstream_rq_retry") == 0
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+def test_what_may_change_something_is_not_asked_again(proxy: Proxy, method: str) -> None:
+    warm(proxy)
+    proxy.origin().on("/race", closing(1))
+    assert proxy.ask(f"/race?{method}", method=method).status == 503
+    assert proxy.log().fields(f"?{method}\t")["flags"] == "UC"
+    proxy.origin().take()
+    assert proxy.origin().nothing(0.02)
+
+
+def test_nor_is_what_has_content(proxy: Proxy) -> None:
+    warm(proxy)
+    proxy.origin().on("/race", closing(1))
+    assert proxy.ask("/race?content", method="GET", body=b"abc").status == 503
+    proxy.origin().take()
+    assert proxy.origin().nothing(0.02)
+
+
+def test_a_new_connection_that_ends_is_no_race(proxy: Proxy) -> None:
+    warm(proxy)
+    proxy.origin().on("/race", closing(2))
+    assert proxy.ask("/race?twice").status == 503
+    while not proxy.origin().queue.empty():
+        proxy.origin().take()
+    proxy.origin().on("/race", closing(1))
+    assert proxy.ask("/race?fresh").status == 503  # the pool is empty now
+    proxy.origin().take()
+    assert proxy.origin().nothing(0.02)
+
+
+def test_an_answer_that_had_begun(proxy: Proxy) -> None:
+    warm(proxy)
+    proxy.origin().on("/race", closing(1, "close", "HTTP/1.1 20"))
+    assert proxy.ask("/race?begun").status == 502
+    proxy.origin().take()
+    assert proxy.origin().nothing(0.02)
