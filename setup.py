@@ -21,10 +21,10 @@ COMPILED = """
     http/condition http/date http/header_match http/headers http/known_headers
     http/message http/path http/status http/target
     network/http_connection_manager
-    observe/histogram observe/request_id observe/stats
+    observe/histogram observe/request_id observe/route_stats observe/stats
     primitives/deadlines primitives/described primitives/murmur_hash primitives/runtime primitives/string_match
     primitives/value_match primitives/weighted_cycle
-    route/action route/cluster_choice route/conditions route/entry route/hash_policy route/header_rules
+    route/action route/cluster_choice route/conditions route/counting route/entry route/hash_policy route/header_rules
     route/mirroring route/path_index route/path_match
     route/table route/uri_template route/virtual_host
     stream/chain stream/filter_side stream/request_headers stream/response_headers stream/sanitise

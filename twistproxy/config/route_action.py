@@ -30,9 +30,11 @@ _REDIRECT_STATUS = {
 }
 
 
-def build_action(reader: Reader, known: Set[str] | None, of_host: VirtualHostPlan) -> RouteAction:
+def build_action(
+    reader: Reader, known: Set[str] | None, of_host: VirtualHostPlan, body_limit: int = 4096
+) -> RouteAction:
     """What a route does.  `known`: the clusters that exist, None if that is not to be checked; `of_host`: what the
-    virtual host says of attempts."""
+    virtual host says of attempts; `body_limit`: of direct responses, in bytes."""
     kind = reader.oneof("action")
     if kind == "route":
         action = reader.message_or_empty("route")
@@ -40,7 +42,11 @@ def build_action(reader: Reader, known: Set[str] | None, of_host: VirtualHostPla
     if kind == "redirect":
         return _redirect(reader.message_or_empty("redirect"))
     if kind == "direct_response":
-        return _direct_response(reader.message_or_empty("direct_response"))
+        return _direct_response(reader.message_or_empty("direct_response"), body_limit)
+    if kind == "non_forwarding_action":
+        # For servers, which answer by themselves; a proxy has no cluster to forward to (Envoy: 503 or what is said).
+        reader.message("non_forwarding_action")
+        return ClusterAction("")
     if kind is not None:
         reader.problem("is not implemented", kind)
         reader.ignore(kind)
@@ -94,7 +100,7 @@ def _redirect(reader: Reader) -> RedirectAction:
     )
 
 
-def _direct_response(reader: Reader) -> DirectResponse:
+def _direct_response(reader: Reader, limit: int) -> DirectResponse:
     body = b""
     source = reader.message("body")
     if source is not None:
@@ -108,8 +114,8 @@ def _direct_response(reader: Reader) -> DirectResponse:
         elif kind is not None:
             source.problem("is not implemented", kind)
             source.ignore(kind)
-    if len(body) > 4096:
-        reader.problem(f"response body size is {len(body)} bytes; maximum is 4096", "body")
+    if len(body) > limit:
+        reader.problem(f"response body size is {len(body)} bytes; maximum is {limit}", "body")
     return DirectResponse(reader.integer("status", 200), body)
 
 

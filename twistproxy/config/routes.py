@@ -6,35 +6,80 @@ from collections.abc import Set
 
 from twistproxy.config.fields import Reader
 from twistproxy.config.header_rules import build_rule_level
+from twistproxy.config.matchers import header_matchers
 from twistproxy.config.mirrors import build_mirrors, inherit_mirrors
 from twistproxy.config.path_rewrite import check_path_rewrite
 from twistproxy.config.retry import VirtualHostPlan, build_virtual_host_plan
 from twistproxy.config.route_action import build_action
 from twistproxy.config.route_match import build_match
 from twistproxy.model.mirror import MirrorSettings
-from twistproxy.model.route import RouteConfiguration, RouteSettings, VirtualHostSettings
+from twistproxy.model.route import RouteConfiguration, RouteSettings, VirtualCluster, VirtualHostSettings
+
+
+class _Scope:
+    """What all virtual hosts of one route configuration share.
+
+    clusters    the names that exist; None if that is not to be checked
+    body_limit  bytes of a direct response
+    mirrors     for routes of virtual hosts that have none
+    domains     domain → name of the virtual host that has it
+    """
+
+    def __init__(self, reader: Reader, clusters: Set[str]) -> None:
+        self.clusters = clusters if reader.boolean("validate_clusters", True) else None
+        self.body_limit = reader.integer("max_direct_response_body_size_bytes", 4096)
+        self.mirrors = build_mirrors(reader, self.clusters)
+        self.domains: dict[str, str] = {}
+
+    def routes(
+        self, readers: list[Reader], plan: VirtualHostPlan, mirrors: tuple[MirrorSettings, ...]
+    ) -> tuple[RouteSettings, ...]:
+        """`plan` and `mirrors`: of their virtual host."""
+        return inherit_mirrors(tuple(self._route(one, plan) for one in readers), mirrors or self.mirrors)
+
+    def _route(self, reader: Reader, plan: VirtualHostPlan) -> RouteSettings:
+        match = build_match(reader.message_or_empty("match"))
+        action = build_action(reader, self.clusters, plan, self.body_limit)
+        check_path_rewrite(reader, match, action)
+        return RouteSettings(
+            match,
+            action,
+            reader.string("name"),
+            headers=build_rule_level(reader),
+            stat_prefix=reader.string("stat_prefix"),
+        )
 
 
 def build_routes(reader: Reader, clusters: Set[str]) -> RouteConfiguration:
     """`clusters`: the names that exist; others are refused unless `validate_clusters` is false."""
-    known = clusters if reader.boolean("validate_clusters", True) else None
-    seen: dict[str, str] = {}
-    mirrors = build_mirrors(reader, known)
-    hosts = tuple(_virtual_host(one, known, seen, mirrors) for one in reader.messages("virtual_hosts"))
+    scope = _Scope(reader, clusters)
     return RouteConfiguration(
         reader.string("name"),
-        hosts,
+        tuple(_virtual_host(one, scope) for one in reader.messages("virtual_hosts")),
         reader.boolean("ignore_port_in_host_matching"),
         reader.boolean("ignore_path_parameters_in_path_matching"),
         headers=build_rule_level(reader),
         most_specific_headers_win=reader.boolean("most_specific_header_mutations_wins"),
+        virtual_host_header=reader.string("vhost_header").lower(),
+        internal_only_headers=frozenset(name.lower() for name in reader.strings("internal_only_headers")),
     )
 
 
-def _virtual_host(
-    reader: Reader, known: Set[str] | None, seen: dict[str, str], outer_mirrors: tuple[MirrorSettings, ...]
-) -> VirtualHostSettings:
+def _virtual_host(reader: Reader, scope: _Scope) -> VirtualHostSettings:
     name = reader.string("name")
+    plan = build_virtual_host_plan(reader)
+    mirrors = build_mirrors(reader, scope.clusters)
+    return VirtualHostSettings(
+        name,
+        _domains(reader, name, scope.domains),
+        scope.routes(reader.messages("routes"), plan, mirrors),
+        reader.enum("require_tls"),
+        headers=build_rule_level(reader),
+        virtual_clusters=tuple(_virtual_cluster(one) for one in reader.messages("virtual_clusters")),
+    )
+
+
+def _domains(reader: Reader, name: str, seen: dict[str, str]) -> tuple[str, ...]:
     domains = []
     for at, domain in enumerate(reader.strings("domains")):
         lower = domain.lower()
@@ -47,16 +92,11 @@ def _virtual_host(
             reader.problem(f"{what}; virtual host {seen[lower]!r} has it too", f"domains[{at}]")
         seen[lower] = name
         domains.append(lower)
-    plan = build_virtual_host_plan(reader)
-    routes = tuple(_route(one, known, plan) for one in reader.messages("routes"))
-    routes = inherit_mirrors(routes, build_mirrors(reader, known) or outer_mirrors)
-    return VirtualHostSettings(
-        name, tuple(domains), routes, reader.enum("require_tls"), headers=build_rule_level(reader)
-    )
+    return tuple(domains)
 
 
-def _route(reader: Reader, known: Set[str] | None, plan: VirtualHostPlan) -> RouteSettings:
-    match = build_match(reader.message_or_empty("match"))
-    action = build_action(reader, known, plan)
-    check_path_rewrite(reader, match, action)
-    return RouteSettings(match, action, reader.string("name"), headers=build_rule_level(reader))
+def _virtual_cluster(reader: Reader) -> VirtualCluster:
+    headers = header_matchers(reader)
+    if not headers:
+        reader.problem("virtual clusters must define 'headers'", "headers")
+    return VirtualCluster(reader.string("name"), headers)

@@ -10,6 +10,7 @@ from twistproxy.api.codec import ResetReason
 from twistproxy.filters.timeouts import number
 from twistproxy.http.message import RequestHead, ResponseHead
 from twistproxy.model.retry import RETRY_ON, RETRY_ON_GRPC, ResetHeader, RetryPolicy, retry_words
+from twistproxy.observe.route_stats import RequestCounts
 from twistproxy.observe.stats import ClusterStats
 from twistproxy.primitives.backoff import Backoff
 from twistproxy.primitives.runtime import RuntimeValues
@@ -86,6 +87,7 @@ class RetryState:
         "_stats",
         "_told",
         "_wall",
+        "counts",
         "delay",
     )
 
@@ -117,6 +119,8 @@ class RetryState:
         self._armed = False
         self._told = False
         self.delay = 0.0
+        #: where the request is counted beside its cluster
+        self.counts: RequestCounts | None = None
         self._hear(head)
 
     def _hear(self, head: RequestHead) -> None:
@@ -192,15 +196,21 @@ class RetryState:
         stats = self._stats
         if self._armed and decision == Decision.NO:
             stats.upstream_rq_retry_success += 1  # an earlier retry has brought this
+            if self.counts is not None:
+                self.counts.retry_succeeded()
         self.release()
         if decision == Decision.NO:
             return Verdict.NO
         if not self._left:
             stats.upstream_rq_retry_limit_exceeded += 1
+            if self.counts is not None:
+                self.counts.retry_limited()
             return Verdict.LIMIT
         self._left -= 1
         if not self._limits.can_retry():
             stats.upstream_rq_retry_overflow += 1
+            if self.counts is not None:
+                self.counts.retry_overflowed()
             return Verdict.OVERFLOW
         if not self._runtime.feature_enabled("upstream.use_retry", 100, 100, self._random.getrandbits(32)):
             return Verdict.NO
@@ -220,6 +230,8 @@ class RetryState:
         """The delay is over, and the retry is made."""
         stats = self._stats
         stats.upstream_rq_retry += 1
+        if self.counts is not None:
+            self.counts.retried()
         if self._told:
             stats.upstream_rq_retry_backoff_ratelimited += 1
         elif self.delay:

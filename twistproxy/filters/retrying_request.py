@@ -171,6 +171,8 @@ class RetryingRequest:
         stats = self._cluster.stats
         for attempt in self._attempts:
             stats.upstream_rq_timeout += 1
+            if self._stream.counts is not None:
+                self._stream.counts.timed_out()
             if attempt.host is not None:
                 attempt.host.stats.rq_timeout += 1
             self._charge_timeout(attempt)
@@ -384,6 +386,8 @@ class RetryingRequest:
 
     def _charge(self, status: int, host: Host | None) -> None:
         self._cluster.charge(status, host)
+        if self._stream.counts is not None:
+            self._stream.counts.charge(status)
         self._count_also(status)
 
     def _count_also(self, status: int) -> None:

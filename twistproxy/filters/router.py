@@ -82,6 +82,8 @@ class RouterFilter:
             stream.local_reply(route.not_found_status, b"", flags.NC, "cluster_not_found")
             return
         stream.cluster = name
+        if route.counting is not None:
+            stream.counts = route.counting.begin(head)
         if route.plan is not None or self._special or cluster.max_stream_duration:
             if self._forward_specially(stream, route, cluster, head, end_stream):
                 return
@@ -119,6 +121,8 @@ class RouterFilter:
     def _no_host(self, stream: Stream, cluster: Cluster) -> None:
         cluster.stats.upstream_cx_none_healthy += 1
         cluster.charge(503, None)
+        if stream.counts is not None:
+            stream.counts.charge(503)
         stream.local_reply(503, b"no healthy upstream", flags.UH, "no_healthy_upstream")
 
     def _forward_specially(
@@ -177,6 +181,8 @@ class RouterFilter:
             self._wall,
             context.runtime,
         )
+        if retry is not None:
+            retry.counts = stream.counts
         stream.upstream = request = RetryingRequest(
             stream,
             cluster,

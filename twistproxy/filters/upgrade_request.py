@@ -67,7 +67,7 @@ class UpgradeRequest(UpstreamRequest):
         """Envoy passes on the head of such an answer, and not its content."""
         stream = self._stream
         self._started = True
-        self._cluster.charge(head.status, self._pool.host)
+        self._charge(head.status, self._pool.host)
         stream.response_at = stream.context.monotonic()
         stream.details = "websocket_handshake_unsuccessful"
         head.remove(b"content-length")

@@ -136,6 +136,8 @@ class UpstreamRequest:
         stream = self._stream
         stream.host = host
         stream.upstream_connection = encoder
+        if stream.counts is not None:
+            stream.counts.sent()
         held = self._held
         end_stream = self._end_stream
         if held is None:
@@ -215,14 +217,22 @@ class UpstreamRequest:
         stats = self._cluster.stats
         stats.upstream_rq_timeout += 1
         stream = self._stream
+        if stream.counts is not None:
+            stream.counts.timed_out()
         if self._encoder is not None:
             self._pool.host.stats.rq_timeout += 1
         started = self._started
         self.cancel()
         if not started:
-            self._cluster.charge(504, self._pool.host)
+            self._charge(504, self._pool.host)
         stream.upstream = None
         stream.local_reply(504, b"upstream request timeout", flags.UT, "response_timeout")
+
+    def _charge(self, status: int, host: Host | None) -> None:
+        """Count a response, or the one that we gave in its place."""
+        self._cluster.charge(status, host)
+        if self._stream.counts is not None:
+            self._stream.counts.charge(status)
 
     def cancel(self) -> None:
         if self._done:
@@ -248,7 +258,6 @@ class UpstreamRequest:
         stream = self._stream
         self._started = True
         status = head.status
-        cluster = self._cluster
         stream.response_at = now = stream.context.monotonic()
         ended = stream.request_ended_at
         if ended and self._envoy_headers:
@@ -259,7 +268,7 @@ class UpstreamRequest:
             else:
                 index[_SERVICE_TIME] = value
                 head.items.append((_SERVICE_TIME, value))
-        cluster.charge(status, self._pool.host)
+        self._charge(status, self._pool.host)
         if stream.cookies is not None:
             for cookie in stream.cookies:
                 head.add(b"set-cookie", cookie)
@@ -288,7 +297,10 @@ class UpstreamRequest:
         ended = stream.request_ended_at
         if ended:
             stream.upstream = None
-            self._cluster.stats.rq_time.record(int((stream.context.monotonic() - ended) * 1000))
+            took = int((stream.context.monotonic() - ended) * 1000)
+            self._cluster.stats.rq_time.record(took)
+            if stream.counts is not None:
+                stream.counts.took(took)
 
     def on_reset(self, reason: ResetReason, detail: str) -> None:
         if self._done:
@@ -333,7 +345,7 @@ class UpstreamRequest:
         stream = self._stream
         stream.upstream = None
         if not self._started:
-            self._cluster.charge(
+            self._charge(
                 502 if reason == ResetReason.PROTOCOL_ERROR else 503,
                 None if reason == ResetReason.OVERFLOW else self._pool.host,
             )

@@ -110,6 +110,7 @@ class RedirectAction:
     https: bool = False
     port: int = 0
     strip_query: bool = False
+    keep_port: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +126,13 @@ RouteAction = ClusterAction | RedirectAction | DirectResponse
 
 @dataclass(frozen=True, slots=True)
 class RouteSettings:
+    """`stat_prefix`: what its requests are counted under, beside their clusters; "" for nothing."""
+
     match: RouteMatch
     action: RouteAction
     name: str = ""
     headers: RuleLevel = NO_RULES
+    stat_prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +147,8 @@ class VirtualCluster:
 class VirtualHostSettings:
     """`domains` in lower case: exact, `*.suffix`, `prefix.*` or `*`.
 
-    require_tls  "NONE", "EXTERNAL_ONLY" or "ALL": whose plain requests are redirected to https
+    require_tls       "NONE", "EXTERNAL_ONLY" or "ALL": whose plain requests are redirected to https
+    virtual_clusters  what its requests are counted by, beside their clusters
     """
 
     name: str
@@ -151,11 +156,16 @@ class VirtualHostSettings:
     routes: tuple[RouteSettings, ...]
     require_tls: str = "NONE"
     headers: RuleLevel = NO_RULES
+    virtual_clusters: tuple[VirtualCluster, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class RouteConfiguration:
-    """`most_specific_headers_win`: header rules act from the outside in, so that the route has the last word."""
+    """`most_specific_headers_win`: header rules act from the outside in, so that the route has the last word.
+
+    virtual_host_header    a request header that virtual hosts are found by, in lower case; "" for the authority
+    internal_only_headers  in lower case; taken from requests that are not internal
+    """
 
     name: str
     virtual_hosts: tuple[VirtualHostSettings, ...]
@@ -163,3 +173,5 @@ class RouteConfiguration:
     ignore_path_parameters: bool = False
     headers: RuleLevel = NO_RULES
     most_specific_headers_win: bool = False
+    virtual_host_header: str = ""
+    internal_only_headers: frozenset[str] = frozenset()

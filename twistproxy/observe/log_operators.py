@@ -148,5 +148,5 @@ _SIMPLE: dict[str, Operator] = {
     # No request is traced.
     "TRACE_ID": _constant(None),
     "SPAN_ID": _constant(None),
-    "VIRTUAL_CLUSTER_NAME": _constant(None),
+    "VIRTUAL_CLUSTER_NAME": lambda s: None if s.counts is None else s.counts.virtual_cluster or None,
 }

@@ -25,6 +25,7 @@ from twistproxy.model.server_options import ServerOptions
 from twistproxy.network.http_connection_manager import HttpConnectionManager
 from twistproxy.observe.access_log import Clocks, compile_log_format
 from twistproxy.observe.request_id import RequestIds
+from twistproxy.observe.route_stats import RouteStatsRegistry
 from twistproxy.observe.stats import HttpManagerStats, ListenerStats, Snapshot
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import Plain, RuntimeValues
@@ -59,6 +60,7 @@ class Runtime:
         self._listeners: dict[str, _Listener] = {}
         self._retired: list[_Listener] = []  # no longer configured, but with connections that finish
         self._manager_stats: dict[str, HttpManagerStats] = {}
+        self._route_stats = RouteStatsRegistry()
         self._draining = False
         self._healthy = True
         self._added = self._modified = self._removed = 0
@@ -96,6 +98,7 @@ class Runtime:
             # Only routes differ: connections live on, and their next requests take the new routes.
             listener.manager.pick_route = table.pick
             listener.manager.settings = new_manager
+            listener.manager.request_headers.use_routes(new_manager.routes)
         else:
             if old is not None:
                 self._end_later(listener.manager)
@@ -147,7 +150,7 @@ class Runtime:
         )
 
     def _route_table(self, settings: HttpManagerSettings) -> RouteTable:
-        return RouteTable(settings.routes, self._clocks)
+        return RouteTable(settings.routes, self._clocks, self._route_stats)
 
     def _access_log(self, settings: AccessLogSettings) -> AccessLog:
         write = self._log_files.open(settings.path).write
@@ -238,6 +241,7 @@ class Runtime:
         for listener in self._retired:
             listener.collect_connections(out)
         self._clusters.collect(out)
+        self._route_stats.collect(out)
         prefix = "listener_manager."
         out.counters[prefix + "listener_added"] = self._added
         out.counters[prefix + "listener_modified"] = self._modified

@@ -18,6 +18,7 @@ from twistproxy.model.route import (
     WeightedCluster,
 )
 from twistproxy.model.upgrade import ConnectSettings
+from twistproxy.route.counting import Counting
 from twistproxy.route.hash_policy import HashPolicies
 from twistproxy.route.header_rules import HeaderEdits, OuterRules
 from twistproxy.route.mirroring import MirrorPolicy
@@ -36,6 +37,7 @@ class Route:
     rewrites         whether `rewrite` has anything to do
     upgrades         which upgrades it allows or forbids, by their names in lower case
     connect          set if a CONNECT ends here and becomes a TCP connection
+    counting         where its requests are counted beside their cluster, None for nowhere
     hash_policies    what a hash balancer chooses hosts by, None if nothing is said
     mirrors          where copies of requests go, None for nowhere
     response_rules   what is done to the headers of every answer, None if nothing
@@ -48,6 +50,7 @@ class Route:
         "_regex",
         "cluster",
         "connect",
+        "counting",
         "direct_response",
         "hash_policies",
         "high_priority",
@@ -80,6 +83,7 @@ class Route:
         self.timeout_text = b""
         self.not_found_status = 503
         self.high_priority = False
+        self.counting: Counting | None = None
         self.hash_policies: HashPolicies | None = None
         self.mirrors: list[MirrorPolicy] | None = None
         self.rewrites = False
@@ -155,7 +159,11 @@ class Route:
         host, port = _split_port(authority)
         if redirect.host is not None:
             host, port = redirect.host.encode(), b""
-        elif new_scheme != scheme and ((scheme, port) in ((b"http", b":80"), (b"https", b":443"))):
+        elif (
+            not redirect.keep_port
+            and new_scheme != scheme
+            and ((scheme, port) in ((b"http", b":80"), (b"https", b":443")))
+        ):
             port = b""  # the default port of the old scheme would be wrong with the new one
         if redirect.port:
             port = b":%d" % redirect.port

@@ -18,8 +18,7 @@ from twistproxy.model.route import (
     WeightedClusters,
 )
 from twistproxy.primitives.string_match import parse_integer
-from twistproxy.route.action import Route, compile_route
-from twistproxy.route.header_rules import OuterRules
+from twistproxy.route.action import Route
 
 #: Names that headers gave and whose routes are kept; a client that makes up names only costs their making.
 _MAX_KEPT = 256
@@ -121,18 +120,18 @@ class ByWeight(ClusterChoice):
 
 
 def compile_choice(
-    settings: RouteSettings, virtual_host: str, rules: OuterRules | None = None
+    settings: RouteSettings, compile_route: Callable[[RouteSettings, WeightedCluster], Route]
 ) -> ClusterChoice:
-    """What a route leads to.  `rules`: the header rules around it."""
+    """What a route leads to.  `compile_route` makes the route for one of its clusters."""
     action = settings.action
     if not isinstance(action, ClusterAction) or action.choice is None:
-        return Fixed(compile_route(settings, virtual_host, rules))
+        return Fixed(compile_route(settings, WeightedCluster(1)))
     plain = action
     choice = action.choice
 
     def to_cluster(name: str, one: WeightedCluster) -> Route:
         chosen = replace(settings, action=replace(plain, cluster=name, choice=None))
-        return compile_route(chosen, virtual_host, rules, one)
+        return compile_route(chosen, one)
 
     def weighted(one: WeightedCluster) -> ClusterChoice:
         if one.cluster_header:

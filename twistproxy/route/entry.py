@@ -6,9 +6,12 @@ from typing import Any
 
 from twistproxy.http.condition import Condition
 from twistproxy.http.message import RequestHead
-from twistproxy.model.route import RouteSettings
+from twistproxy.model.route import RouteSettings, WeightedCluster
+from twistproxy.observe.route_stats import RouteStatsRegistry
 from twistproxy.primitives.described import Described
+from twistproxy.route.action import Route, compile_route
 from twistproxy.route.cluster_choice import ClusterChoice, compile_choice
+from twistproxy.route.counting import Counting, VirtualClusters
 from twistproxy.route.header_rules import OuterRules
 from twistproxy.route.path_match import PathMatcher, compile_path
 
@@ -42,9 +45,37 @@ class Entry:
         return None
 
 
-def compile_entry(
-    order: int, settings: RouteSettings, virtual_host: str, rules: OuterRules | None = None
-) -> Entry:
-    match = settings.match
-    choice = compile_choice(settings, virtual_host, rules)
-    return Entry(order, settings.name, compile_path(match), match.conditions, choice)
+class Surroundings:
+    """What a virtual host gives its routes.
+
+    name      of the virtual host
+    rules     the header rules around the routes
+    clusters  its virtual clusters, None without any
+    registry  where statistics are kept
+    """
+
+    __slots__ = ("clusters", "name", "registry", "rules")
+
+    def __init__(
+        self, name: str, rules: OuterRules, clusters: VirtualClusters | None, registry: RouteStatsRegistry
+    ) -> None:
+        self.name = name
+        self.rules = rules
+        self.clusters = clusters
+        self.registry = registry
+
+    def entry(self, order: int, settings: RouteSettings) -> Entry:
+        counting: Counting | None = None
+        if self.clusters is not None or settings.stat_prefix:
+            prefix = settings.stat_prefix
+            own = self.registry.of_route(self.name, prefix) if prefix else None
+            counting = Counting(self.clusters, own)
+
+        def compile_one(one: RouteSettings, weighted: WeightedCluster) -> Route:
+            route = compile_route(one, self.name, self.rules, weighted)
+            route.counting = counting
+            return route
+
+        match = settings.match
+        choice = compile_choice(settings, compile_one)
+        return Entry(order, settings.name, compile_path(match), match.conditions, choice)

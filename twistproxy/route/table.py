@@ -8,6 +8,7 @@ from typing import Any
 from twistproxy.http.message import RequestHead
 from twistproxy.model.route import RouteConfiguration
 from twistproxy.observe.access_log import Clocks
+from twistproxy.observe.route_stats import RouteStatsRegistry
 from twistproxy.primitives.described import Described
 from twistproxy.route.action import Route
 from twistproxy.route.entry import Entry
@@ -50,6 +51,7 @@ class RouteTable:
     __slots__ = (
         "_default",
         "_exact",
+        "_header",
         "_ignore_parameters",
         "_ignore_port",
         "_prefixes",
@@ -58,20 +60,26 @@ class RouteTable:
         "name",
     )
 
-    def __init__(self, configuration: RouteConfiguration, clocks: Clocks = NO_CLOCKS) -> None:
+    def __init__(
+        self,
+        configuration: RouteConfiguration,
+        clocks: Clocks = NO_CLOCKS,
+        registry: RouteStatsRegistry | None = None,
+    ) -> None:
         self.name = configuration.name
+        self._header = configuration.virtual_host_header.encode()
         self._ignore_port = configuration.ignore_port_in_host_matching
         self._ignore_parameters = configuration.ignore_path_parameters
         self._exact: dict[bytes, VirtualHost] = {}
         self._suffixes: dict[int, dict[bytes, VirtualHost]] = {}
         self._prefixes: dict[int, dict[bytes, VirtualHost]] = {}
         self._default: VirtualHost | None = None
-        self._remembered: dict[bytes, VirtualHost | None] = {}
+        self._remembered: dict[bytes | None, VirtualHost | None] = {}
         for settings in configuration.virtual_hosts:
             rules = OuterRules(
                 configuration.headers, settings.headers, configuration.most_specific_headers_win, clocks
             )
-            virtual_host = VirtualHost(settings, rules)
+            virtual_host = VirtualHost(settings, rules, registry or RouteStatsRegistry())
             for domain in settings.domains:
                 self._add(domain.lower().encode(), virtual_host)
         self._suffixes = dict(sorted(self._suffixes.items(), reverse=True))
@@ -89,13 +97,14 @@ class RouteTable:
 
     def pick(self, head: RequestHead, stream: Any) -> Route | None:
         """`stream`: whose request it is, for what a route may ask beyond the head; None where there is only a head."""
+        host = self._host(head) if self._header else head.authority
         try:
-            virtual_host = self._remembered[head.authority]
+            virtual_host = self._remembered[host]
         except KeyError:
-            virtual_host = self.virtual_host(head.authority)
+            virtual_host = self.search(host)[0]
             if len(self._remembered) >= _MAX_REMEMBERED:
                 self._remembered.clear()
-            self._remembered[head.authority] = virtual_host
+            self._remembered[host] = virtual_host
         if virtual_host is None:
             return None
         if virtual_host.to_tls is not None and virtual_host.needs_tls(head):
@@ -105,7 +114,7 @@ class RouteTable:
 
     def consider(self, head: RequestHead, stream: Any) -> Consideration:
         """As `pick`, and how it came to that: every route before the one that is taken, with what it failed by."""
-        virtual_host, domain = self.search(head.authority)
+        virtual_host, domain = self.search(self._host(head) if self._header else head.authority)
         found = Consideration(virtual_host, domain)
         if virtual_host is None:
             return found
@@ -131,11 +140,17 @@ class RouteTable:
             path = _PARAMETERS.sub(b"", path)
         return path
 
-    def virtual_host(self, authority: bytes) -> VirtualHost | None:
-        return self.search(authority)[0]
+    def _host(self, head: RequestHead) -> bytes | None:
+        """What the header says in place of the authority; of several fields the first; None without one."""
+        values = head.get_all(self._header)
+        return values[0] if values else None
 
-    def search(self, authority: bytes) -> tuple[VirtualHost | None, str]:
+    def search(self, authority: bytes | None) -> tuple[VirtualHost | None, str]:
         """The virtual host of an authority, and the domain that it was found by ("" for none)."""
+        if authority is None:
+            # Envoy looks for no name if all there is takes every name.
+            only_default = self._default is not None and not (self._exact or self._suffixes or self._prefixes)
+            return (self._default, "*") if only_default else (None, "")
         host = authority.lower()
         if self._ignore_port:
             host = _without_port(host)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from twistproxy.http.message import RequestHead
 from twistproxy.model.route import RedirectAction, RouteMatch, RouteSettings, VirtualHostSettings
+from twistproxy.observe.route_stats import RouteStatsRegistry
 from twistproxy.primitives.described import Described
 from twistproxy.route.action import Route, compile_route
-from twistproxy.route.entry import Entry, compile_entry
+from twistproxy.route.counting import VirtualClusters
+from twistproxy.route.entry import Entry, Surroundings
 from twistproxy.route.header_rules import OuterRules
 from twistproxy.route.path_index import PathIndex
 
@@ -26,15 +28,20 @@ class VirtualHost:
 
     __slots__ = ("_external_only", "index", "name", "to_tls")
 
-    def __init__(self, settings: VirtualHostSettings, rules: OuterRules) -> None:
+    def __init__(
+        self, settings: VirtualHostSettings, rules: OuterRules, registry: RouteStatsRegistry
+    ) -> None:
         name = settings.name
         self.name = name
-        self.index = PathIndex(
-            [compile_entry(order, route, name, rules) for order, route in enumerate(settings.routes)]
+        clusters = settings.virtual_clusters
+        around = Surroundings(
+            name, rules, VirtualClusters(name, clusters, registry) if clusters else None, registry
         )
+        self.index = PathIndex([around.entry(order, route) for order, route in enumerate(settings.routes)])
         self.to_tls: Route | None = None
         if settings.require_tls != "NONE":
-            self.to_tls = compile_route(RouteSettings(RouteMatch(), RedirectAction(https=True)), name)
+            redirect = RedirectAction(https=True, keep_port=True)
+            self.to_tls = compile_route(RouteSettings(RouteMatch(), redirect), name)
         self._external_only = settings.require_tls == "EXTERNAL_ONLY"
 
     def needs_tls(self, head: RequestHead) -> bool:

@@ -11,6 +11,7 @@ from twistproxy.http.message import RequestHead, append_via
 from twistproxy.http.target import valid_referer
 from twistproxy.model.address import Cidr
 from twistproxy.model.http_manager import HttpManagerSettings
+from twistproxy.model.route import RouteConfiguration
 from twistproxy.observe.request_id import RequestIds
 
 _XFF = b"x-forwarded-for"
@@ -29,7 +30,15 @@ class RequestHeaders:
     own_address  of this machine, as others see it
     """
 
-    __slots__ = ("_ids", "_internal_cidrs", "_settings", "_trivial", "own_address")
+    __slots__ = (
+        "_external_strip",
+        "_ids",
+        "_internal_cidrs",
+        "_settings",
+        "_trivial",
+        "_unusual",
+        "own_address",
+    )
 
     def __init__(self, settings: HttpManagerSettings, ids: RequestIds, local_address: str) -> None:
         self._settings = settings
@@ -42,6 +51,15 @@ class RequestHeaders:
             and not settings.user_agent
             and not settings.via
         )
+        self._external_strip: frozenset[bytes]
+        self._unusual: frozenset[bytes]
+        self.use_routes(settings.routes)
+
+    def use_routes(self, routes: RouteConfiguration) -> None:
+        """From now on `internal_only_headers` are those of this configuration."""
+        own = frozenset(name.encode() for name in routes.internal_only_headers)
+        self._external_strip = EXTERNAL_STRIP | own
+        self._unusual = _UNUSUAL | own
 
     def apply(self, head: RequestHead, remote: str, tls: bool) -> None:
         """`remote`: the address of the direct downstream, without its port."""
@@ -49,7 +67,7 @@ class RequestHeaders:
         index = head.index
         if len(items) != len(index):
             head.join(SINGLE_REQUEST)
-        if not _UNUSUAL.isdisjoint(index):
+        if not self._unusual.isdisjoint(index):
             head.remove(_INTERNAL)
             head.remove(b"x-forwarded-client-cert")
             if b"te" in index:
@@ -59,7 +77,7 @@ class RequestHeaders:
             ):
                 head.remove(_REFERER)
             if self._trivial:
-                head.remove_all(EXTERNAL_STRIP)
+                head.remove_all(self._external_strip)
         edge = False
         if not self._trivial:
             edge = self._trust(head, remote, tls)
@@ -113,7 +131,7 @@ class RequestHeaders:
         if internal:
             head.set(_INTERNAL, b"true")
         else:
-            head.remove_all(EXTERNAL_STRIP)
+            head.remove_all(self._external_strip)
         if edge:
             head.remove_all(EDGE_STRIP)
             if final:

@@ -19,6 +19,7 @@ from twistproxy.http.message import RequestHead, ResponseHead, ResponseWithTrail
 from twistproxy.model.http_manager import HttpManagerSettings
 from twistproxy.observe import flags
 from twistproxy.observe.early_logs import EarlyLogs
+from twistproxy.observe.route_stats import RequestCounts
 from twistproxy.observe.stats import HttpManagerStats
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import RuntimeValues
@@ -99,6 +100,7 @@ class Stream(FilterSide):
     cookies               values of Set-Cookie that the upstream's response gets, None if there are none
     mirrored              the request's copies as long as it comes in, None without any
     failure               why the upstream's transport failed, in words
+    counts                where the request is counted beside its cluster, None for nowhere
     attempts              how often an upstream was chosen for the request
     metadata              dynamic metadata, namespace → plain structure; None while nobody has left any
     health_check          the request is a health check of ours, which some logs leave out
@@ -114,6 +116,7 @@ class Stream(FilterSide):
         "connection",
         "context",
         "cookies",
+        "counts",
         "deadline",
         "details",
         "duration_at",
@@ -152,6 +155,7 @@ class Stream(FilterSide):
         self.health_check = False
         self.details = self.failure = ""
         self._random = -1
+        self.counts: RequestCounts | None = None
         self.host: Any = None
         self.upstream_connection: Any = None
         self.cluster = ""
