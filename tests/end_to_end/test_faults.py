@@ -8,7 +8,7 @@ from twistproxy.model.address import TcpAddress
 from twistproxy.model.cluster import Thresholds
 from twistproxy.model.endpoint import Endpoint
 from twistproxy.model.http1 import Http1Settings
-from twistproxy.model.route import ClusterAction, RouteMatch, RouteSettings
+from twistproxy.model.route import ClusterAction, DirectResponse, RouteMatch, RouteSettings
 from twistproxy.testing.data_plane import DataPlane, cluster, manager, routes_to
 from twistproxy.testing.transport import MemoryTransport
 
@@ -341,6 +341,16 @@ def test_limits_of_the_head_to_the_byte() -> None:
             plane.upstream.receive(OK)
         assert answer(client)[0] == status
     plane.clock.advance(1.1)
+    plane.finish()
+
+
+def test_refusal_after_a_head_request_has_its_body() -> None:
+    plane = DataPlane(manager(routes_to(RouteSettings(RouteMatch(prefix="/"), DirectResponse(200)))))
+    client = plane.client()
+    client.receive(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert client.take().endswith(b"\r\n\r\n")
+    client.receive(b"NONSENSE\r\n\r\n")
+    assert client.take().endswith(b"\r\n\r\nBad Request")
     plane.finish()
 
 

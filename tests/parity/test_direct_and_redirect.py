@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -27,6 +28,10 @@ DIRECT: dict[str, Config] = {
     "/d/error": {"status": 500, "body": {"inline_string": "oops"}},
     "/d/found": {"status": 302},
     "/d/long": {"status": 200, "body": {"inline_string": LONG}},
+    "/d/large": {"status": 200, "body": {"inline_string": "x" * 5000}},
+    "/d/environment": {"status": 200, "body": {"environment_variable": "PATH"}},
+    "/d/reset-content": {"status": 205, "body": {"inline_string": "reset"}},
+    "/d/permanent": {"status": 308, "body": {"inline_string": "moved"}},
     "/d/utf-8": {"status": 200, "body": {"inline_string": "grüße"}},
 }
 
@@ -114,6 +119,55 @@ REDIRECTS: dict[str, tuple[Config, str, int, str]] = {
         "http://app.test/n",
     ),
     "nothing": ({}, "/r/nothing?a", 301, "http://app.test/r/nothing?a"),
+    "scheme-to-http": (
+        {"scheme_redirect": "http"},
+        "/r/scheme-to-http",
+        301,
+        "http://app.test/r/scheme-to-http",
+    ),
+    "scheme-upper": ({"scheme_redirect": "HTTPS"}, "/r/scheme-upper", 301, "HTTPS://app.test/r/scheme-upper"),
+    "https-not": ({"https_redirect": False}, "/r/https-not?x", 301, "http://app.test/r/https-not?x"),
+    "two-ports": (
+        {"host_redirect": "new.test:8", "port_redirect": 9},
+        "/r/two-ports",
+        301,
+        "http://new.test:8:9/r/two-ports",
+    ),
+    "host-ip6": (
+        {"host_redirect": "[::1]", "port_redirect": 9},
+        "/r/host-ip6",
+        301,
+        "http://[::1]:9/r/host-ip6",
+    ),
+    "largest-port": (
+        {"port_redirect": 70000},
+        "/r/largest-port",
+        301,
+        "http://app.test:70000/r/largest-port",
+    ),
+    "fragment": ({"path_redirect": "/a#b"}, "/r/fragment?x", 301, "http://app.test/a#b?x"),
+    "slashless": ({"path_redirect": "new"}, "/r/slashless?x", 301, "http://app.test/new?x"),
+    "operators": ({"path_redirect": "/%PROTOCOL%"}, "/r/operators", 301, "http://app.test/%PROTOCOL%"),
+    "prefix-query": ({"prefix_rewrite": "/z?k=v"}, "/r/prefix-query/a?x", 301, "http://app.test/z?k=v/a?x"),
+    "prefix-query-strip": (
+        {"prefix_rewrite": "/z?k=v", "strip_query": True},
+        "/r/prefix-query-strip/a?x",
+        301,
+        "http://app.test/z",
+    ),
+    "prefix-slashless": ({"prefix_rewrite": "zz"}, "/r/prefix-slashless/a", 301, "http://app.test/zz/a"),
+    "regex-to-nothing": (
+        {"regex_rewrite": {"pattern": {"regex": ".*"}, "substitution": ""}},
+        "/r/regex-to-nothing?x",
+        301,
+        "http://app.test/r/regex-to-nothing?x",
+    ),
+    "regex-strip": (
+        {"regex_rewrite": {"pattern": {"regex": "^/r/"}, "substitution": ""}, "strip_query": True},
+        "/r/regex-strip?x",
+        301,
+        "http://app.test/regex-strip",
+    ),
     "strip-only": ({"strip_query": True}, "/r/strip-only?a", 301, "http://app.test/r/strip-only"),
 }
 
@@ -127,9 +181,13 @@ def configure(proxy: Proxy) -> Config:
     ]
     for name, (action, *_) in sorted(REDIRECTS.items(), key=lambda item: -len(item[0])):
         routes.append({"match": {"prefix": f"/r/{name}"}, "redirect": action})
+    routes.append(
+        {"match": {"prefix": "/upper", "case_sensitive": False}, "redirect": {"prefix_rewrite": "/low"}}
+    )
     routes.append({"match": {"prefix": "/"}, "route": {"cluster": "app"}})
     hosts = [{"name": "all", "domains": ["*"], "routes": routes}]
-    main = listener("main", proxy.port(), yaml.safe_dump(hosts))
+    limit = {"max_direct_response_body_size_bytes": 5000}
+    main = listener("main", proxy.port(), yaml.safe_dump(hosts), route_config=limit)
     return bootstrap(proxy.port("admin"), [main], [cluster("app", proxy.origin().port)])
 
 
@@ -148,6 +206,8 @@ def with_body(length: int) -> list[tuple[str, str]]:
         ("/d/teapot", 418, b"short and stout"),
         ("/d/error", 500, b"oops"),
         ("/d/long", 200, LONG.encode()),
+        ("/d/large", 200, b"x" * 5000),
+        ("/d/environment", 200, os.environb[b"PATH"]),
         ("/d/utf-8", 200, "grüße".encode()),
         ("/d/file", 200, b"from a file\n"),
     ],
@@ -181,6 +241,8 @@ def test_direct_response_of_a_kind_with_a_location(proxy: Proxy) -> None:
     response = proxy.ask("/d/created?a=1")
     assert (response.status, response.text) == (201, "made")
     assert response.normal == sorted([("location", "http://app.test/d/created?a=1"), *with_body(4)])
+    response = proxy.ask("/d/permanent")
+    assert (response.text, response["location"]) == ("moved", "http://app.test/d/permanent")
     for path, status, rest in [("/d/found", 302, [("content-length", "0")]), ("/d/not-modified", 304, [])]:
         response = proxy.ask(path)
         assert response.status == status
@@ -249,6 +311,36 @@ def test_redirect_port_replaces_the_port_of_the_host(proxy: Proxy) -> None:
 def test_redirect_follows_forwarded_proto(proxy: Proxy) -> None:
     headers = "x-forwarded-proto: https\r\n"
     assert location(proxy.ask("/r/path", headers=headers)) == "https://app.test/new"
+
+
+@pytest.mark.parametrize(
+    ("name", "host", "scheme", "expected"),
+    [
+        ("https", "a:443", "http", "https://a:443/"),
+        ("https", "[::1]:80", "http", "https://[::1]/"),
+        ("https", "[::1]", "http", "https://[::1]/"),
+        ("https", "a:", "http", "https://a:/"),
+        ("https", "a:443", "https", "https://a:443/"),
+        ("scheme-to-http", "a:443", "https", "http://a/"),
+        ("scheme-to-http", "a:80", "http", "http://a:80/"),
+        ("scheme-upper", "a:80", "http", "HTTPS://a/"),
+        ("port", "[::1]:9", "http", "http://[::1]:8443/"),
+    ],
+)
+def test_redirect_of_authorities(proxy: Proxy, name: str, host: str, scheme: str, expected: str) -> None:
+    headers = f"x-forwarded-proto: {scheme}\r\n"
+    assert location(proxy.ask(f"/r/{name}", host=host, headers=headers)) == f"{expected}r/{name}"
+
+
+def test_redirect_ignores_case_if_its_route_does(proxy: Proxy) -> None:
+    assert location(proxy.ask("/UPPER/A?x")) == "http://app.test/low/A?x"
+
+
+def test_redirect_to_head(proxy: Proxy) -> None:
+    with proxy.client() as client:
+        for _ in range(2):
+            response = client.send("HEAD /r/path HTTP/1.1\r\nhost: a\r\n\r\n").read("HEAD")
+            assert (response.status, response["location"]) == (301, "http://a/new")
 
 
 def test_redirect_keeps_the_case_of_the_host(proxy: Proxy) -> None:

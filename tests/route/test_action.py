@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from twistproxy.http.message import RequestHead
-from twistproxy.model.route import ClusterAction, RedirectAction, RegexRewrite, RouteMatch, RouteSettings
+from twistproxy.model.route import (
+    ClusterAction,
+    HostRewrite,
+    RedirectAction,
+    RegexRewrite,
+    RouteMatch,
+    RouteSettings,
+)
 from twistproxy.route.action import Route, compile_route
 
 
@@ -21,7 +28,8 @@ def forward(match: RouteMatch, **action: Any) -> Route:
 
 def location(match: RouteMatch, target: bytes, authority: bytes = b"a.b:80", **action: Any) -> bytes:
     route = compile_route(RouteSettings(match, RedirectAction(**action)), "v")
-    return route.location(head(target, authority))
+    assert route.redirect is not None
+    return route.redirect.location(head(target, authority))
 
 
 @pytest.mark.parametrize(
@@ -42,22 +50,24 @@ def location(match: RouteMatch, target: bytes, authority: bytes = b"a.b:80", **a
 )
 def test_path_rewrites(match: RouteMatch, action: dict[str, Any], path: bytes, expected: bytes) -> None:
     route = forward(match, **action)
-    assert route.rewrites
+    assert route.rewrites is not None
     request = head(path)
-    route.rewrite(request, None)
+    route.rewrites.apply(request, None, True)
     assert request.path == expected
     assert request.get(b"x-envoy-original-path") == path
 
 
 def test_host_rewrite() -> None:
     request = head(b"/")
-    forward(RouteMatch(prefix="/"), host_rewrite="new").rewrite(request, None)
+    rewrites = forward(RouteMatch(prefix="/"), host_rewrite=HostRewrite("new")).rewrites
+    assert rewrites is not None
+    rewrites.apply(request, None, True)
     assert request.authority == b"new"
     assert request.get(b"x-envoy-original-host") == b"a.b:80"
 
 
 def test_nothing_to_rewrite() -> None:
-    assert not forward(RouteMatch(prefix="/")).rewrites
+    assert forward(RouteMatch(prefix="/")).rewrites is None
 
 
 @pytest.mark.parametrize(

@@ -369,6 +369,7 @@ class Http1ServerConnection(MessageWriter):
         """Answer what cannot be read as a request, and read nothing more."""
         self._state = _CLOSED
         self._partial = self._held = b""
+        self._response_to_head = False  # the request before it may have been one
         self.callbacks.protocol_error(self, status, body, details)
 
     # ---- writing: `ResponseEncoder`

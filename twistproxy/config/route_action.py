@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Set
 
 from twistproxy.config.cluster_choice import build_cluster_choice
+from twistproxy.config.direct_response import build_direct_response
 from twistproxy.config.fields import Reader
 from twistproxy.config.hash_policies import build_hash_policies
+from twistproxy.config.host_rewrite import build_host_rewrite
 from twistproxy.config.mirrors import build_mirrors
-from twistproxy.config.path_rewrite import build_path_rewrite
+from twistproxy.config.path_rewrite import build_path_format, build_path_rewrite
 from twistproxy.config.retry import VirtualHostPlan, build_plan
 from twistproxy.config.upgrades import build_route_upgrades
-from twistproxy.config.values import regex
+from twistproxy.config.values import regex_rewrite
 from twistproxy.model.retry import RequestPlan
 from twistproxy.model.route import (
     ClusterAction,
     DirectResponse,
     RedirectAction,
-    RegexRewrite,
     RouteAction,
 )
 
@@ -42,7 +43,7 @@ def build_action(
     if kind == "redirect":
         return _redirect(reader.message_or_empty("redirect"))
     if kind == "direct_response":
-        return _direct_response(reader.message_or_empty("direct_response"), body_limit)
+        return build_direct_response(reader.message_or_empty("direct_response"), body_limit)
     if kind == "non_forwarding_action":
         # For servers, which answer by themselves; a proxy has no cluster to forward to (Envoy: 503 or what is said).
         reader.message("non_forwarding_action")
@@ -56,22 +57,17 @@ def build_action(
 def _cluster_action(reader: Reader, known: Set[str] | None, plan: RequestPlan | None) -> ClusterAction:
     cluster, choice = build_cluster_choice(reader, known)
     upgrades, connect = build_route_upgrades(reader)
-    host_kind = reader.oneof("host_rewrite_specifier")
-    host = None
-    if host_kind == "host_rewrite_literal":
-        host = reader.string("host_rewrite_literal")
-    elif host_kind is not None and (host_kind != "auto_host_rewrite" or reader.boolean("auto_host_rewrite")):
-        reader.problem("is not implemented so far; host_rewrite_literal is", host_kind)
-        reader.ignore(host_kind)
     not_found = reader.enum("cluster_not_found_response_code")
     prefix = reader.string("prefix_rewrite")
     return ClusterAction(
         cluster=cluster,
         timeout=reader.duration("timeout", 15.0),
         prefix_rewrite=prefix or None,
-        regex_rewrite=_rewrite(reader.message("regex_rewrite")),
+        regex_rewrite=regex_rewrite(reader.message("regex_rewrite")),
         template_rewrite=build_path_rewrite(reader),
-        host_rewrite=host,
+        path_format=build_path_format(reader),
+        host_rewrite=build_host_rewrite(reader),
+        append_forwarded_host=reader.boolean("append_x_forwarded_host"),
         cluster_not_found_status={"NOT_FOUND": 404, "INTERNAL_SERVER_ERROR": 500}.get(not_found, 503),
         choice=choice,
         high_priority=reader.enum("priority") == "HIGH",
@@ -86,50 +82,17 @@ def _cluster_action(reader: Reader, known: Set[str] | None, plan: RequestPlan | 
 def _redirect(reader: Reader) -> RedirectAction:
     scheme_kind = reader.oneof("scheme_rewrite_specifier")
     path_kind = reader.oneof("path_rewrite_specifier")
-    prefix = reader.string("prefix_rewrite") if path_kind == "prefix_rewrite" else None
+    prefix = reader.string("prefix_rewrite") if path_kind == "prefix_rewrite" else ""
     return RedirectAction(
         status=_REDIRECT_STATUS[reader.enum("response_code")],
-        host=reader.string("host_redirect") or None,
-        path=reader.string("path_redirect") if path_kind == "path_redirect" else None,
+        host=reader.string("host_redirect"),
+        path=reader.string("path_redirect") if path_kind == "path_redirect" else "",
         prefix_rewrite=prefix,
-        regex_rewrite=_rewrite(reader.message("regex_rewrite")) if path_kind == "regex_rewrite" else None,
-        scheme=reader.string("scheme_redirect") if scheme_kind == "scheme_redirect" else None,
+        regex_rewrite=regex_rewrite(reader.message("regex_rewrite"))
+        if path_kind == "regex_rewrite"
+        else None,
+        scheme=reader.string("scheme_redirect") if scheme_kind == "scheme_redirect" else "",
         https=scheme_kind == "https_redirect" and reader.boolean("https_redirect"),
         port=reader.integer("port_redirect", 0),
         strip_query=reader.boolean("strip_query"),
     )
-
-
-def _direct_response(reader: Reader, limit: int) -> DirectResponse:
-    body = b""
-    source = reader.message("body")
-    if source is not None:
-        kind = source.oneof("specifier")
-        if kind == "inline_string":
-            body = source.string("inline_string").encode()
-        elif kind == "inline_bytes":
-            body = source.octets("inline_bytes")
-        elif kind == "filename":
-            body = _read(source)
-        elif kind is not None:
-            source.problem("is not implemented", kind)
-            source.ignore(kind)
-    if len(body) > limit:
-        reader.problem(f"response body size is {len(body)} bytes; maximum is {limit}", "body")
-    return DirectResponse(reader.integer("status", 200), body)
-
-
-def _read(source: Reader) -> bytes:
-    path = source.string("filename")
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        source.problem(f"cannot read {path}: {error.strerror}", "filename")
-        return b""
-
-
-def _rewrite(reader: Reader | None) -> RegexRewrite | None:
-    if reader is None:
-        return None
-    return RegexRewrite(regex(reader.message_or_empty("pattern")), reader.string("substitution"))

@@ -40,6 +40,8 @@ class _Scope:
     def _route(self, reader: Reader, plan: VirtualHostPlan) -> RouteSettings:
         match = build_match(reader.message_or_empty("match"))
         action = build_action(reader, self.clusters, plan, self.body_limit)
+        # The operation is told to tracers and, of a traced request, to the next hop; nothing is traced.
+        reader.message_or_empty("decorator").ignore("operation", "propagate")
         check_path_rewrite(reader, match, action)
         return RouteSettings(
             match,

@@ -10,6 +10,7 @@ import re2
 from twistproxy.config.fields import Reader
 from twistproxy.model.address import Address, Cidr, PipeAddress, TcpAddress
 from twistproxy.model.endpoint import Endpoint, Locality
+from twistproxy.model.route import RegexRewrite
 
 
 def address(reader: Reader, names_allowed: bool = False) -> Address:
@@ -119,6 +120,13 @@ def balancer_metadata(metadata: Any) -> tuple[bool, str]:
     fields = metadata["envoy.lb"].fields if "envoy.lb" in metadata else {}
     canary = bool("canary" in fields and fields["canary"].bool_value)
     return canary, str(fields["hash_key"].string_value) if "hash_key" in fields else ""
+
+
+def regex_rewrite(reader: Reader | None) -> RegexRewrite | None:
+    """envoy.type.matcher.v3.RegexMatchAndSubstitute."""
+    if reader is None:
+        return None
+    return RegexRewrite(regex(reader.message_or_empty("pattern")), reader.string("substitution"))
 
 
 def regex(reader: Reader) -> str:

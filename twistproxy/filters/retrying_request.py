@@ -407,6 +407,9 @@ class RetryingRequest:
     def _attempt(self, host: Host) -> None:
         stream = self._stream
         head = self._head
+        rewrites = stream.route.rewrites
+        if rewrites is not None and rewrites.auto_host:
+            rewrites.name_host(head, host.endpoint.hostname, self._envoy_headers)
         pool = self._cluster.pool(host, self._high_priority)
         body = self._body
         trailers = self._trailers

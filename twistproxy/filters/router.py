@@ -20,6 +20,7 @@ from twistproxy.model.upgrade import ConnectSettings
 from twistproxy.observe import flags
 from twistproxy.observe.stats import HttpManagerStats
 from twistproxy.route.action import Route
+from twistproxy.route.redirect import location_of
 from twistproxy.stream.stream import Stream
 from twistproxy.upstream.cluster import Cluster
 
@@ -101,8 +102,11 @@ class RouterFilter:
                 head.set(_EXPECTED_TIMEOUT, route.timeout_text)
             if end_stream:
                 stream.set_timeout(stream.start + route.timeout)
-        if route.rewrites:
-            route.rewrite(head, stream)
+        rewrites = route.rewrites
+        if rewrites is not None:
+            rewrites.apply(head, stream, self._envoy_headers)
+            if rewrites.auto_host:
+                rewrites.name_host(head, host.endpoint.hostname, self._envoy_headers)
         pool = cluster.pool(host, route.high_priority)
         timeout, envoy_headers = route.timeout, self._envoy_headers
         request: UpstreamRequest
@@ -169,8 +173,8 @@ class RouterFilter:
         stream.attempts = 1
         if plan.count_in_request:
             head.set(ATTEMPT_COUNT, b"1")
-        if route.rewrites:
-            route.rewrite(head, stream)
+        if route.rewrites is not None:
+            route.rewrites.apply(head, stream, self._envoy_headers)
         context = stream.context
         retry = retry_state(
             plan.retry,
@@ -206,14 +210,14 @@ class RouterFilter:
         self._stats.rq_direct_response += 1
         redirect = route.redirect
         if redirect is not None:
-            location: tuple[Header, ...] = ((b"location", route.location(head)),)
+            location: tuple[Header, ...] = ((b"location", redirect.location(head)),)
             stream.local_reply(redirect.status, b"", 0, "direct_response", location)
             return
         direct = route.direct_response
         assert direct is not None
         headers: tuple[Header, ...] = ()
         if direct.status == 201 or direct.status // 100 == 3:
-            headers = ((b"location", route.location(head)),)  # RFC 9110 section 10.2.2
+            headers = ((b"location", location_of(head)),)  # RFC 9110 section 10.2.2
         stream.local_reply(direct.status, direct.body, 0, "direct_response", headers)
 
 

@@ -72,11 +72,31 @@ class ClusterHeader:
 
 
 @dataclass(frozen=True, slots=True)
+class HostRewrite:
+    """What the authority becomes; one of these is set.
+
+    literal  itself
+    header   the value of this header
+    regex    what this makes of the path without its query
+    format   a text with `%…%` operators
+    auto     the name of the host that the request goes to
+    """
+
+    literal: str = ""
+    header: str = ""
+    regex: RegexRewrite | None = None
+    format: str = ""
+    auto: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterAction:
     """Forward to a cluster.
 
     cluster  its name; "" if `choice` decides for each request
     template_rewrite  of `envoy.path.rewrite.uri_template`, fit for the template of the match
+    path_format  a text with `%…%` operators that the path becomes
+    append_forwarded_host  the authority, if it is rewritten, is appended to x-forwarded-host
     timeout  seconds over the whole response, 0 for none
     plan     what there is beyond one attempt within it
     """
@@ -86,7 +106,9 @@ class ClusterAction:
     prefix_rewrite: str | None = None
     regex_rewrite: RegexRewrite | None = None
     template_rewrite: str | None = None
-    host_rewrite: str | None = None
+    path_format: str = ""
+    host_rewrite: HostRewrite | None = None
+    append_forwarded_host: bool = False
     cluster_not_found_status: int = 503
     high_priority: bool = False
     upgrades: tuple[UpgradeSettings, ...] = ()
@@ -99,14 +121,14 @@ class ClusterAction:
 
 @dataclass(frozen=True, slots=True)
 class RedirectAction:
-    """Answer with a redirect (envoy.config.route.v3.RedirectAction)."""
+    """Answer with a redirect (envoy.config.route.v3.RedirectAction); "" and 0 for what stays."""
 
     status: int = 301
-    host: str | None = None
-    path: str | None = None
-    prefix_rewrite: str | None = None
+    host: str = ""
+    path: str = ""
+    prefix_rewrite: str = ""
     regex_rewrite: RegexRewrite | None = None
-    scheme: str | None = None
+    scheme: str = ""
     https: bool = False
     port: int = 0
     strip_query: bool = False

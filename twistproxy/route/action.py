@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any
-
-import re2
-
-from twistproxy.http.message import RequestHead
 from twistproxy.model.retry import RequestPlan
 from twistproxy.model.route import (
     ClusterAction,
     DirectResponse,
     RedirectAction,
-    RegexRewrite,
     RouteSettings,
     WeightedCluster,
 )
 from twistproxy.model.upgrade import ConnectSettings
 from twistproxy.route.counting import Counting
 from twistproxy.route.hash_policy import HashPolicies
-from twistproxy.route.header_rules import HeaderEdits, OuterRules
+from twistproxy.route.header_rules import OuterRules
 from twistproxy.route.mirroring import MirrorPolicy
 from twistproxy.route.path_match import compile_path
-from twistproxy.route.uri_template import TemplateRewrite, UriTemplate
+from twistproxy.route.redirect import Redirect
+from twistproxy.route.rewrite import RequestRewrites, compile_path_rewrite
 
 
 class Route:
@@ -34,7 +28,7 @@ class Route:
     timeout_text     it in milliseconds, for x-envoy-expected-rq-timeout-ms
     plan             retries, hedging, further time limits; None if there are none
     one_attempt      the plan says nothing of more attempts than one, nor of their time
-    rewrites         whether `rewrite` has anything to do
+    rewrites         what is done to requests that are forwarded, None if nothing
     upgrades         which upgrades it allows or forbids, by their names in lower case
     connect          set if a CONNECT ends here and becomes a TCP connection
     counting         where its requests are counted beside their cluster, None for nowhere
@@ -44,10 +38,6 @@ class Route:
     """
 
     __slots__ = (
-        "_host",
-        "_match",
-        "_prefix",
-        "_regex",
         "cluster",
         "connect",
         "counting",
@@ -60,7 +50,6 @@ class Route:
         "one_attempt",
         "plan",
         "redirect",
-        "request_rules",
         "response_rules",
         "rewrites",
         "timeout",
@@ -75,7 +64,6 @@ class Route:
         self.name = settings.name
         self.virtual_host = virtual_host
         self.cluster: str | None = None
-        self.redirect: RedirectAction | None = None
         self.direct_response: DirectResponse | None = None
         self.plan: RequestPlan | None = None
         self.one_attempt = True
@@ -86,18 +74,14 @@ class Route:
         self.counting: Counting | None = None
         self.hash_policies: HashPolicies | None = None
         self.mirrors: list[MirrorPolicy] | None = None
-        self.rewrites = False
         self.upgrades: dict[bytes, bool] = {}
         self.connect: ConnectSettings | None = None
-        self._match = compile_path(settings.match)
-        self.request_rules: HeaderEdits | None
-        self.response_rules: HeaderEdits | None
-        self.request_rules, self.response_rules = rules.compile(
+        self.redirect: Redirect | None = None
+        self.rewrites: RequestRewrites | None = None
+        request_rules, self.response_rules = rules.compile(
             settings.headers, weighted.headers, weighted.host_rewrite.encode()
         )
-        self._host: bytes | None = None
-        self._prefix: bytes | None = None
-        self._regex: _Substitution | TemplateRewrite | None = None
+        match = settings.match
         action = settings.action
         if isinstance(action, ClusterAction):
             self.cluster = action.cluster
@@ -113,109 +97,22 @@ class Route:
                 self.hash_policies = HashPolicies(action.hash_policies)
             if action.mirrors:
                 self.mirrors = [MirrorPolicy(one, rules.clocks) for one in action.mirrors]
-            self._host = None if action.host_rewrite is None else action.host_rewrite.encode()
-            self._prefix = None if action.prefix_rewrite is None else action.prefix_rewrite.encode()
-            self._regex = None if action.regex_rewrite is None else _Substitution(action.regex_rewrite)
-            if action.template_rewrite is not None and settings.match.template is not None:
-                self._regex = TemplateRewrite(action.template_rewrite, UriTemplate(settings.match.template))
-            self.rewrites = bool(self.request_rules or self._host or self._prefix or self._regex)
+            rewrites = RequestRewrites(
+                request_rules,
+                compile_path_rewrite(action, compile_path(match), match.template, rules.clocks),
+                action.host_rewrite,
+                action.append_forwarded_host,
+                rules.clocks,
+            )
+            self.rewrites = None if rewrites.empty else rewrites
         elif isinstance(action, RedirectAction):
-            self.redirect = action
-            self._prefix = None if action.prefix_rewrite is None else action.prefix_rewrite.encode()
-            self._regex = None if action.regex_rewrite is None else _Substitution(action.regex_rewrite)
+            self.redirect = Redirect(action, compile_path(match))
         else:
             self.direct_response = action
-
-    def rewrite(self, head: RequestHead, stream: Any) -> None:
-        """Header rules first, which path and authority may depend on; what these were goes to x-envoy-original-path and
-        x-envoy-original-host."""
-        if self.request_rules is not None:
-            self.request_rules.apply_to_request(head, stream)
-        if self._prefix or self._regex is not None:
-            head.set(b"x-envoy-original-path", head.path)
-            head.path = self._rewritten_path(head.path)
-        if self._host:
-            head.set(b"x-envoy-original-host", head.authority)
-            head.authority = self._host
-
-    def _rewritten_path(self, path: bytes) -> bytes:
-        if self._regex is not None:
-            bare, mark, query = path.partition(b"?")
-            return self._regex.apply(bare) + mark + query
-        assert self._prefix is not None
-        return self._prefix + path[self._match.matched_length(path) :]
-
-    def location(self, head: RequestHead) -> bytes:
-        """The Location of a redirect (envoy.config.route.v3.RedirectAction); of a direct response what was asked."""
-        redirect = self.redirect or _SAME
-        scheme = scheme_of(head)
-        authority = head.authority
-        if redirect.https:
-            new_scheme = b"https"
-        elif redirect.scheme:
-            new_scheme = redirect.scheme.encode()
-        else:
-            new_scheme = scheme
-        host, port = _split_port(authority)
-        if redirect.host is not None:
-            host, port = redirect.host.encode(), b""
-        elif (
-            not redirect.keep_port
-            and new_scheme != scheme
-            and ((scheme, port) in ((b"http", b":80"), (b"https", b":443")))
-        ):
-            port = b""  # the default port of the old scheme would be wrong with the new one
-        if redirect.port:
-            port = b":%d" % redirect.port
-        return new_scheme + b"://" + host + port + self._redirect_path(redirect, head.path)
-
-    def _redirect_path(self, redirect: RedirectAction, path: bytes) -> bytes:
-        query = b""
-        if b"?" in path and not redirect.strip_query:
-            query = path[path.index(b"?") :]
-        bare = path.partition(b"?")[0]
-        if redirect.path is not None:
-            # A path with a query of its own replaces both (Envoy: path_redirect).
-            new = redirect.path.encode()
-            return new if b"?" in new else new + query
-        if self._prefix is not None:
-            return self._prefix + bare[self._match.matched_length(bare) :] + query
-        if self._regex is not None:
-            return self._regex.apply(bare) + query
-        return bare + query
 
 
 #: For a route without weighted clusters.
 _ONE_CLUSTER = WeightedCluster(1)
-
-#: The redirect that changes nothing.
-_SAME = RedirectAction()
-
-
-class _Substitution:
-    """`RegexMatchAndSubstitute`: RE2, every match replaced, \\0 to \\9 stand for groups."""
-
-    __slots__ = ("_pattern", "_template")
-
-    def __init__(self, rewrite: RegexRewrite) -> None:
-        self._pattern = re2.compile(rewrite.pattern.encode())
-        # `re2.sub` takes \g<0>, but no bare \0.
-        self._template = re.sub(rb"\\(\d)", rb"\\g<\1>", rewrite.substitution.encode())
-
-    def apply(self, path: bytes) -> bytes:
-        result: bytes = self._pattern.sub(self._template, path)
-        return result
-
-
-def scheme_of(head: RequestHead) -> bytes:
-    """The scheme of the client's URL: x-forwarded-proto says it (Envoy: Http::Utility::getScheme)."""
-    forwarded = head.get(b"x-forwarded-proto") if head.scheme == b"http" else None
-    return forwarded if forwarded in (b"http", b"https") else head.scheme
-
-
-def _split_port(authority: bytes) -> tuple[bytes, bytes]:
-    name, colon, port = authority.rpartition(b":")
-    return (name, colon + port) if colon and port.isdigit() else (authority, b"")
 
 
 def compile_route(
