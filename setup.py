@@ -18,11 +18,12 @@ COMPILED = """
     codec/tcp_client
     filters/attempt filters/retry_hosts filters/retry_state filters/retrying_request filters/router
     filters/router_headers filters/shadow filters/timeouts filters/upgrade_request filters/upstream_request
-    http/condition http/date http/header_match http/headers http/known_headers
+    http/condition http/date http/grpc http/header_match http/headers http/known_headers
     http/message http/path http/status http/target
     network/http_connection_manager
     observe/histogram observe/request_id observe/route_stats observe/stats
-    primitives/deadlines primitives/described primitives/murmur_hash primitives/runtime primitives/string_match
+    primitives/byte_meter primitives/deadlines primitives/described primitives/murmur_hash primitives/runtime
+    primitives/string_match
     primitives/value_match primitives/weighted_cycle
     route/action route/cluster_choice route/conditions route/counting route/entry route/hash_policy route/header_rules
     route/mirroring route/path_index route/path_match route/redirect route/rewrite

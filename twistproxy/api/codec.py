@@ -10,12 +10,14 @@ of the calls says `end_stream=True` (trailers always do) or `on_reset` ends it. 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Protocol
 
 from twistproxy.api.transport import Transport
 from twistproxy.http.headers import HeaderMap
 from twistproxy.http.message import RequestHead, ResponseHead
+from twistproxy.primitives.byte_meter import ByteMeter
 
 
 class ResetReason(IntEnum):
@@ -136,6 +138,11 @@ class RequestEncoder(Protocol):
 
     #: Requests that its connection has carried, this one included.
     streams: int
+    #: Measures the request that it carries now, if it is measured.
+    meter: ByteMeter | None
+
+    def measure(self) -> ByteMeter:
+        """Count the bytes of the request that is encoded next."""
 
     def encode_headers(self, head: RequestHead, end_stream: bool) -> None: ...
 
@@ -195,6 +202,12 @@ class ServerCodec(Protocol):
     half_closed: bool
     #: Whose doing the end was; known in `connection_closed`.
     closed_by_us: bool
+    #: Whether to measure each request from now on.
+    metered: bool
+    #: Measures the request that is read or answered now, or was last.
+    meter: ByteMeter | None
+    #: Called once when the last byte of the response in progress is written, before the next request.
+    when_ended: Callable[[], None] | None
 
     @property
     def idle(self) -> bool:

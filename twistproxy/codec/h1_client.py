@@ -28,11 +28,15 @@ from twistproxy.http.headers import HeaderMap
 from twistproxy.http.message import RequestHead, ResponseHead
 from twistproxy.http.status import has_no_body
 from twistproxy.model.http1 import UpstreamHttp1Settings
+from twistproxy.primitives.byte_meter import ByteMeter
 
 _HOP_BY_HOP = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"))
 
 #: Requests that have no content unless they say so (Envoy: HeaderUtility::requestShouldHaveNoBody).
 _NO_CONTENT = frozenset((b"GET", b"HEAD", b"DELETE", b"TRACE", b"CONNECT"))
+
+#: Bytes of a head beside its fields, method and target.
+_REQUEST_LINE = len(b"  HTTP/1.1\r\n\r\n")
 
 #: Connections are numbered, for logs.
 _numbers = itertools.count(1)
@@ -83,6 +87,7 @@ class Http1ClientConnection(MessageWriter):
         "connect_started",
         "cut_short",
         "ended",
+        "meter",
         "number",
         "opened_at",
         "owner",
@@ -100,6 +105,7 @@ class Http1ClientConnection(MessageWriter):
         self.owner = owner
         self.streams = 0  # requests carried so far
         self.number = next(_numbers)
+        self.meter: ByteMeter | None = None
         self.opened_at = self.used_at = now
         self.connect_started = now  # whoever connects may know better
         self.attached_at = now  # when a request that had waited for it got it
@@ -259,6 +265,8 @@ class Http1ClientConnection(MessageWriter):
 
     def _response(self, parsed: ParsedResponse, rest: bytes) -> bytes:
         _, status, minor, items, index, flags = parsed
+        if self.meter is not None:
+            self.meter.add_fields(items)
         head = ResponseHead(status, items, index)
         sink = self._sink
         assert sink is not None
@@ -408,6 +416,9 @@ class Http1ClientConnection(MessageWriter):
         waiting, which shall find it free."""
         self._sink = None
         self._state = _IDLE
+        if self.meter is not None:
+            self.meter.stop()
+            self.meter = None
         if self._read_pauses:
             self._read_pauses = 0
             self.transport.resumeProducing()
@@ -428,6 +439,10 @@ class Http1ClientConnection(MessageWriter):
 
     # ---- writing: `RequestEncoder`
 
+    def measure(self) -> ByteMeter:
+        self.meter = meter = ByteMeter(self, self.bytes_received)
+        return meter
+
     def encode_headers(self, head: RequestHead, end_stream: bool) -> None:
         method = head.method
         framing = b"\r\n"
@@ -443,6 +458,8 @@ class Http1ClientConnection(MessageWriter):
         data = encode(
             (method, b" ", head.path, b" HTTP/1.1\r\nhost: ", head.authority, b"\r\n"), head.items, framing
         )
+        if self.meter is not None:
+            self.meter.header_sent += len(data) - len(method) - len(head.path) - _REQUEST_LINE
         if end_stream:
             self._write(data)
         else:
@@ -455,7 +472,10 @@ class Http1ClientConnection(MessageWriter):
         self._request_done = False
         target = head.path or head.authority
         parts = (head.method, b" ", target, b" HTTP/1.1\r\nhost: ", head.authority, b"\r\n")
-        self._write(encode(parts, head.items, b"\r\n"))
+        data = encode(parts, head.items, b"\r\n")
+        if self.meter is not None:
+            self.meter.header_sent += len(data) - len(head.method) - len(target) - _REQUEST_LINE
+        self._write(data)
 
     def encode_data(self, data: bytes, end_stream: bool) -> None:
         self._write_content(data, end_stream)

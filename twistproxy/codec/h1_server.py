@@ -7,6 +7,7 @@ that HTTP/1 has at a time.  Pipelined requests wait, as bytes, until the respons
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from twistproxy.api.codec import Passage, RequestDecoder, ResetReason, ServerCallbacks
 from twistproxy.api.transport import Transport
@@ -33,6 +34,7 @@ from twistproxy.http.message import RequestHead, ResponseHead
 from twistproxy.http.status import has_no_body, reason
 from twistproxy.http.target import valid_host
 from twistproxy.model.http1 import Http1Settings
+from twistproxy.primitives.byte_meter import ByteMeter
 
 # What the connection waits for.  Positive values: so many bytes of content; UPGRADE and CONNECT: those of a tunnel.
 _HEAD = 0
@@ -81,7 +83,10 @@ class Http1ServerConnection(MessageWriter):
         "callbacks",
         "closed_by_us",
         "half_closed",
+        "meter",
+        "metered",
         "passage",
+        "when_ended",
     )
 
     def __init__(self, transport: Transport, settings: Http1Settings) -> None:
@@ -107,6 +112,9 @@ class Http1ServerConnection(MessageWriter):
         self.half_closed = False
         self.closed_by_us = False
         self.passage: Passage | None = None
+        self.metered = False
+        self.meter: ByteMeter | None = None
+        self.when_ended: Callable[[], None] | None = None
 
     # ---- from the transport
 
@@ -207,6 +215,8 @@ class Http1ServerConnection(MessageWriter):
         size = parsed[0]
         if size > settings.max_head_bytes:
             return self._too_large()
+        if self.metered:
+            self._measure(len(data), parsed)
         self._request(parsed)
         return data[size:] if size != len(data) else b""
 
@@ -221,6 +231,8 @@ class Http1ServerConnection(MessageWriter):
                 if not isinstance(parsed, int):
                     if size > settings.max_head_bytes:
                         return self._too_large()
+                    if self.metered:
+                        self._measure(len(data), parsed)
                     self._request(parsed)
                     return data[size:]
                 code = parsed
@@ -289,6 +301,12 @@ class Http1ServerConnection(MessageWriter):
         self._unflushed = length != 0
         stream.decode_headers(head, length == 0)
 
+    def _measure(self, size: int, parsed: ParsedRequest) -> None:
+        """`size`: bytes from the start of the head to the end of what has come, but for what is held."""
+        self.meter = meter = ByteMeter(self, self.bytes_received - size - len(self._held))
+        host = parsed[4]
+        meter.add_fields(parsed[5] if host is None else [*parsed[5], (b"host", host)])
+
     def _underscored(self, fields: HeaderMap) -> bool:
         """Deal with names that have "_" in them (`headers_with_underscores_action`).  True: refuse the request."""
         dropped = frozenset(name for name in fields.index if b"_" in name)
@@ -342,6 +360,8 @@ class Http1ServerConnection(MessageWriter):
         self._chunked = None
         self._state = _RESPONSE
         trailers = HeaderMap(chunked.trailers)
+        if self.meter is not None:
+            self.meter.add_fields(trailers.items)
         if self._settings.enable_trailers and self._settings.underscores and self._underscored(trailers):
             self._broken_body(400, _UNDERSCORE)
             return b""
@@ -368,6 +388,8 @@ class Http1ServerConnection(MessageWriter):
     def refuse(self, status: int, body: bytes, details: str) -> None:
         """Answer what cannot be read as a request, and read nothing more."""
         self._state = _CLOSED
+        if self.metered and self._stream is None:
+            self.meter = ByteMeter(self, 0)
         self._partial = self._held = b""
         self._response_to_head = False  # the request before it may have been one
         self.callbacks.protocol_error(self, status, body, details)
@@ -403,6 +425,8 @@ class Http1ServerConnection(MessageWriter):
         if self._http10:
             line = b"HTTP/1.0" + line[8:]
         data = encode((line,), head.items, framing)
+        if self.meter is not None:
+            self.meter.header_sent += len(data) - len(line) - 2
         if end_stream:
             self._write(data)
             self._response_ended()
@@ -450,6 +474,9 @@ class Http1ServerConnection(MessageWriter):
             self.transport.resumeProducing()
 
     def _response_ended(self) -> None:
+        if self.when_ended is not None:
+            when_ended, self.when_ended = self.when_ended, None
+            when_ended()
         self._responding = False
         state = self._state
         if state == _RESPONSE:

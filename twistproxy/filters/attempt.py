@@ -103,7 +103,8 @@ class Attempt(UpstreamRequest):
         """This is the response: send it to the client."""
         stream = self._stream
         stream.host = self.host
-        stream.upstream_connection = self._encoder
+        assert self._encoder is not None
+        stream.attached(self._encoder)
         super().decode_headers(head, end_stream)
 
     def decode_data(self, data: bytes, end_stream: bool) -> None:

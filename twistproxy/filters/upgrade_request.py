@@ -19,7 +19,7 @@ class UpgradeRequest(UpstreamRequest):
         self._encoder = encoder
         stream = self._stream
         stream.host = host
-        stream.upstream_connection = encoder
+        stream.attached(encoder)
         encoder.encode_upgrade(self._head)
 
     def send_data(self, data: bytes, end_stream: bool) -> None:

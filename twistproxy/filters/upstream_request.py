@@ -135,7 +135,7 @@ class UpstreamRequest:
         self._encoder = encoder
         stream = self._stream
         stream.host = host
-        stream.upstream_connection = encoder
+        stream.attached(encoder)
         if stream.counts is not None:
             stream.counts.sent()
         held = self._held

@@ -80,6 +80,8 @@ class HttpConnectionManager:
         self.connections: set[HttpConnection] = set()
         self.draining = False
         self.local_replies = local_replies
+        #: whether logs or header rules ask for bytes on the wire
+        self.metered = False
         self._access_logs = access_logs
         options = settings.log_options
         self.early_logs = EarlyLogs(access_logs, options, deadlines) if options != AT_THE_END else None
@@ -98,6 +100,7 @@ class HttpConnectionManager:
             codec = Http1ServerConnection(transport, http1)
         codec.callbacks = connection = HttpConnection(self, codec, remote, local)
         self.connections.add(connection)
+        codec.metered = self.metered
         if self._buffer_limit is not None:
             transport.bufferSize = self._buffer_limit
         transport.registerProducer(codec, True)
@@ -156,8 +159,8 @@ class HttpConnectionManager:
         stream.local_reply(status, b"", flag, details)
         return False
 
-    def log(self, stream: Stream) -> None:
-        """A stream is over."""
+    def log(self, stream: Stream, complete: bool) -> None:
+        """A stream is over, and all of its response but, if it is `complete`, the last piece is encoded."""
         stats = self.stats
         response = stream.response
         if response is not None:
@@ -166,6 +169,12 @@ class HttpConnectionManager:
         stats.rq_time.record(int((stream.end - stream.start) * 1000))
         if self.early_logs is not None:
             self.early_logs.ended(stream)
+        if self.metered and complete:
+            stream.connection.codec.when_ended = lambda: self._write_logs(stream)
+        else:
+            self._write_logs(stream)
+
+    def _write_logs(self, stream: Stream) -> None:
         for access_log in self._access_logs:
             access_log(stream)
 

@@ -38,7 +38,7 @@ def upstream_host(stream: Any) -> str | None:
 
 
 def _upstream_host_name(stream: Any) -> str | None:
-    return None if stream.host is None else stream.host.endpoint.hostname or stream.host.address_text
+    return None if stream.host is None else _name_of(stream.host)
 
 
 def _upstream_remote(stream: Any) -> str | None:
@@ -58,12 +58,22 @@ def _upstream_local(stream: Any) -> str | None:
 
 
 def _attempted(of: _Text) -> _Text:
-    """What `of` tells of every host to which a connection was made for the request, joined with ","."""
+    """What `of` tells of the host to which the request was sent, the last one if there were several: in Envoy 1.40,
+    too, a retry forgets those before it."""
 
-    def joined(stream: Any) -> str | None:
+    def last(stream: Any) -> str | None:
         return None if stream.upstream_connection is None else of(stream)
 
-    return joined
+    return last
+
+
+def _name_of(host: Any) -> str:
+    name: str = host.endpoint.hostname or host.address_text
+    return name
+
+
+def _strip_port(text: str) -> str:
+    return text.rpartition(":")[0].strip("[]") or text
 
 
 def _port(of: _Text) -> Operator:
@@ -77,7 +87,7 @@ def _port(of: _Text) -> Operator:
 def _bare(of: _Text) -> _Text:
     def host(stream: Any) -> str | None:
         text = of(stream)
-        return text and (text.rpartition(":")[0].strip("[]") or text)
+        return text and _strip_port(text)
 
     return host
 
@@ -104,15 +114,18 @@ def _without_port(of: _Text) -> Spec:
     return Spec(build, required=False, length=False)
 
 
-def _connection_id(stream: Any) -> int:
-    """Unique among all workers."""
-    number: int = stream.connection.number
+def _unique(number: int) -> int:
+    """Among all workers."""
     return os.getpid() << 32 | number
+
+
+def _connection_id(stream: Any) -> int:
+    return _unique(stream.connection.number)
 
 
 def _upstream_connection_id(stream: Any) -> int:
     connection = stream.upstream_connection
-    return 0 if connection is None else os.getpid() << 32 | connection.number
+    return 0 if connection is None else _unique(connection.number)
 
 
 def _closed(stream: Any) -> str | None:
@@ -147,8 +160,8 @@ SIMPLE: dict[str, Operator] = {
     "UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT": _attempted(_bare(upstream_host)),
     "UPSTREAM_HOST_NAMES_ATTEMPTED": _attempted(_upstream_host_name),
     "UPSTREAM_HOST_NAMES_ATTEMPTED_WITHOUT_PORT": _attempted(_bare(_upstream_host_name)),
-    "UPSTREAM_CONNECTION_ID": _upstream_connection_id,
     "UPSTREAM_CONNECTION_IDS_ATTEMPTED": _attempted(lambda s: str(_upstream_connection_id(s))),
+    "UPSTREAM_CONNECTION_ID": _upstream_connection_id,
     "CONNECTION_ID": _connection_id,
     # Only QUIC, listeners inside the proxy and the kernel's TCP statistics could say more.
     "DOWNSTREAM_DETECTED_CLOSE_TYPE": lambda s: "Normal",
@@ -212,5 +225,5 @@ SIMPLE: dict[str, Operator] = {
     ),
 }
 WITH_ARGUMENT: dict[str, Spec] = {
-    f"{name}_ADDRESS_WITHOUT_PORT": _without_port(of) for name, of in _ADDRESSES.items()
+    **{f"{name}_ADDRESS_WITHOUT_PORT": _without_port(of) for name, of in _ADDRESSES.items()},
 }

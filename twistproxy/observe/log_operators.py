@@ -1,7 +1,8 @@
 """The operators of access log formats (Envoy: docs/root/configuration/observability/access_log/usage).
 
 Each is a function from a stream (`stream.Stream`) to a value, at the stream's end or, in header rules, while it runs.
-The families are in modules of their own: `log_fields`, `log_times`, `log_addresses`, `log_metadata`.
+The families are in modules of their own: `log_fields`, `log_times`, `log_addresses`, `log_metadata`,
+`log_wire_bytes`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from twistproxy.http.message import VERSION_TEXT
-from twistproxy.observe import log_addresses, log_fields, log_metadata, log_times
+from twistproxy.observe import log_addresses, log_fields, log_metadata, log_times, log_wire_bytes
 from twistproxy.observe.flags import flag_text, long_flag_text
 from twistproxy.observe.log_syntax import Clocks, FormatError, Operator, Spec, limited
 
@@ -117,6 +118,7 @@ _WITH_ARGUMENT: dict[str, Spec] = {
     **log_times.WITH_ARGUMENT,
     **log_addresses.WITH_ARGUMENT,
     **log_metadata.WITH_ARGUMENT,
+    **log_wire_bytes.WITH_ARGUMENT,
     "COALESCE": Spec(_coalesce),
     "ENVIRONMENT": Spec(_environment),
     "RESPONSE_CODE_DETAILS": Spec(_details, required=False, length=False),

@@ -16,13 +16,17 @@ class FormatError(ValueError):
 
 
 class Clocks:
-    """What turns a monotonic time of a stream into wall time."""
+    """What turns a monotonic time of a stream into wall time.
 
-    __slots__ = ("monotonic", "wall")
+    metered  some operator that was built with these clocks asks for bytes on the wire, so somebody must count them
+    """
+
+    __slots__ = ("metered", "monotonic", "wall")
 
     def __init__(self, wall: Callable[[], float], monotonic: Callable[[], float]) -> None:
         self.wall = wall
         self.monotonic = monotonic
+        self.metered = False
 
     def wall_at(self, moment: float) -> float:
         return self.wall() - (self.monotonic() - moment)

@@ -84,6 +84,8 @@ class Runtime:
                 old.drain()
                 self._end_later(old.manager)
                 self._retired.append(old)
+        for listener in listeners.values():
+            listener.manager.metered = self._clocks.metered
         self._listeners = listeners
         self._retired = [listener for listener in self._retired if listener.active()[0]]
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, Protocol, cast
 
-from twistproxy.api.codec import ResetReason, ResponseEncoder, TunnelEnd
+from twistproxy.api.codec import RequestEncoder, ResetReason, ResponseEncoder, ServerCodec, TunnelEnd
 from twistproxy.api.http_filter import FilterChain, UpstreamSide
 from twistproxy.http.grpc import is_grpc
 from twistproxy.http.headers import Header, HeaderMap
@@ -21,6 +21,7 @@ from twistproxy.observe import flags
 from twistproxy.observe.early_logs import EarlyLogs
 from twistproxy.observe.route_stats import RequestCounts
 from twistproxy.observe.stats import HttpManagerStats
+from twistproxy.primitives.byte_meter import ByteMeter
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import RuntimeValues
 from twistproxy.stream.chain import FilterWalk
@@ -42,6 +43,7 @@ class Context(Protocol):
     random: Random
     runtime: RuntimeValues
     early_logs: EarlyLogs | None
+    metered: bool
     local_replies: LocalReplies | None
     request_headers: RequestHeaders
     response_headers: ResponseHeaders
@@ -57,13 +59,15 @@ class Context(Protocol):
     def check(self, stream: Stream, head: RequestHead, /) -> bool:
         """Whether the request can be routed; if not, it has been answered."""
 
-    def log(self, stream: Stream) -> None: ...
+    def log(self, stream: Stream, complete: bool) -> None:
+        """It is over.  `complete`: what is left of the response is about to be encoded."""
 
 
 class Connection(Protocol):
     """The downstream connection of a stream."""
 
     number: int
+    codec: ServerCodec
     remote_host: str
     tls: bool
 
@@ -97,6 +101,7 @@ class Stream(FilterSide):
     flags, details        response flags (`observe.flags`) and Envoy's %RESPONSE_CODE_DETAILS%
     host, cluster         the upstream host and the cluster's name, once chosen
     upstream_connection   the codec of the upstream connection, once there is one
+    upstream_meter        the bytes that passed over it for this request, if they are measured
     cookies               values of Set-Cookie that the upstream's response gets, None if there are none
     mirrored              the request's copies as long as it comes in, None without any
     failure               why the upstream's transport failed, in words
@@ -138,6 +143,7 @@ class Stream(FilterSide):
         "timeout_at",
         "upstream",
         "upstream_connection",
+        "upstream_meter",
     )
 
     def __init__(self, context: Context, connection: Connection, encoder: ResponseEncoder) -> None:
@@ -158,6 +164,7 @@ class Stream(FilterSide):
         self.counts: RequestCounts | None = None
         self.host: Any = None
         self.upstream_connection: Any = None
+        self.upstream_meter: ByteMeter | None = None
         self.cluster = ""
         self.cookies: list[bytes] | None = None
         self.mirrored: Any = None
@@ -236,7 +243,7 @@ class Stream(FilterSide):
         if self.request_ended_at:
             self.context.stats.downstream_rq_rx_reset += 1
         self._cancel_upstream()
-        self._end()
+        self._end(False)
 
     def above_write_buffer_high_watermark(self) -> None:
         if self.upstream is not None:
@@ -258,6 +265,17 @@ class Stream(FilterSide):
     def client_host(self) -> str:
         """The client's address without a port, as far as x-forwarded-for is trusted; "" on a Unix socket."""
         return self.context.request_headers.client_host(self.head, self.connection.remote_host)
+
+    def attached(self, encoder: RequestEncoder) -> None:
+        """This connection to the upstream carries the request, or the answer that is taken."""
+        self.upstream_connection = encoder
+        if self.context.metered:
+            meter = encoder.meter
+            if meter is None:
+                meter = encoder.measure()
+                if self.upstream_meter is not None:
+                    meter.follow(self.upstream_meter)
+            self.upstream_meter = meter
 
     def pause_request(self) -> None:
         """Read no more of the request's content for now.  Counted."""
@@ -351,7 +369,7 @@ class Stream(FilterSide):
         if self.request_ended_at:
             stats.downstream_rq_rx_reset += 1  # Envoy counts each reset here, whosever it is
         self._encoder.reset()
-        self._end()
+        self._end(False)
 
     # ---- the response, from the router or a local reply
 
@@ -445,7 +463,7 @@ class Stream(FilterSide):
         if upstream is not None:
             upstream.cancel()
 
-    def _end(self) -> None:
+    def _end(self, complete: bool = True) -> None:
         context = self.context
         self.end = now = context.monotonic()
         context.deadlines.discard(self)
@@ -459,5 +477,5 @@ class Stream(FilterSide):
             self._walk.ended()
         if self.mirrored is not None:
             self.mirrored.stream_ended()
-        context.log(self)
+        context.log(self, complete)
         self.connection.stream_ended(self, now)
