@@ -91,6 +91,9 @@ class Variants(Protocol):
     def select(self, route: Any) -> FilterChain:
         """The chain for a request that takes this route (None: none)."""
 
+    def routes_changed(self) -> None:
+        """There are other routes from now on."""
+
 
 #: A method of a filter: the filter's place in the direction of the call, the filter, and the bound method.
 Methods = tuple[tuple[int, Any, Any], ...]
@@ -132,3 +135,8 @@ class FilterChain:
     def for_route(self, route: Any) -> FilterChain:
         """The chain for a request that takes this route (None: none)."""
         return self if self._variants is None else self._variants.select(route)
+
+    def routes_changed(self) -> None:
+        """There are other routes from now on."""
+        if self._variants is not None:
+            self._variants.routes_changed()

@@ -6,6 +6,7 @@ from collections.abc import Set
 
 from twistproxy.config.fields import Reader
 from twistproxy.config.header_rules import build_rule_level
+from twistproxy.config.http_filters import build_filter_level
 from twistproxy.config.suggest import did_you_mean
 from twistproxy.model.route import ClusterHeader, WeightedCluster, WeightedClusters
 
@@ -52,6 +53,7 @@ def _weighted(reader: Reader, known: Set[str] | None) -> WeightedClusters:
                 header,
                 build_rule_level(one),
                 one.string("host_rewrite_literal") if one.oneof("host_rewrite_specifier") else "",
+                build_filter_level(one),
             )
         )
     # `total_weight` is of the past: Envoy takes the sum, whatever it says.

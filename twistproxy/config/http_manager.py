@@ -8,6 +8,7 @@ from typing import Any
 from twistproxy.config.access_logs import build_access_logs, build_log_options
 from twistproxy.config.fields import Reader
 from twistproxy.config.http1 import build_http1, stays_open_after_error
+from twistproxy.config.http_filters import build_http_filters
 from twistproxy.config.local_reply import build_local_replies
 from twistproxy.config.manager_heads import build_sanitise
 from twistproxy.config.routes import build_routes
@@ -15,8 +16,6 @@ from twistproxy.config.upgrades import build_manager_upgrades
 from twistproxy.config.values import cidr
 from twistproxy.model.bootstrap import Node
 from twistproxy.model.http_manager import HttpManagerSettings
-
-_ROUTER = "envoy.extensions.filters.http.router.v3.Router"
 
 
 def build_http_manager(reader: Reader, clusters: Set[str], node: Node) -> HttpManagerSettings:
@@ -30,6 +29,7 @@ def build_http_manager(reader: Reader, clusters: Set[str], node: Node) -> HttpMa
     if reader.oneof("route_specifier") != "route_config":
         reader.problem("routes must be inline (route_config) so far", str(reader.oneof("route_specifier")))
     routes = build_routes(reader.message_or_empty("route_config"), clusters)
+    filters, router = build_http_filters(reader, node.cluster)
     common = reader.message_or_empty("common_http_protocol_options")
     internal = reader.message_or_empty("internal_address_config")
     agent = reader.boolean("add_user_agent")
@@ -58,7 +58,8 @@ def build_http_manager(reader: Reader, clusters: Set[str], node: Node) -> HttpMa
         request_headers_timeout=reader.duration("request_headers_timeout", 0.0),
         drain_timeout=reader.duration("drain_timeout", 5.0),
         delayed_close_timeout=reader.duration("delayed_close_timeout", 1.0),
-        **_http_filters(reader),
+        filters=filters,
+        **_router(router),
         proxy_100_continue=reader.boolean("proxy_100_continue"),
         user_agent=node.cluster.encode() if agent else b"",
         node_id=node.id.encode() if agent else b"",
@@ -75,25 +76,13 @@ def _only(reader: Reader, name: str, *values: str) -> None:
         reader.problem(f"{value} is not implemented so far", name)
 
 
-def _http_filters(reader: Reader) -> dict[str, Any]:
-    """Only the router is there so far.  Returns its settings."""
-    settings: dict[str, Any] = {}
-    filters = reader.messages("http_filters")
-    for one in filters:
-        one.ignore("name")
-        config = one.unpack("typed_config")
-        if config is None:
-            if not one.has("typed_config"):
-                one.problem("a typed_config is expected", "typed_config")
-            continue
-        if config.type_name != _ROUTER:
-            one.problem(f"the HTTP filter {config.type_name} is not implemented", "typed_config")
-            config.ignore(*(field.name for field in config.raw.DESCRIPTOR.fields))
-            continue
-        config.ignore("dynamic_stats", "start_child_span")
-        settings["envoy_headers"] = not config.boolean("suppress_envoy_headers")
-        settings["strict_check_headers"] = tuple(
-            name.encode() for name in config.strings("strict_check_headers")
-        )
-        settings["respect_expected_rq_timeout"] = config.boolean("respect_expected_rq_timeout")
-    return settings
+def _router(reader: Reader | None) -> dict[str, Any]:
+    """The router's settings."""
+    if reader is None:
+        return {}
+    reader.ignore("dynamic_stats", "start_child_span")
+    return {
+        "envoy_headers": not reader.boolean("suppress_envoy_headers"),
+        "strict_check_headers": tuple(name.encode() for name in reader.strings("strict_check_headers")),
+        "respect_expected_rq_timeout": reader.boolean("respect_expected_rq_timeout"),
+    }

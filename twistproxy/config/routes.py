@@ -6,12 +6,14 @@ from collections.abc import Set
 
 from twistproxy.config.fields import Reader
 from twistproxy.config.header_rules import build_rule_level
+from twistproxy.config.http_filters import build_filter_level, with_outer
 from twistproxy.config.matchers import header_matchers
 from twistproxy.config.mirrors import build_mirrors, inherit_mirrors
 from twistproxy.config.path_rewrite import check_path_rewrite
 from twistproxy.config.retry import VirtualHostPlan, build_virtual_host_plan
 from twistproxy.config.route_action import build_action
 from twistproxy.config.route_match import build_match
+from twistproxy.model.http_filters import FilterLevel
 from twistproxy.model.mirror import MirrorSettings
 from twistproxy.model.route import RouteConfiguration, RouteSettings, VirtualCluster, VirtualHostSettings
 
@@ -22,6 +24,7 @@ class _Scope:
     clusters    the names that exist; None if that is not to be checked
     body_limit  bytes of a direct response
     mirrors     for routes of virtual hosts that have none
+    filters     what is said about filters around the virtual hosts
     domains     domain → name of the virtual host that has it
     """
 
@@ -29,15 +32,22 @@ class _Scope:
         self.clusters = clusters if reader.boolean("validate_clusters", True) else None
         self.body_limit = reader.integer("max_direct_response_body_size_bytes", 4096)
         self.mirrors = build_mirrors(reader, self.clusters)
+        self.filters = with_outer(build_filter_level(reader), ())
         self.domains: dict[str, str] = {}
 
     def routes(
-        self, readers: list[Reader], plan: VirtualHostPlan, mirrors: tuple[MirrorSettings, ...]
+        self,
+        readers: list[Reader],
+        plan: VirtualHostPlan,
+        mirrors: tuple[MirrorSettings, ...],
+        filters: FilterLevel,
     ) -> tuple[RouteSettings, ...]:
-        """`plan` and `mirrors`: of their virtual host."""
-        return inherit_mirrors(tuple(self._route(one, plan) for one in readers), mirrors or self.mirrors)
+        """`plan`, `mirrors` and `filters`: of their virtual host."""
+        outer = with_outer(filters, self.filters)
+        built = tuple(self._route(one, plan, outer) for one in readers)
+        return inherit_mirrors(built, mirrors or self.mirrors)
 
-    def _route(self, reader: Reader, plan: VirtualHostPlan) -> RouteSettings:
+    def _route(self, reader: Reader, plan: VirtualHostPlan, outer: tuple[FilterLevel, ...]) -> RouteSettings:
         match = build_match(reader.message_or_empty("match"))
         action = build_action(reader, self.clusters, plan, self.body_limit)
         # The operation is told to tracers and, of a traced request, to the next hop; nothing is traced.
@@ -49,6 +59,7 @@ class _Scope:
             reader.string("name"),
             headers=build_rule_level(reader),
             stat_prefix=reader.string("stat_prefix"),
+            filters=with_outer(build_filter_level(reader), outer),
         )
 
 
@@ -74,7 +85,7 @@ def _virtual_host(reader: Reader, scope: _Scope) -> VirtualHostSettings:
     return VirtualHostSettings(
         name,
         _domains(reader, name, scope.domains),
-        scope.routes(reader.messages("routes"), plan, mirrors),
+        scope.routes(reader.messages("routes"), plan, mirrors, build_filter_level(reader)),
         reader.enum("require_tls"),
         headers=build_rule_level(reader),
         virtual_clusters=tuple(_virtual_cluster(one) for one in reader.messages("virtual_clusters")),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from twistproxy.model.access_log import AT_THE_END, AccessLogOptions, AccessLogSettings
 from twistproxy.model.address import Cidr
 from twistproxy.model.http1 import Http1Settings
+from twistproxy.model.http_filters import HttpFilterSettings
 from twistproxy.model.local_reply import PLAIN_REPLIES, LocalReplySettings
 from twistproxy.model.route import RouteConfiguration
 from twistproxy.model.upgrade import UpgradeSettings
@@ -34,6 +35,7 @@ class HttpManagerSettings:
     envoy_headers, strict_check_headers, respect_expected_rq_timeout  of the router filter
     user_agent, node_id  what `add_user_agent` tells upstreams of us; both b"" if it is not set
     stays_open_after_error  a request that is refused whole does not end its connection
+    filters              before the router
     filter_chain_name    the name of the filter chain that it ends
     """
 
@@ -72,6 +74,7 @@ class HttpManagerSettings:
     local_replies: LocalReplySettings = PLAIN_REPLIES
     upgrades: tuple[UpgradeSettings, ...] = ()
     stays_open_after_error: bool = False
+    filters: tuple[HttpFilterSettings, ...] = ()
 
     def without_routes(self) -> HttpManagerSettings:
         """The same manager with no routes: what has to be equal for connections to outlive a change of routes."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from twistproxy.http.condition import Condition
 from twistproxy.http.header_match import HeaderMatcher
 from twistproxy.model.hash_policy import HashPolicy
 from twistproxy.model.header_rules import NO_RULES, RuleLevel
+from twistproxy.model.http_filters import FilterLevel
 from twistproxy.model.mirror import MirrorSettings
 from twistproxy.model.retry import RequestPlan
 from twistproxy.model.upgrade import ConnectSettings, UpgradeSettings
@@ -49,6 +50,7 @@ class WeightedCluster:
     cluster_header: str = ""
     headers: RuleLevel = NO_RULES
     host_rewrite: str = ""
+    filters: FilterLevel = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +150,16 @@ RouteAction = ClusterAction | RedirectAction | DirectResponse
 
 @dataclass(frozen=True, slots=True)
 class RouteSettings:
-    """`stat_prefix`: what its requests are counted under, beside their clusters; "" for nothing."""
+    """stat_prefix  what its requests are counted under, beside their clusters; "" for nothing
+    filters      what is said about filters here and around, the most specific level first
+    """
 
     match: RouteMatch
     action: RouteAction
     name: str = ""
     headers: RuleLevel = NO_RULES
     stat_prefix: str = ""
+    filters: tuple[FilterLevel, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

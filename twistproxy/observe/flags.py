@@ -43,6 +43,7 @@ _NAMES = [short for short, _ in _FLAGS]
 
 UH = 1 << _NAMES.index("UH")
 UT = 1 << _NAMES.index("UT")
+LH = 1 << _NAMES.index("LH")
 LR = 1 << _NAMES.index("LR")
 UR = 1 << _NAMES.index("UR")
 UF = 1 << _NAMES.index("UF")

@@ -6,19 +6,23 @@ clusters. Pure: clock, connector and log files are passed in, so tests build the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 from random import Random
 from typing import Any
 
 from twistproxy.api.access_log import AccessLog, LogFiles
 from twistproxy.api.clock import Clock
-from twistproxy.api.http_filter import FilterChain
 from twistproxy.api.transport import ConnectionFactory, Connector, Transport, TransportHandler
 from twistproxy.filters.router import RouterFilter
+from twistproxy.filters.tools import FilterTools
+from twistproxy.filters.variants import make_chain
+from twistproxy.http.known_headers import SINGLE_REQUEST, SINGLE_RESPONSE
 from twistproxy.model.access_log import AccessLogSettings
 from twistproxy.model.address import Address
 from twistproxy.model.bootstrap import Bootstrap
 from twistproxy.model.endpoint import EndpointSet
+from twistproxy.model.header_rules import HeaderRules
 from twistproxy.model.http_manager import HttpManagerSettings
 from twistproxy.model.listener import ListenerSettings
 from twistproxy.model.server_options import ServerOptions
@@ -32,6 +36,7 @@ from twistproxy.primitives.runtime import Plain, RuntimeValues
 from twistproxy.process.explain import Question, explain
 from twistproxy.process.local_replies import build_local_replies
 from twistproxy.process.trial import ManagerParts, TrialParts
+from twistproxy.route.header_rules import HeaderEdits, compile_edits
 from twistproxy.route.table import RouteTable
 from twistproxy.upstream.cluster_manager import ClusterManager
 
@@ -99,6 +104,7 @@ class Runtime:
         if same_limit and listener.manager.settings.without_routes() == new_manager.without_routes():
             # Only routes differ: connections live on, and their next requests take the new routes.
             listener.manager.pick_route = table.pick
+            listener.manager.chain.routes_changed()
             listener.manager.settings = new_manager
             listener.manager.request_headers.use_routes(new_manager.routes)
         else:
@@ -134,7 +140,7 @@ class Runtime:
         self, settings: HttpManagerSettings, parts: ManagerParts, buffer_limit: int | None = None
     ) -> HttpConnectionManager:
         router = RouterFilter(parts.get_cluster, parts.stats, settings, parts.clock.wall, buffer_limit)
-        chain = FilterChain((), router)
+        chain = make_chain(settings.filters, router, self._filter_tools(parts))
         return HttpConnectionManager(
             settings,
             parts.stats,
@@ -149,6 +155,20 @@ class Runtime:
             self._values,
             buffer_limit,
             build_local_replies(settings.local_replies, self._clocks),
+        )
+
+    def _filter_tools(self, parts: ManagerParts) -> FilterTools:
+        def edits(single: frozenset[bytes], rules: Iterable[HeaderRules]) -> HeaderEdits | None:
+            return compile_edits([(one, None) for one in rules], self._clocks, single)
+
+        return FilterTools(
+            parts.stats.filters,
+            self._values,
+            parts.clock,
+            lambda: self._healthy,
+            parts.get_cluster,
+            partial(edits, SINGLE_REQUEST),
+            partial(edits, SINGLE_RESPONSE),
         )
 
     def _route_table(self, settings: HttpManagerSettings) -> RouteTable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from twistproxy.model.http_filters import FilterLevel
 from twistproxy.model.retry import RequestPlan
 from twistproxy.model.route import (
     ClusterAction,
@@ -28,6 +29,7 @@ class Route:
     timeout_text     it in milliseconds, for x-envoy-expected-rq-timeout-ms
     plan             retries, hedging, further time limits; None if there are none
     one_attempt      the plan says nothing of more attempts than one, nor of their time
+    filters          what is said about filters here and around, the most specific level first
     rewrites         what is done to requests that are forwarded, None if nothing
     upgrades         which upgrades it allows or forbids, by their names in lower case
     connect          set if a CONNECT ends here and becomes a TCP connection
@@ -42,6 +44,7 @@ class Route:
         "connect",
         "counting",
         "direct_response",
+        "filters",
         "hash_policies",
         "high_priority",
         "mirrors",
@@ -63,6 +66,9 @@ class Route:
     ) -> None:
         self.name = settings.name
         self.virtual_host = virtual_host
+        self.filters: tuple[FilterLevel, ...] = settings.filters
+        if weighted.filters:
+            self.filters = (weighted.filters, *settings.filters)
         self.cluster: str | None = None
         self.direct_response: DirectResponse | None = None
         self.plan: RequestPlan | None = None

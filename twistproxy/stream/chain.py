@@ -143,7 +143,10 @@ class Direction:
                 return
             if stop is not None and at == stopped_at:
                 self._add(stop, kind, piece, end_stream)
-                self._let_go(stop)
+                if self._held > self.limit:
+                    self._reply_too_large()
+                else:
+                    self._let_go(stop)
                 return
             if methods is not self._methods[kind]:
                 # `clear_route_cache` in that filter: the others are those of the new route.
@@ -224,11 +227,14 @@ class Direction:
         if self._held <= self.limit or self._paused:
             return
         if stop.over_limit:
-            self.over = True
-            self.too_large()
+            self._reply_too_large()
         else:
             self._paused = True
             self.pause()
+
+    def _reply_too_large(self) -> None:
+        self.over = True
+        self.too_large()
 
     def _unpause_if_low(self) -> None:
         if self._paused and self._held <= self.limit and not self.over:

@@ -187,6 +187,11 @@ class Cluster:
                 if pool is not None:
                     pool.drain()
 
+    def membership(self) -> tuple[int, int]:
+        """(all hosts, those that are healthy or degraded)."""
+        hosts = self.hosts.values()
+        return len(hosts), sum(host.healthy or host.degraded for host in hosts)
+
     def collect(self, out: Snapshot) -> None:
         prefix = f"cluster.{self.settings.stat_name or self.name}."
         stats = self.stats

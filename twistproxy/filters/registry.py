@@ -1,0 +1,39 @@
+"""Which class does what a filter's settings say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twistproxy.filters.buffer import BufferFilter
+from twistproxy.filters.cors import CorsFilter
+from twistproxy.filters.header_mutation import HeaderMutationFilter
+from twistproxy.filters.health_check import HealthCheckFilter
+from twistproxy.filters.set_metadata import SetMetadataFilter
+from twistproxy.filters.tools import FilterTools
+from twistproxy.model.http_filters import (
+    BufferSettings,
+    CorsFilterSettings,
+    CorsSettings,
+    HeaderMutationSettings,
+    HealthCheckSettings,
+    SetMetadataSettings,
+)
+
+#: Settings of a filter in the chain: the class that does it, and the class of its settings at routes.
+_FILTERS: dict[type[Any], tuple[Any, type[Any]]] = {
+    BufferSettings: (BufferFilter, BufferSettings),
+    CorsFilterSettings: (CorsFilter, CorsSettings),
+    HeaderMutationSettings: (HeaderMutationFilter, HeaderMutationSettings),
+    HealthCheckSettings: (HealthCheckFilter, HealthCheckSettings),
+    SetMetadataSettings: (SetMetadataFilter, SetMetadataSettings),
+}
+
+
+def make_filter(settings: Any, overrides: tuple[Any, ...], tools: FilterTools) -> Any:
+    """The filter for these settings.
+
+    overrides  what the levels of a route say about it, the most specific first; settings of another filter, which has
+               the same name in another chain, do not count
+    """
+    made, route_settings = _FILTERS[type(settings)]
+    return made(settings, tuple(one for one in overrides if isinstance(one, route_settings)), tools)

@@ -1,0 +1,56 @@
+"""What a filter is given beside its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from twistproxy.api.clock import Clock
+from twistproxy.http.headers import HeaderMap
+from twistproxy.http.message import ResponseHead
+from twistproxy.model.header_rules import HeaderRules
+from twistproxy.primitives.runtime import RuntimeValues
+
+
+class Edits(Protocol):
+    """Compiled header rules."""
+
+    def apply_to_request(self, head: Any, stream: Any) -> None: ...
+
+    def apply_to_response(self, head: ResponseHead, stream: Any) -> None: ...
+
+
+class Hosts(Protocol):
+    """A cluster, as far as filters look at it."""
+
+    def membership(self) -> tuple[int, int]:
+        """(all hosts, those that are healthy or degraded)."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilterTools:
+    """counters   of the connection manager, by name: "cors.origin_valid"
+    healthy       False after /healthcheck/fail
+    get_cluster   by name, or None
+    edit_requests, edit_responses   compile header rules that act one after the other; None if there is nothing to do
+    """
+
+    counters: dict[str, int]
+    runtime: RuntimeValues
+    clock: Clock
+    healthy: Callable[[], bool]
+    get_cluster: Callable[[str], Hosts | None]
+    edit_requests: Callable[[Iterable[HeaderRules]], Edits | None]
+    edit_responses: Callable[[Iterable[HeaderRules]], Edits | None]
+
+    def count(self, *names: str) -> None:
+        """Have these counters, at 0 if they are new."""
+        for name in names:
+            self.counters.setdefault(name, 0)
+
+
+def remove_matching(headers: HeaderMap, matches: Callable[[bytes], bool]) -> None:
+    """Remove all fields whose name matches."""
+    for name in [name for name in headers.index if matches(name)]:
+        headers.remove(name)
