@@ -16,6 +16,7 @@ class Redirect:
 
     __slots__ = (
         "_host",
+        "_keep_port",
         "_match",
         "_path",
         "_port",
@@ -31,6 +32,7 @@ class Redirect:
         self._match = match
         self._scheme = b"https" if action.https else action.scheme.encode()
         self._host = safe_path(action.host.encode())
+        self._keep_port = action.keep_port
         self._port = b":%d" % action.port if action.port else b""
         self._path = safe_path(action.path.encode())
         self._prefix = safe_path(action.prefix_rewrite.encode())
@@ -46,7 +48,7 @@ class Redirect:
         host, port = _split_port(head.authority)
         if self._host:
             host, port = self._host, b""
-        elif new_scheme != scheme and (scheme, port) in _DEFAULT_PORTS:
+        elif not self._keep_port and new_scheme != scheme and (scheme, port) in _DEFAULT_PORTS:
             port = b""  # the default port of the old scheme would be wrong with the new one
         path = self._new_path(head.path)
         slash = b"" if path[:1] == b"/" else b"/"
