@@ -68,6 +68,11 @@ def test_normalising_never_fails_and_is_idempotent(target: bytes) -> None:
         assert once.partition(b"?")[2] == target.partition(b"?")[2]
 
 
+@pytest.mark.parametrize("escape", [b"%aA", b"%Aa", b"%AA", b"%aa"])
+def test_every_spelling_of_an_escape(escape: bytes) -> None:
+    assert normalise(b"/" + escape + b"%6a%6A") == b"/" + escape + b"jj"
+
+
 @given(TARGETS)
 def test_no_dot_segment_is_left(target: bytes) -> None:
     path = (normalise(target) or b"/").partition(b"?")[0]

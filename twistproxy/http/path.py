@@ -23,11 +23,11 @@ _DOT_DOT = frozenset(one + other for one in _DOT for other in _DOT)
 _UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 #: What each escape or character becomes.
 _CODED = {b"%c" % code: b"%%%02X" % code for code in range(256)}
-for _code in range(256):
-    for _form in (b"%02x", b"%02X"):
-        _digits = _form % _code
-        for _escape in (b"%" + _digits, b"%" + _digits[:1].upper() + _digits[1:].lower()):
-            _CODED[_escape] = b"%c" % _code if _code in _UNRESERVED else _escape
+for _high in b"0123456789abcdefABCDEF":
+    for _low in b"0123456789abcdefABCDEF":
+        _code = int(b"%c%c" % (_high, _low), 16)
+        _escape = b"%%%c%c" % (_high, _low)
+        _CODED[_escape] = b"%c" % _code if _code in _UNRESERVED else _escape
 _HEX = b"0123456789abcdefABCDEF"
 
 
