@@ -56,6 +56,8 @@ def _weighted(reader: Reader, known: Set[str] | None) -> WeightedClusters:
                 build_filter_level(one),
             )
         )
+        # It chooses among subsets of a cluster, and there are none: `lb_subset_config` is refused.
+        one.ignore("metadata_match")
     # `total_weight` is of the past: Envoy takes the sum, whatever it says.
     reader.ignore("total_weight")
     total = sum(one.weight for one in clusters)
@@ -67,6 +69,7 @@ def _weighted(reader: Reader, known: Set[str] | None) -> WeightedClusters:
         tuple(clusters),
         reader.string("header_name") if reader.oneof("random_value_specifier") == "header_name" else "",
         reader.string("runtime_key_prefix"),
+        reader.boolean("use_hash_policy"),
     )
 
 

@@ -38,7 +38,7 @@ class HeaderMatcher(Condition):
         self.invert = invert
         self.missing_as_empty = missing_as_empty
         self._present = present
-        self._pseudo = self.name[:1] == b":" or self.name == b"host"
+        self._pseudo = is_pseudo(self.name)
         self._value = value
 
     def matches(self, head: HeaderMap, stream: Any = None) -> bool:
@@ -67,6 +67,11 @@ class HeaderMatcher(Condition):
             if self.invert:
                 words = f"not: {words}"
         return words + (", with a missing one taken as empty" if self.missing_as_empty else "")
+
+
+def is_pseudo(name: bytes) -> bool:
+    """Whether `pseudo_header` has to be asked for this name."""
+    return name[:1] == b":" or name == b"host"
 
 
 def pseudo_header(head: HeaderMap, name: bytes) -> bytes | None:

@@ -58,12 +58,14 @@ class WeightedClusters:
     """Each cluster gets requests in proportion to its weight.
 
     header_name         a request header whose integer takes the place of the random number; "" for none
+    use_hash_policy     the hash of the route's hash policies takes its place
     runtime_key_prefix  with a dot and the cluster's name, the runtime key of its weight; "" for none
     """
 
     clusters: tuple[WeightedCluster, ...]
     header_name: str = ""
     runtime_key_prefix: str = ""
+    use_hash_policy: bool = False
 
 
 @dataclass(frozen=True, slots=True)

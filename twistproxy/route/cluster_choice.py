@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from twistproxy.http.header_match import is_pseudo, pseudo_header
 from twistproxy.http.message import RequestHead
+from twistproxy.model.hash_policy import CookieHash
 from twistproxy.model.route import (
     ClusterAction,
     ClusterHeader,
@@ -19,9 +21,12 @@ from twistproxy.model.route import (
 )
 from twistproxy.primitives.string_match import parse_integer
 from twistproxy.route.action import Route
+from twistproxy.route.hash_policy import HashPolicies
 
 #: Names that headers gave and whose routes are kept; a client that makes up names only costs their making.
 _MAX_KEPT = 256
+
+_MOST_UINT64 = 0xFFFFFFFFFFFFFFFF
 
 _MakeRoute = Callable[[str], Route]
 
@@ -54,17 +59,21 @@ class ByHeader(ClusterChoice):
     A header that is missing names "", which is no cluster.
     """
 
-    __slots__ = ("_header", "_kept", "_make")
+    __slots__ = ("_header", "_kept", "_make", "_pseudo")
 
     def __init__(self, header: str, make: _MakeRoute) -> None:
         self._header = header.lower().encode()
+        self._pseudo = is_pseudo(self._header)
         self._make = make
         self._kept: dict[bytes, Route] = {}
 
     def choose(self, head: RequestHead, stream: Any) -> Route:
-        name = head.index.get(self._header, b"")
-        if len(head.index) != len(head.items) and name:
-            name = head.get_all(self._header)[0]
+        if self._pseudo:
+            name = pseudo_header(head, self._header) or b""
+        else:
+            name = head.index.get(self._header, b"")
+            if len(head.index) != len(head.items) and name:
+                name = head.get_all(self._header)[0]
         route = self._kept.get(name)
         if route is None:
             if len(self._kept) >= _MAX_KEPT:
@@ -80,9 +89,15 @@ class ByWeight(ClusterChoice):
     The number that decides is the request's own, the same whenever it is asked, or comes from a header.
     """
 
-    __slots__ = ("_choices", "_header", "_keys", "_total", "_weights")
+    __slots__ = ("_choices", "_hashing", "_header", "_keys", "_total", "_weights")
 
-    def __init__(self, settings: WeightedClusters, make: Callable[[WeightedCluster], ClusterChoice]) -> None:
+    def __init__(
+        self,
+        settings: WeightedClusters,
+        make: Callable[[WeightedCluster], ClusterChoice],
+        hashing: HashPolicies | None,
+    ) -> None:
+        self._hashing = hashing
         self._choices = [make(one) for one in settings.clusters]
         self._weights = [one.weight for one in settings.clusters]
         self._total = sum(self._weights)
@@ -114,9 +129,15 @@ class ByWeight(ClusterChoice):
             # One field with an integer, or the header says nothing.
             values = head.get_all(self._header) if self._header in head.index else []
             number = parse_integer(values[0]) if len(values) == 1 else None
-            if number is not None and number >= 0:
+            if number is not None and 0 <= number <= _MOST_UINT64:
                 return number
-        return 0 if stream is None else int(stream.random_value())
+        if stream is None:
+            return 0
+        if self._hashing is not None:
+            found = self._hashing.hash(head, stream)
+            if found is not None:
+                return found
+        return int(stream.random_value())
 
 
 def compile_choice(
@@ -140,4 +161,11 @@ def compile_choice(
 
     if isinstance(choice, ClusterHeader):
         return weighted(WeightedCluster(1, cluster_header=choice.name))
-    return ByWeight(choice, weighted)
+    hashing: HashPolicies | None = None
+    if choice.use_hash_policy:
+        # Cookies are made when the host is chosen, not here.
+        policies = [
+            replace(one, ttl=None) if isinstance(one, CookieHash) else one for one in plain.hash_policies
+        ]
+        hashing = HashPolicies(tuple(policies))
+    return ByWeight(choice, weighted, hashing)
