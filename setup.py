@@ -17,8 +17,9 @@ COMPILED = """
     codec/h1_chunked codec/h1_client codec/h1_extended codec/h1_parse codec/h1_request codec/h1_server codec/h1_write
     codec/tcp_client
     filters/attempt filters/retry_hosts filters/retry_state filters/retrying_request filters/router
-    filters/router_headers filters/shadow filters/timeouts filters/upgrade_request filters/upstream_request
-    http/condition http/date http/grpc http/header_match http/headers http/known_headers
+    filters/internal_redirect filters/router_headers filters/shadow filters/timeouts
+    filters/upgrade_request filters/upstream_request
+    http/condition http/date http/grpc http/header_match http/headers http/known_headers http/location
     http/message http/path http/status http/target
     network/http_connection_manager
     observe/histogram observe/request_id observe/route_stats observe/stats
@@ -29,8 +30,8 @@ COMPILED = """
     route/mirroring route/path_index route/path_match route/redirect route/rewrite
     route/substitution
     route/table route/uri_template route/virtual_host
-    stream/chain stream/filter_side stream/request_headers stream/response_headers stream/sanitise
-    stream/stream stream/upgrades
+    stream/anew stream/chain stream/extras stream/filter_side stream/request_headers stream/response_headers
+    stream/sanitise stream/stream stream/upgrades
     upstream/cluster upstream/hashing upstream/host upstream/resource_limits upstream/pool/http upstream/pool/tcp
     upstream/lb/bounded_load upstream/lb/hash_keys upstream/lb/least_request upstream/lb/maglev
     upstream/lb/random_choice upstream/lb/ring_hash upstream/lb/round_robin upstream/lb/shares

@@ -24,7 +24,10 @@ def head(*items: tuple[bytes, bytes], path: bytes = b"/a?x=1&q=2&q=3") -> Reques
 
 def stream(client: str = "10.0.0.1") -> Any:
     connection = SimpleNamespace(remote_text="1.2.3.4:5", local_text="6.7.8.9:10")
-    return SimpleNamespace(connection=connection, cookies=None, client_host=lambda: client)
+    extras = SimpleNamespace(cookies=[])
+    return SimpleNamespace(
+        connection=connection, extras=extras, extra=lambda: extras, client_host=lambda: client
+    )
 
 
 def hashed(request: RequestHead, *policies: HashPolicy, at: Any = None) -> int | None:
@@ -85,10 +88,12 @@ def test_cookie_that_is_given() -> None:
     policy = CookieHash("sid", 60, "/x", (("SameSite", "Strict"), ("Secure", "")))
     value = f"{xxhash.xxh64_intdigest(b'1.2.3.4:56.7.8.9:10'):016x}".encode()
     assert hashed(head(), policy, at=at) == of(value)
-    assert at.cookies == [b'sid="' + value + b'"; Max-Age=60; Path=/x; SameSite=Strict; Secure; HttpOnly']
+    assert at.extras.cookies == [
+        b'sid="' + value + b'"; Max-Age=60; Path=/x; SameSite=Strict; Secure; HttpOnly'
+    ]
     again = stream()
     assert hashed(head((b"cookie", b"sid=" + value)), policy, at=again) == of(value)
-    assert again.cookies is None
+    assert again.extras.cookies == []
     assert hashed(head(), CookieHash("sid")) is None
 
 

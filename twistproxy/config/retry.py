@@ -80,8 +80,10 @@ def build_plan(route: Reader, action: Reader, of_host: VirtualHostPlan) -> Reque
             grpc_duration_max=duration.duration("grpc_timeout_header_max"),
             grpc_duration_offset=duration.duration("grpc_timeout_header_offset", 0.0),
         )
-    without_limit = replace(plan, buffer_limit=None, buffer_limit_is_own=False)
-    return None if without_limit == NO_PLAN else plan
+    # How much is kept matters only where it is kept: for retries, and for internal redirects.
+    follows = action.has("internal_redirect_policy") or action.has("internal_redirect_action")
+    decisive = plan if follows else replace(plan, buffer_limit=None, buffer_limit_is_own=False)
+    return None if decisive == NO_PLAN else plan
 
 
 def build_retry_policy(reader: Reader | None) -> RetryPolicy | None:

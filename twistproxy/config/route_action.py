@@ -9,6 +9,7 @@ from twistproxy.config.direct_response import build_direct_response
 from twistproxy.config.fields import Reader
 from twistproxy.config.hash_policies import build_hash_policies
 from twistproxy.config.host_rewrite import build_host_rewrite
+from twistproxy.config.internal_redirects import build_internal_redirects
 from twistproxy.config.mirrors import build_mirrors
 from twistproxy.config.path_rewrite import build_path_format, build_path_rewrite
 from twistproxy.config.retry import VirtualHostPlan, build_plan
@@ -74,6 +75,7 @@ def _cluster_action(reader: Reader, known: Set[str] | None, plan: RequestPlan | 
         upgrades=upgrades,
         connect=connect,
         mirrors=build_mirrors(reader, known),
+        internal_redirects=build_internal_redirects(reader),
         hash_policies=build_hash_policies(reader.messages("hash_policy")),
         plan=plan,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from twistproxy.filters.internal_redirect import Redirector
 from twistproxy.filters.retry_hosts import HostChoice
 from twistproxy.filters.retry_state import retry_state
 from twistproxy.filters.retrying_request import ATTEMPT_COUNT, BUFFER_LIMIT, RetryingRequest, body_limit
@@ -119,7 +120,25 @@ class RouterFilter:
             request = UpgradeRequest(stream, cluster, pool, head, end_stream, timeout, envoy_headers)
         stream.upstream = request
         request.start()
-        if route.mirrors is not None and not isinstance(request, UpgradeRequest):
+        if route.watched and not isinstance(request, UpgradeRequest):
+            self._watch(stream, route, cluster, head, end_stream, timeout)
+
+    def _watch(
+        self,
+        stream: Stream,
+        route: Route,
+        cluster: Cluster,
+        head: RequestHead,
+        end_stream: bool,
+        timeout: float,
+    ) -> None:
+        """The request is on its way: keep and copy what follows, as far as the route says.  `timeout` in seconds."""
+        redirects = route.internal_redirects
+        if redirects is not None and stream.upstream is not None:
+            limit = body_limit(route.plan or NO_PLAN, self._buffer_limit)
+            redirector = Redirector(stream.upstream, stream, route, redirects, cluster, self._stats, limit)
+            stream.upstream = stream.extra().follower = redirector
+        if route.mirrors is not None:
             mirror(stream, route, head, end_stream, timeout, self._get_cluster)
 
     def _no_host(self, stream: Stream, cluster: Cluster) -> None:
@@ -202,8 +221,8 @@ class RouterFilter:
             "" if also is None else also.decode("latin-1"),
         )
         request.start(host, end_stream)
-        if route.mirrors is not None:
-            mirror(stream, route, head, end_stream, timeouts.total / 1000, self._get_cluster)
+        if route.watched:
+            self._watch(stream, route, cluster, head, end_stream, timeouts.total / 1000)
         return True
 
     def _answer(self, stream: Stream, route: Route, head: RequestHead) -> None:

@@ -61,7 +61,7 @@ def mirror(
         if not shadow.done:
             shadows.append(shadow)
     if shadows and not end_stream and primary is not None:
-        stream.upstream = stream.mirrored = MirroredRequest(primary, shadows)
+        stream.upstream = stream.extra().mirrored = MirroredRequest(primary, shadows)
 
 
 class MirroredRequest:

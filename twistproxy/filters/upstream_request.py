@@ -256,6 +256,10 @@ class UpstreamRequest:
 
     def decode_headers(self, head: ResponseHead, end_stream: bool) -> None:
         stream = self._stream
+        if stream.extras is not None:
+            self._done = end_stream
+            if stream.extras.response(head, end_stream):
+                return
         self._started = True
         status = head.status
         stream.response_at = now = stream.context.monotonic()
@@ -269,9 +273,6 @@ class UpstreamRequest:
                 index[_SERVICE_TIME] = value
                 head.items.append((_SERVICE_TIME, value))
         self._charge(status, self._pool.host)
-        if stream.cookies is not None:
-            for cookie in stream.cookies:
-                head.add(b"set-cookie", cookie)
         stream.details = "via_upstream"
         if stream.route.response_rules is not None:
             stream.route.response_rules.apply_to_response(head, stream)

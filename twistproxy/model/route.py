@@ -9,6 +9,7 @@ from twistproxy.http.header_match import HeaderMatcher
 from twistproxy.model.hash_policy import HashPolicy
 from twistproxy.model.header_rules import NO_RULES, RuleLevel
 from twistproxy.model.http_filters import FilterLevel
+from twistproxy.model.internal_redirect import InternalRedirectSettings
 from twistproxy.model.mirror import MirrorSettings
 from twistproxy.model.retry import RequestPlan
 from twistproxy.model.upgrade import ConnectSettings, UpgradeSettings
@@ -121,6 +122,7 @@ class ClusterAction:
     hash_policies: tuple[HashPolicy, ...] = ()
     plan: RequestPlan | None = None
     mirrors: tuple[MirrorSettings, ...] = ()
+    internal_redirects: InternalRedirectSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)

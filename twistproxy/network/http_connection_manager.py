@@ -178,6 +178,15 @@ class HttpConnectionManager:
         for access_log in self._access_logs:
             access_log(stream)
 
+    def log_redirected(self, stream: Stream) -> None:
+        """A redirect is followed: to Envoy what goes on is another request."""
+        stats = self.stats
+        stats.downstream_rq_total += 1
+        stats.downstream_rq_http1_total += 1
+        if self.early_logs is not None:
+            self.early_logs.ended(stream)
+        self._write_logs(stream)
+
     def collect_active(self) -> tuple[int, int, int, int, int]:
         """(connections, requests, bytes received, bytes sent, upgraded connections) of what is open now."""
         requests = received = sent = upgraded = 0

@@ -105,6 +105,8 @@ class ClusterStats(Group):
         "upstream_flow_control_drained_total",
         "upstream_flow_control_paused_reading_total",
         "upstream_flow_control_resumed_reading_total",
+        "upstream_internal_redirect_failed_total",
+        "upstream_internal_redirect_succeeded_total",
         "upstream_rq_active_overflow",
         "upstream_rq_cancelled",
         "upstream_rq_completed",
@@ -145,8 +147,6 @@ class ClusterStats(Group):
         "upstream_cx_http3_total",
         "upstream_cx_max_duration_reached",
         "upstream_cx_pool_overflow",
-        "upstream_internal_redirect_failed_total",
-        "upstream_internal_redirect_succeeded_total",
         "upstream_rq_maintenance_mode",
         # HTTP/1 has no resets: a stream that is given up takes its connection with it.
         "upstream_rq_rx_reset",
@@ -183,6 +183,8 @@ class ClusterStats(Group):
         self.upstream_flow_control_drained_total = 0
         self.upstream_flow_control_paused_reading_total = 0
         self.upstream_flow_control_resumed_reading_total = 0
+        self.upstream_internal_redirect_failed_total = 0
+        self.upstream_internal_redirect_succeeded_total = 0
         self.upstream_rq_active_overflow = 0
         self.upstream_rq_cancelled = 0
         self.upstream_rq_completed = 0
@@ -334,6 +336,11 @@ class HttpManagerStats(Group):
         "downstream_rq_ws_on_non_ws_route",
         "no_cluster",
         "no_route",
+        "passthrough_internal_redirect_bad_location",
+        "passthrough_internal_redirect_no_route",
+        "passthrough_internal_redirect_predicate",
+        "passthrough_internal_redirect_too_many_redirects",
+        "passthrough_internal_redirect_unsafe_scheme",
         "rq_direct_response",
         "rq_total",
         "rs_too_large",
@@ -351,11 +358,6 @@ class HttpManagerStats(Group):
         "downstream_rq_http3_total",
         "downstream_rq_overload_close",
         "downstream_rq_too_many_premature_resets",
-        "passthrough_internal_redirect_bad_location",
-        "passthrough_internal_redirect_no_route",
-        "passthrough_internal_redirect_predicate",
-        "passthrough_internal_redirect_too_many_redirects",
-        "passthrough_internal_redirect_unsafe_scheme",
         "rq_redirect",
         "rq_reset_after_downstream_response_started",  # of gRPC requests only
     )
@@ -408,6 +410,11 @@ class HttpManagerStats(Group):
         self.downstream_rq_ws_on_non_ws_route = 0
         self.no_cluster = 0
         self.no_route = 0
+        self.passthrough_internal_redirect_bad_location = 0
+        self.passthrough_internal_redirect_no_route = 0
+        self.passthrough_internal_redirect_predicate = 0
+        self.passthrough_internal_redirect_too_many_redirects = 0
+        self.passthrough_internal_redirect_unsafe_scheme = 0
         self.rq_direct_response = 0
         self.rq_total = 0
         self.rs_too_large = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from twistproxy.model.http_filters import FilterLevel
+from twistproxy.model.internal_redirect import InternalRedirectSettings
 from twistproxy.model.retry import RequestPlan
 from twistproxy.model.route import (
     ClusterAction,
@@ -36,6 +37,8 @@ class Route:
     counting         where its requests are counted beside their cluster, None for nowhere
     hash_policies    what a hash balancer chooses hosts by, None if nothing is said
     mirrors          where copies of requests go, None for nowhere
+    internal_redirects  which redirects we follow ourselves, None for none
+    watched          one of these two is there
     response_rules   what is done to the headers of every answer, None if nothing
     """
 
@@ -47,6 +50,7 @@ class Route:
         "filters",
         "hash_policies",
         "high_priority",
+        "internal_redirects",
         "mirrors",
         "name",
         "not_found_status",
@@ -59,6 +63,7 @@ class Route:
         "timeout_text",
         "upgrades",
         "virtual_host",
+        "watched",
     )
 
     def __init__(
@@ -80,6 +85,8 @@ class Route:
         self.counting: Counting | None = None
         self.hash_policies: HashPolicies | None = None
         self.mirrors: list[MirrorPolicy] | None = None
+        self.internal_redirects: InternalRedirectSettings | None = None
+        self.watched = False
         self.upgrades: dict[bytes, bool] = {}
         self.connect: ConnectSettings | None = None
         self.redirect: Redirect | None = None
@@ -103,6 +110,8 @@ class Route:
                 self.hash_policies = HashPolicies(action.hash_policies)
             if action.mirrors:
                 self.mirrors = [MirrorPolicy(one, rules.clocks) for one in action.mirrors]
+            self.internal_redirects = action.internal_redirects
+            self.watched = bool(self.mirrors or self.internal_redirects)
             rewrites = RequestRewrites(
                 request_rules,
                 compile_path_rewrite(action, compile_path(match), match.template, rules.clocks),

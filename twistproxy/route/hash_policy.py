@@ -29,7 +29,7 @@ class HashPolicies:
     """The policies of one route, asked in their order.
 
     `hash(head, stream)` → 0 to 2**64 - 1, or None if none of them applies.  A cookie that the client is to get is
-    added to `stream.cookies`, a list of values of Set-Cookie or None.
+    added to the `cookies` of `stream.extra()`.
     """
 
     __slots__ = ("_methods",)
@@ -104,9 +104,7 @@ def _cookie(policy: CookieHash) -> _Method:
             connection = stream.connection
             ends = f"{connection.remote_text}{connection.local_text}".encode()
             value = b"%016x" % xxhash.xxh64_intdigest(ends)
-            if stream.cookies is None:
-                stream.cookies = []
-            stream.cookies.append(name + b'="' + value + b'"' + tail_bytes)
+            stream.extra().cookies.append(name + b'="' + value + b'"' + tail_bytes)
         return int(xxhash.xxh64_intdigest(value))
 
     return method

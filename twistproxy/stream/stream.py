@@ -25,6 +25,7 @@ from twistproxy.primitives.byte_meter import ByteMeter
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import RuntimeValues
 from twistproxy.stream.chain import FilterWalk
+from twistproxy.stream.extras import Extras
 from twistproxy.stream.filter_side import FilterSide
 from twistproxy.stream.local_replies import LocalReplies, to_grpc
 from twistproxy.stream.request_headers import RequestHeaders
@@ -61,6 +62,9 @@ class Context(Protocol):
 
     def log(self, stream: Stream, complete: bool) -> None:
         """It is over.  `complete`: what is left of the response is about to be encoded."""
+
+    def log_redirected(self, stream: Stream) -> None:
+        """The stream is about to begin anew."""
 
 
 class Connection(Protocol):
@@ -102,8 +106,7 @@ class Stream(FilterSide):
     host, cluster         the upstream host and the cluster's name, once chosen
     upstream_connection   the codec of the upstream connection, once there is one
     upstream_meter        the bytes that passed over it for this request, if they are measured
-    cookies               values of Set-Cookie that the upstream's response gets, None if there are none
-    mirrored              the request's copies as long as it comes in, None without any
+    extras                what few streams have, None for the others
     failure               why the upstream's transport failed, in words
     counts                where the request is counted beside its cluster, None for nowhere
     attempts              how often an upstream was chosen for the request
@@ -120,12 +123,12 @@ class Stream(FilterSide):
         "cluster",
         "connection",
         "context",
-        "cookies",
         "counts",
         "deadline",
         "details",
         "duration_at",
         "end",
+        "extras",
         "failure",
         "flags",
         "head",
@@ -134,7 +137,6 @@ class Stream(FilterSide):
         "idle_timeout",
         "last_activity",
         "metadata",
-        "mirrored",
         "request_ended_at",
         "response",
         "response_at",
@@ -166,8 +168,7 @@ class Stream(FilterSide):
         self.upstream_connection: Any = None
         self.upstream_meter: ByteMeter | None = None
         self.cluster = ""
-        self.cookies: list[bytes] | None = None
-        self.mirrored: Any = None
+        self.extras: Extras | None = None
         self.timeout_at = _FOREVER
         self.start = self.last_activity = now = context.monotonic()
         self.idle_timeout = context.stream_idle_timeout
@@ -189,6 +190,12 @@ class Stream(FilterSide):
         connection = self.connection
         context.request_headers.apply(head, connection.remote_host, connection.tls)
         self.route = context.pick_route(head, self)
+        self.forward(end_stream)
+
+    def forward(self, end_stream: bool) -> None:
+        """The route is known: to the filters and the router."""
+        context = self.context
+        head = self.head
         if context.early_logs is not None:
             context.early_logs.started(self)
         if (b"upgrade" in head.index or not head.path) and not context.admit_upgrade(self, head):
@@ -261,6 +268,18 @@ class Stream(FilterSide):
         if self._random < 0:
             self._random = self.context.random.getrandbits(62)
         return self._random
+
+    def extra(self) -> Extras:
+        extras = self.extras
+        if extras is None:
+            self.extras = extras = Extras()
+        return extras
+
+    def leave_filters(self) -> None:
+        """The filters have seen the last of the request as it was."""
+        walk, self._walk = self._walk, None
+        if walk is not None:
+            walk.ended()
 
     def client_host(self) -> str:
         """The client's address without a port, as far as x-forwarded-for is trusted; "" on a Unix socket."""
@@ -475,7 +494,7 @@ class Stream(FilterSide):
                 upstream.cancel()
         if self._walk is not None:
             self._walk.ended()
-        if self.mirrored is not None:
-            self.mirrored.stream_ended()
+        if self.extras is not None:
+            self.extras.ended()
         context.log(self, complete)
         self.connection.stream_ended(self, now)
