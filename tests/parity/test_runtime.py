@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from .harness import Proxy, wait_for
-from .settings import Config, bootstrap, cluster, listener, read, routes_to
+from .settings import Config, bootstrap, cluster, listener, read
 
 pytestmark = pytest.mark.parity
 
@@ -45,6 +45,27 @@ FILES = {
 }
 
 
+#: What a value makes of a fraction whose default is 0 %: all requests pass, or none.
+FRACTIONS: dict[str, tuple[Any, bool]] = {
+    "all": (100, True),
+    "more": (250, True),
+    "none": (0, False),
+    "negative": (-5, False),
+    "text": ("100", True),
+    "word": ("true", False),
+    "bool": (True, False),
+    "floor": (100.9, True),
+    "share": ({"numerator": 10000, "denominator": "TEN_THOUSAND"}, True),
+    "bare_share": ({"numerator": 100}, True),
+    "part_of_it": ({"denominator": "MILLION"}, False),
+    "number_as_denominator": ({"numerator": 10000, "denominator": 1}, False),
+    "unknown_denominator": ({"numerator": 1000, "denominator": "THOUSAND"}, False),
+    "further_field": ({"numerator": 100, "other": 1}, False),
+    "share_as_text": ('{"numerator": 1000000, "denominator": "MILLION"}', False),
+    "absent": (None, False),
+}
+
+
 def configure(proxy: Proxy) -> Config:
     for version in ("v1", "v2"):
         for name, (content, _) in FILES.items():
@@ -57,6 +78,7 @@ def configure(proxy: Proxy) -> Config:
     root = proxy.directory / "current"
     root.symlink_to("v1")
     static = {key: value for key, (value, _) in STATIC.items()}
+    static |= {f"fraction.{name}": value for name, (value, _) in FRACTIONS.items() if value is not None}
     layers = read(f"""
 - {{name: disk, disk_layer: {{symlink_root: {root}, subdirectory: sub}}}}
 - {{name: override, disk_layer: {{symlink_root: {root}, subdirectory: over, append_service_cluster: true}}}}
@@ -64,7 +86,21 @@ def configure(proxy: Proxy) -> Config:
 - {{name: admin, admin_layer: {{}}}}
 """)
     layers.insert(0, {"name": "base", "static_layer": static})
-    main = listener("main", proxy.port(), routes_to("app"))
+    routes = [
+        {
+            "match": {
+                "prefix": f"/{name}/",
+                "runtime_fraction": {
+                    "default_value": {"numerator": 0},
+                    "runtime_key": f"fraction.{name}",
+                },
+            },
+            "direct_response": {"status": 200},
+        }
+        for name in [*FRACTIONS, "modified"]
+    ]
+    host = {"name": "all", "domains": ["*"], "routes": routes}
+    main = listener("main", proxy.port(), [host])
     return bootstrap(proxy.port("admin"), [main], [cluster("app", 1)], layered_runtime={"layers": layers})
 
 
@@ -125,6 +161,12 @@ def test_statistics(proxy: Proxy) -> None:
     assert stats["runtime.override_dir_not_exists"] == 0
 
 
+@pytest.mark.parametrize("name", FRACTIONS)
+def test_fractions(proxy: Proxy, name: str) -> None:
+    expected = 200 if FRACTIONS[name][1] else 404
+    assert [proxy.ask(f"/{name}/").status for _ in range(3)] == [expected] * 3
+
+
 def test_modify(proxy: Proxy) -> None:
     before = proxy.stat("runtime.load_success")
     assert modify(proxy, "?a.b=8&new=x%20y") == (200, "OK\n")
@@ -136,6 +178,13 @@ def test_modify(proxy: Proxy) -> None:
     assert value(proxy, "a.b") == ["5", "25", "", "", "25"]
     assert value(proxy, "new") == []
     assert proxy.stat("runtime.admin_overrides_active") == 0
+
+
+def test_modified_values_decide_at_once(proxy: Proxy) -> None:
+    assert proxy.ask("/modified/").status == 404
+    for text, status in (("100", 200), ("0", 404), ("%7Bnumerator:%20100%7D", 200), ("", 404)):
+        modify(proxy, f"?fraction.modified={text}")
+        assert wait_for(lambda status=status: proxy.ask("/modified/").status == status), text
 
 
 def test_modify_refused(proxy: Proxy) -> None:

@@ -48,7 +48,6 @@ class HealthCheckFilter:
         if not all(matcher.matches(head, stream) for matcher in self._settings.headers):
             return FilterStatus.CONTINUE
         stream.health_check = True
-        self._count("request_total")
         stream.notes[self] = handling = (
             not self._settings.pass_through or not self._tools.healthy() or self._is_cached()
         )
@@ -93,21 +92,20 @@ class HealthCheckFilter:
 
     def _answer(self, stream: Any) -> None:
         headers: tuple[tuple[bytes, bytes], ...] = ()
-        flag = 0
         if not self._tools.healthy():
             status, details = 503, "health_check_failed"
-            self._count("failed")
-            flag = flags.LH
         elif self._settings.pass_through:
             status, details = self._cached, "health_check_cached"
             self._count("cached_response")
             if self._degraded:
                 headers = ((b"x-envoy-degraded", b""),)
                 self._count("degraded")
-            flag = 0 if status // 100 == 2 else flags.LH
         else:
             status, details = self._of_clusters()
-            flag = 0 if status == 200 else flags.LH
+        healthy = status // 100 == 2
+        self._count("request_total")
+        self._count("ok" if healthy else "failed")
+        flag = 0 if healthy else flags.LH
         stream.local_reply(status, b"", flag, details, headers)
 
     def _of_clusters(self) -> tuple[int, str]:
@@ -129,8 +127,6 @@ class HealthCheckFilter:
                 if reason:
                     details = f"health_check_failed_{reason}"
             if reason:
-                self._count("failed")
                 self._count(f"failed_{reason}")
                 return 503, details
-        self._count("ok")
         return 200, details
