@@ -21,7 +21,7 @@ COMPILED = """
     filters/upgrade_request filters/upstream_request
     http/condition http/date http/grpc http/header_match http/headers http/known_headers http/location
     http/message http/path http/status http/target
-    network/http_connection_manager
+    network/connection_life network/http_connection_manager
     observe/histogram observe/request_id observe/route_stats observe/stats
     primitives/byte_meter primitives/deadlines primitives/described primitives/murmur_hash primitives/runtime
     primitives/string_match

@@ -21,7 +21,7 @@ def test_connection_that_is_too_old_is_drained() -> None:
     assert b"connection: close" in busy.take()
     plane.turn()
     assert busy.closed
-    assert plane.counter("http.ingress.downstream_cx_max_duration_reached") == 1
+    assert plane.counter("http.ingress.downstream_cx_max_duration_reached") == 2
     plane.finish()
 
 

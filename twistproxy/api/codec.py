@@ -184,6 +184,9 @@ class ServerCallbacks(Protocol):
     def head_lost(self, encoder: ResponseEncoder, reason: str) -> None:
         """The connection is gone within a request's head; `connection_closed` follows."""
 
+    def close_begun(self) -> None:
+        """The connection is closed as soon as what was written is sent; or it is closed already."""
+
     def connection_closed(self, reason: str) -> None:
         """After the open stream, if any, was reset."""
 
@@ -221,6 +224,13 @@ class ServerCodec(Protocol):
 
     def refuse(self, status: int, body: bytes, details: str) -> None:
         """Answer a request that is not complete, and read nothing more."""
+
+    @property
+    def unsent(self) -> int:
+        """Bytes in the write buffer; if the transport does not tell, 1."""
+
+    def give_up(self) -> ResponseEncoder:
+        """Read nothing more; returns the way to answer the request whose head is not complete."""
 
     def half_close(self) -> None:
         """Send what is written and FIN, and ignore what still comes."""

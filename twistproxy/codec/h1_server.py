@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from twistproxy.api.codec import Passage, RequestDecoder, ResetReason, ServerCallbacks
+from twistproxy.api.codec import Passage, RequestDecoder, ResetReason, ResponseEncoder, ServerCallbacks
 from twistproxy.api.transport import Transport
 from twistproxy.codec.h1_chunked import ChunkedDecoder
 from twistproxy.codec.h1_parse import (
@@ -387,12 +387,7 @@ class Http1ServerConnection(MessageWriter):
 
     def refuse(self, status: int, body: bytes, details: str) -> None:
         """Answer what cannot be read as a request, and read nothing more."""
-        self._state = _CLOSED
-        if self.metered and self._stream is None:
-            self.meter = ByteMeter(self, 0)
-        self._partial = self._held = b""
-        self._response_to_head = False  # the request before it may have been one
-        self.callbacks.protocol_error(self, status, body, details)
+        self.callbacks.protocol_error(self.give_up(), status, body, details)
 
     # ---- writing: `ResponseEncoder`
 
@@ -536,3 +531,17 @@ class Http1ServerConnection(MessageWriter):
         self._held = b""
         self.transport.unregisterProducer()
         self.transport.loseConnection()
+        self.callbacks.close_begun()
+
+    def give_up(self) -> ResponseEncoder:
+        self._state = _CLOSED
+        if self.metered and self._stream is None:
+            self.meter = ByteMeter(self, 0)
+        self._partial = self._held = b""
+        self._response_to_head = False  # the request before it may have been one
+        return self
+
+    @property
+    def unsent(self) -> int:
+        count: int = getattr(self.transport, "unsent", 1)
+        return count

@@ -24,7 +24,7 @@ def build_http_manager(reader: Reader, clusters: Set[str], node: Node) -> HttpMa
     if codec not in ("AUTO", "HTTP1"):
         reader.problem(f"{codec} is not implemented so far; AUTO and HTTP1 are", "codec_type")
     # They say how HTTP/2 and HTTP/3 are spoken, and neither is.
-    reader.ignore("http2_protocol_options", "http3_protocol_options")
+    reader.ignore("http2_protocol_options", "http3_protocol_options", "stream_flush_timeout")
     _only(reader, "forward_client_cert_details", "SANITIZE")
     if reader.oneof("route_specifier") != "route_config":
         reader.problem("routes must be inline (route_config) so far", str(reader.oneof("route_specifier")))
@@ -51,6 +51,7 @@ def build_http_manager(reader: Reader, clusters: Set[str], node: Node) -> HttpMa
         always_set_request_id_in_response=reader.boolean("always_set_request_id_in_response"),
         idle_timeout=common.duration("idle_timeout", 3600.0) or None,
         max_connection_duration=common.duration("max_connection_duration") or None,
+        http1_safe_max_connection_duration=reader.boolean("http1_safe_max_connection_duration"),
         max_requests_per_connection=common.integer("max_requests_per_connection", 0),
         stream_idle_timeout=reader.duration("stream_idle_timeout", 300.0),
         max_stream_duration=common.duration("max_stream_duration", 0.0),

@@ -248,10 +248,10 @@ class UpstreamRequest:
     # ---- from the upstream's codec: `ResponseDecoder`
 
     def decode_1xx(self, head: ResponseHead) -> None:
-        """Envoy passes no informational response on unless told to (`proxy_100_continue`)."""
+        """Envoy passes on none but 100, and that if told to (`proxy_100_continue`)."""
         self._heard = True
         stream = self._stream
-        if stream.context.settings.proxy_100_continue:
+        if head.status == 100 and stream.context.settings.proxy_100_continue:
             stream.encode_1xx(head)
 
     def decode_headers(self, head: ResponseHead, end_stream: bool) -> None:

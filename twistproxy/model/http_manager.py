@@ -54,6 +54,7 @@ class HttpManagerSettings:
     always_set_request_id_in_response: bool = False
     idle_timeout: float | None = 3600.0
     max_connection_duration: float | None = None
+    http1_safe_max_connection_duration: bool = False
     max_requests_per_connection: int = 0
     stream_idle_timeout: float = 300.0
     max_stream_duration: float = 0.0

@@ -19,6 +19,7 @@ from twistproxy.http.message import RequestHead, ResponseHead
 from twistproxy.model.access_log import AT_THE_END
 from twistproxy.model.address import Address, TcpAddress
 from twistproxy.model.http_manager import HttpManagerSettings, SanitiseSettings
+from twistproxy.network.connection_life import ConnectionLife
 from twistproxy.observe import flags
 from twistproxy.observe.early_logs import EarlyLogs
 from twistproxy.observe.request_id import RequestIds
@@ -187,58 +188,35 @@ class HttpConnectionManager:
             self.early_logs.ended(stream)
         self._write_logs(stream)
 
-    def collect_active(self) -> tuple[int, int, int, int, int]:
-        """(connections, requests, bytes received, bytes sent, upgraded connections) of what is open now."""
-        requests = received = sent = upgraded = 0
+    def collect_active(self) -> tuple[int, int, int, int, int, int]:
+        """(connections, requests, bytes received, bytes sent, upgraded connections, those that wait for a response to
+        end with) of what is open now."""
+        requests = received = sent = upgraded = draining = 0
         for connection in self.connections:
             requests += connection.stream is not None
             received += connection.codec.bytes_received
             sent += connection.codec.bytes_sent
             upgraded += connection.is_upgraded and connection.stream is not None
-        return len(self.connections), requests, received, sent, upgraded
+            draining += connection.is_soft_draining
+        return len(self.connections), requests, received, sent, upgraded, draining
 
 
-class HttpConnection:
+class HttpConnection(ConnectionLife):
     """One downstream connection: `api.codec.ServerCallbacks` of its codec, `Connection` of its streams."""
 
-    __slots__ = (
-        "_headers_due",
-        "_local",
-        "_manager",
-        "_opened_at",
-        "_remote",
-        "_requests",
-        "_used_at",
-        "closing",
-        "codec",
-        "deadline",
-        "is_upgraded",
-        "number",
-        "remote_host",
-        "stream",
-        "tls",
-    )
+    __slots__ = ("_local", "_manager", "_remote", "is_upgraded", "number", "remote_host", "tls")
 
     def __init__(
         self, manager: HttpConnectionManager, codec: ServerCodec, remote: Address, local: Address
     ) -> None:
+        super().__init__(manager.settings, manager.stats, manager.deadlines, manager.monotonic, codec)
         self._manager = manager
         self._remote = remote
         self._local = local
-        self.codec = codec
         self.number = next(_numbers)
         self.remote_host = remote.host if isinstance(remote, TcpAddress) else ""
         self.tls = False
         self.is_upgraded = False
-        self.stream: Stream | None = None
-        self._requests = 0
-        self.closing = False
-        self._headers_due = 0.0
-        self._opened_at = self._used_at = now = manager.monotonic()
-        settings = manager.settings
-        self.deadline = now + min(
-            settings.idle_timeout or _FOREVER, settings.max_connection_duration or _FOREVER
-        )
 
     @property
     def remote_text(self) -> str:
@@ -260,32 +238,25 @@ class HttpConnection:
         stats = manager.stats
         stats.downstream_rq_total += 1
         stats.downstream_rq_http1_total += 1
-        self._headers_due = 0.0
-        self._requests += 1
+        self.head_due = 0.0
+        self.requests += 1
         most = manager.settings.max_requests_per_connection
-        if most and self._requests >= most:
+        if most and self.requests >= most:
             stats.downstream_cx_max_requests_reached += 1
             self.codec.drain()
         self.stream = stream = Stream(manager, self, encoder)
         return stream
 
-    def head_started(self) -> None:
-        timeout = self._manager.settings.request_headers_timeout
-        if timeout and not self._headers_due:
-            self._headers_due = self._manager.monotonic() + timeout
-            if self._headers_due < self.deadline:
-                self.deadline = self._headers_due
-                self._manager.deadlines.add(self)
-
     def protocol_error(self, encoder: ResponseEncoder, status: int, body: bytes, details: str) -> None:
-        manager = self._manager
-        stats = manager.stats
-        stats.downstream_cx_protocol_error += 1
+        self._manager.stats.downstream_cx_protocol_error += 1
+        self.refuse(encoder, status, body, flags.DPE, details)
+
+    def refuse(self, encoder: ResponseEncoder, status: int, body: bytes, flag: int, details: str) -> None:
         stream = self.stream or self._stream_without_head(encoder)
         if stream.response is None:
             self.codec.close_after_response()
-            stream.local_reply(status, body, flags.DPE, details)
-        self._close_later()
+            stream.local_reply(status, body, flag, details)
+        self.close_later()
 
     def underscores_found(self, count: int, refused: bool) -> None:
         stats = self._manager.stats
@@ -308,7 +279,7 @@ class HttpConnection:
         return stream
 
     def response_overtook(self) -> None:
-        self._close_later()
+        self.close_later()
 
     def connection_closed(self, reason: str) -> None:
         manager = self._manager
@@ -322,13 +293,13 @@ class HttpConnection:
             stats.downstream_cx_destroy_local += 1
         else:
             stats.downstream_cx_destroy_remote += 1
-        stats.cx_length_ms.record(int((manager.monotonic() - self._opened_at) * 1000))
+        stats.cx_length_ms.record(int((manager.monotonic() - self.opened_at) * 1000))
 
     # ---- from the stream
 
     def stream_ended(self, stream: Stream, now: float) -> None:
         self.stream = None
-        self._used_at = now
+        self.used_at = now
 
     def upgraded(self) -> None:
         self.is_upgraded = True
@@ -336,55 +307,3 @@ class HttpConnection:
     def answered_early(self) -> None:
         self.closing = True
         self.codec.close_after_response()
-
-    # ---- time
-
-    def on_deadline(self, now: float) -> None:
-        """Idle, too old, or a head that does not come to its end."""
-        manager = self._manager
-        settings = manager.settings
-        if self.codec.half_closed:
-            manager.stats.downstream_cx_delayed_close_timeout += 1
-            manager.deadlines.discard(self)
-            self.codec.transport.abortConnection()
-            return
-        if self._headers_due and now >= self._headers_due:
-            self._headers_due = 0.0
-            manager.stats.downstream_rq_header_timeout += 1
-            self.codec.refuse(408, b"request header timeout", "request_header_timeout")
-            return
-        oldest = self._opened_at + (settings.max_connection_duration or _FOREVER)
-        idle_at = self._used_at + (settings.idle_timeout or _FOREVER) if self.stream is None else _FOREVER
-        if now >= oldest or now >= idle_at:
-            if self.closing or not self._requests:
-                manager.deadlines.discard(self)
-                if self.stream is None:
-                    self.closing = True
-                    self.codec.close()
-                return
-            if now >= oldest:
-                manager.stats.downstream_cx_max_duration_reached += 1
-            else:
-                manager.stats.downstream_cx_idle_timeout += 1
-            # Envoy only drains here: a request may be on its way.
-            self.closing = True
-            self.codec.drain()
-            self.deadline = now + settings.drain_timeout
-            return
-        if self.stream is not None:
-            idle_at = now + (settings.idle_timeout or _FOREVER)
-        self.deadline = min(oldest, idle_at, self._headers_due or _FOREVER)
-        if self.deadline == _FOREVER:
-            manager.deadlines.discard(self)
-
-    def _close_later(self) -> None:
-        """Let the client read the answer before its connection is gone (`delayed_close_timeout`)."""
-        self.closing = True
-        manager = self._manager
-        timeout = manager.settings.delayed_close_timeout
-        if timeout:
-            self.codec.half_close()
-            self.deadline = manager.monotonic() + timeout
-            manager.deadlines.add(self)
-        else:
-            self.codec.close()

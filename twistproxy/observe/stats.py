@@ -94,6 +94,7 @@ class ClusterStats(Group):
         "upstream_cx_destroy_with_active_rq",
         "upstream_cx_http1_total",
         "upstream_cx_idle_timeout",
+        "upstream_cx_max_duration_reached",
         "upstream_cx_max_requests",
         "upstream_cx_none_healthy",
         "upstream_cx_overflow",
@@ -145,7 +146,6 @@ class ClusterStats(Group):
         "upstream_cx_connect_attempts_exceeded",
         "upstream_cx_http2_total",
         "upstream_cx_http3_total",
-        "upstream_cx_max_duration_reached",
         "upstream_cx_pool_overflow",
         "upstream_rq_maintenance_mode",
         # HTTP/1 has no resets: a stream that is given up takes its connection with it.
@@ -172,6 +172,7 @@ class ClusterStats(Group):
         self.upstream_cx_destroy_with_active_rq = 0
         self.upstream_cx_http1_total = 0
         self.upstream_cx_idle_timeout = 0
+        self.upstream_cx_max_duration_reached = 0
         self.upstream_cx_max_requests = 0
         self.upstream_cx_none_healthy = 0
         self.upstream_cx_overflow = 0

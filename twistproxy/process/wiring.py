@@ -312,7 +312,7 @@ class _Listener:
         """Write what open connections add to the figures of their managers.  Returns how many there are."""
         connections = 0
         for manager in self.managers():
-            open_now, requests, received, sent, upgraded = manager.collect_active()
+            open_now, requests, received, sent, upgraded, draining = manager.collect_active()
             connections += open_now
             http = f"http.{manager.settings.stat_prefix}."
             out.counters[http + "downstream_cx_rx_bytes_total"] += received
@@ -321,6 +321,7 @@ class _Listener:
             out.gauges[http + "downstream_cx_http1_active"] += open_now
             out.gauges[http + "downstream_rq_active"] += requests
             out.gauges[http + "downstream_cx_upgrades_active"] += upgraded
+            out.gauges[http + "downstream_cx_http1_soft_drain"] += draining
         return connections
 
     def collect(self, out: Snapshot) -> None:

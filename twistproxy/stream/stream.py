@@ -462,7 +462,7 @@ class Stream(FilterSide):
             and now >= self.start + context.request_timeout
         ):
             context.stats.downstream_rq_timeout += 1
-            self.local_reply(408, b"request timeout", flags.DT, "request_overall_timeout")
+            self.local_reply(408, b"request timeout", 0, "request_overall_timeout")
             return
         if now >= self.duration_at:
             context.stats.downstream_rq_max_duration_reached += 1

@@ -94,6 +94,10 @@ class MemoryTransport:
     # ---- the test's side
 
     @property
+    def unsent(self) -> int:
+        return len(self._buffer)
+
+    @property
     def buffered(self) -> int:
         return len(self._buffer)
 

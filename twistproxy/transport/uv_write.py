@@ -98,8 +98,13 @@ class WriteSide:
     @property
     def _tempDataBuffer(self) -> list[int]:
         """Empty when all is written: so Twisted's own transports can be asked."""
-        size = self._uv.get_write_buffer_size() if self.connected else 0
+        size = self.unsent
         return [size] if size else []
+
+    @property
+    def unsent(self) -> int:
+        """Bytes in the write buffer."""
+        return self._uv.get_write_buffer_size() if self.connected else 0
 
     @property
     def bufferSize(self) -> int:

@@ -20,6 +20,8 @@ from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.upstream.host import Host
 from twistproxy.upstream.resource_limits import ResourceLimits
 
+_FOREVER = float("inf")
+
 
 class HttpPool:
     """`new_stream(request)` calls `request.pool_ready` or `pool_failed`, at once or later."""
@@ -30,7 +32,7 @@ class HttpPool:
         "_connector",
         "_draining",
         "_idle",
-        "_idle_deadline",
+        "_limited",
         "_open",
         "_pending",
         "_settings",
@@ -66,6 +68,7 @@ class HttpPool:
         self._connecting: set[_Connecting] = set()
         self._pending: deque[PoolCallbacks] = deque()
         self._draining = False
+        self._limited = bool(settings.max_requests_per_connection or settings.max_connection_duration)
 
     # ---- streams
 
@@ -131,12 +134,8 @@ class HttpPool:
     def stream_done(self, connection: Http1ClientConnection, reusable: bool) -> None:
         """From the codec: the stream is over, the connection is still there."""
         self._stream_gone()
-        settings = self._settings
         if reusable:
-            most = settings.max_requests_per_connection
-            if most and connection.streams >= most:
-                self.stats.upstream_cx_max_requests += 1
-            elif not self._draining:
+            if not self._draining and not (self._limited and self._is_worn_out(connection)):
                 if self._pending:
                     connection.attached_at = self._clock.monotonic()
                     self._serve_pending(connection)
@@ -146,6 +145,19 @@ class HttpPool:
         elif connection.said_close:
             self.stats.upstream_cx_close_notify += 1
         connection.close()
+
+    def _is_worn_out(self, connection: Http1ClientConnection) -> bool:
+        """Whether it carried as many requests, or is as old, as it may."""
+        settings = self._settings
+        most = settings.max_requests_per_connection
+        if most and connection.streams >= most:
+            self.stats.upstream_cx_max_requests += 1
+            return True
+        age = settings.max_connection_duration
+        if age and self._clock.monotonic() >= connection.opened_at + age:
+            self.stats.upstream_cx_max_duration_reached += 1
+            return True
+        return False
 
     def stream_reset(self) -> None:
         """From the request: it reset its stream, and with it an HTTP/1 connection."""
@@ -183,17 +195,31 @@ class HttpPool:
             if not self.deadline:
                 self.deadline = now + idle_timeout
                 self._timeouts.add(self)
+        if self._limited:
+            self._watch_age(connection)
+
+    def _watch_age(self, connection: Http1ClientConnection) -> None:
+        age = self._settings.max_connection_duration
+        if age and not (self.deadline and self.deadline <= connection.opened_at + age):
+            self.deadline = connection.opened_at + age
+            self._timeouts.add(self)
 
     def on_deadline(self, now: float) -> None:
-        """Close what was not used for `idle_timeout`; the longest unused are first in the list."""
-        idle_timeout = self._settings.idle_timeout or 0.0
+        """Close what was not used for `idle_timeout`, the longest unused are first in the list, or is too old."""
+        idle_timeout = self._settings.idle_timeout or _FOREVER
         idle = self._idle
         while idle and idle[0].used_at + idle_timeout <= now:
             self.stats.upstream_cx_idle_timeout += 1
             idle.pop(0).close()
-        if idle:
-            self.deadline = idle[0].used_at + idle_timeout
-        else:
+        self.deadline = idle[0].used_at + idle_timeout if idle else _FOREVER
+        age = self._settings.max_connection_duration
+        if age:
+            for connection in [one for one in idle if one.opened_at + age <= now]:
+                self.stats.upstream_cx_max_duration_reached += 1
+                idle.remove(connection)
+                connection.close()
+            self.deadline = min([self.deadline, *[one.opened_at + age for one in idle]])
+        if not idle or self.deadline == _FOREVER:
             self.deadline = 0.0
             self._timeouts.discard(self)
 
