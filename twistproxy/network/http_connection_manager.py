@@ -22,6 +22,7 @@ from twistproxy.model.http_manager import HttpManagerSettings, SanitiseSettings
 from twistproxy.network.connection_life import ConnectionLife
 from twistproxy.observe import flags
 from twistproxy.observe.early_logs import EarlyLogs
+from twistproxy.observe.log_reason import ReasonSource
 from twistproxy.observe.request_id import RequestIds
 from twistproxy.observe.stats import HttpManagerStats
 from twistproxy.primitives.deadlines import Deadlines
@@ -83,6 +84,8 @@ class HttpConnectionManager:
         self.local_replies = local_replies
         #: whether logs or header rules ask for bytes on the wire
         self.metered = False
+        #: for `%REASON%`
+        self.reasons: ReasonSource | None = None
         self._access_logs = access_logs
         options = settings.log_options
         self.early_logs = EarlyLogs(access_logs, options, deadlines) if options != AT_THE_END else None

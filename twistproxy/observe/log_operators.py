@@ -17,6 +17,7 @@ from typing import Any
 from twistproxy.http.message import VERSION_TEXT
 from twistproxy.observe import log_addresses, log_fields, log_metadata, log_times, log_wire_bytes
 from twistproxy.observe.flags import flag_text, long_flag_text
+from twistproxy.observe.log_reason import reason
 from twistproxy.observe.log_syntax import Clocks, FormatError, Operator, Spec, limited
 
 #: Operators that only some formats have, by name.
@@ -145,6 +146,7 @@ _SIMPLE: dict[str, Operator] = {
     "ROUTE_NAME": lambda s: None if s.route is None else s.route.name or None,
     "HOSTNAME": _constant(platform.node() or "-"),
     "UNIQUE_ID": lambda s: str(uuid.uuid4()),
+    "REASON": reason,
     "CUSTOM_FLAGS": _constant(""),
     "LOCAL_REPLY_BODY": _constant(""),
     # No request is traced.

@@ -35,6 +35,7 @@ from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import Plain, RuntimeValues
 from twistproxy.process.explain import Question, explain
 from twistproxy.process.local_replies import build_local_replies
+from twistproxy.process.reasons import Reasons
 from twistproxy.process.trial import ManagerParts, TrialParts
 from twistproxy.route.header_rules import HeaderEdits, compile_edits
 from twistproxy.route.table import RouteTable
@@ -91,6 +92,7 @@ class Runtime:
                 self._retired.append(old)
         for listener in listeners.values():
             listener.manager.metered = self._clocks.metered
+            listener.manager.reasons = Reasons(listener, lambda name: self._clusters.get(name))
         self._listeners = listeners
         self._retired = [listener for listener in self._retired if listener.active()[0]]
 

@@ -19,6 +19,7 @@ from twistproxy.http.message import RequestHead, ResponseHead, ResponseWithTrail
 from twistproxy.model.http_manager import HttpManagerSettings
 from twistproxy.observe import flags
 from twistproxy.observe.early_logs import EarlyLogs
+from twistproxy.observe.log_reason import ReasonSource
 from twistproxy.observe.route_stats import RequestCounts
 from twistproxy.observe.stats import HttpManagerStats
 from twistproxy.primitives.byte_meter import ByteMeter
@@ -45,6 +46,7 @@ class Context(Protocol):
     runtime: RuntimeValues
     early_logs: EarlyLogs | None
     metered: bool
+    reasons: ReasonSource | None
     local_replies: LocalReplies | None
     request_headers: RequestHeaders
     response_headers: ResponseHeaders

@@ -1,0 +1,75 @@
+"""What `%REASON%` asks beyond the stream: route tables and clusters."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from twistproxy.route.table import RouteTable
+from twistproxy.upstream.cluster import Cluster
+
+#: How an endpoint that gets no requests is told, by its health status (`model.endpoint`).
+_STATES = {
+    "UNHEALTHY": "marked unhealthy by discovery",
+    "TIMEOUT": "timed out for discovery",
+    "DRAINING": "draining",
+}
+
+
+class _Listener(Protocol):
+    table: RouteTable
+
+
+class Reasons:
+    """`observe.log_reason.ReasonSource` of one listener."""
+
+    def __init__(self, listener: _Listener, get_cluster: Callable[[str], Cluster | None]) -> None:
+        self._listener = listener
+        self._get_cluster = get_cluster
+
+    def no_route(self, stream: Any) -> str:
+        table = self._listener.table
+        found = table.consider(stream.head, stream)
+        if found.virtual_host is None:
+            return (
+                f"no virtual host of '{table.name}' is for this host" if table.name else "no virtual host is"
+            )
+        count = len(found.considered)
+        which = (
+            "has no routes" if not count else f"has none (of {count} {'route' if count == 1 else 'routes'})"
+        )
+        return f"virtual host '{found.virtual_host.name}' {which}"
+
+    def no_host(self, cluster: str) -> str:
+        found = self._get_cluster(cluster)
+        if found is None or not found.hosts:
+            why = "" if found is None or found.warm else ": discovery has not told any so far"
+            return f"cluster '{cluster}' has no host{why}"
+        states = Counter(host.endpoint.health for host in found.hosts.values())
+        total = len(found.hosts)
+        bad = [
+            f"{count} of {total} are {_STATES[state]}" for state, count in states.items() if state in _STATES
+        ]
+        if not bad:
+            return f"cluster '{cluster}' offers none of its {total} hosts to this request"
+        return f"cluster '{cluster}' has no healthy host: {', '.join(bad)}"
+
+    def overflow(self, stream: Any) -> str:
+        name = stream.cluster
+        found = self._get_cluster(name)
+        if found is None:
+            return f"circuit breaker of cluster '{name}'"
+        high = stream.route is not None and stream.route.high_priority
+        limits = found.limits[int(high)]
+        if limits.pending >= limits.max_pending:
+            full = f"{limits.pending} pending requests"
+        elif limits.requests >= limits.max_requests:
+            full = f"{limits.requests} requests"
+        else:
+            full = f"{limits.connections} connections"
+        return f"circuit breaker: {full} in cluster '{name}'" + (" at high priority" if high else "")
+
+    def connect_timeout(self, cluster: str) -> float:
+        found = self._get_cluster(cluster)
+        return 0.0 if found is None else found.settings.connect_timeout
