@@ -10,6 +10,7 @@ from twistproxy.api.codec import ResetReason
 from twistproxy.filters.timeouts import number
 from twistproxy.http.message import RequestHead, ResponseHead
 from twistproxy.model.retry import RETRY_ON, RETRY_ON_GRPC, ResetHeader, RetryPolicy, retry_words
+from twistproxy.observe import flags
 from twistproxy.observe.route_stats import RequestCounts
 from twistproxy.observe.stats import ClusterStats
 from twistproxy.primitives.backoff import Backoff
@@ -65,6 +66,10 @@ class Verdict(IntEnum):
     YES = 1
     OVERFLOW = 2  # too many retries at once in the cluster
     LIMIT = 3  # this request has had its retries
+
+
+#: By verdict: the response flag that says why there is no retry though the policy asks for one.
+WHY_NOT = (0, 0, flags.UO, flags.URX)
 
 
 class RetryState:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twistproxy.filters.internal_redirect import Redirector
+from twistproxy.filters.kept_request import BUFFER_LIMIT, KeptRequest, body_limit
 from twistproxy.filters.retry_hosts import HostChoice
 from twistproxy.filters.retry_state import retry_state
-from twistproxy.filters.retrying_request import ATTEMPT_COUNT, BUFFER_LIMIT, RetryingRequest, body_limit
+from twistproxy.filters.retrying_request import ATTEMPT_COUNT, RetryingRequest
 from twistproxy.filters.router_headers import ROUTER_HEADERS, misspelt
 from twistproxy.filters.shadow import mirror
 from twistproxy.filters.timeouts import Timeouts, stream_duration
@@ -209,7 +210,7 @@ class RouterFilter:
         stream.upstream = request = RetryingRequest(
             stream,
             cluster,
-            head,
+            KeptRequest(head, body_limit(plan, self._buffer_limit), end_stream),
             plan,
             timeouts,
             retry,
@@ -217,10 +218,9 @@ class RouterFilter:
             route.high_priority,
             self._envoy_headers,
             self._get_cluster,
-            body_limit(plan, self._buffer_limit),
             "" if also is None else also.decode("latin-1"),
         )
-        request.start(host, end_stream)
+        request.start(host)
         if route.watched:
             self._watch(stream, route, cluster, head, end_stream, timeouts.total / 1000)
         return True
