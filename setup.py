@@ -27,7 +27,7 @@ COMPILED = """
     primitives/string_match
     primitives/value_match primitives/weighted_cycle
     route/action route/cluster_choice route/conditions route/counting route/entry route/hash_policy route/header_rules
-    route/mirroring route/path_index route/path_match route/redirect route/rewrite
+    route/match_tree route/mirroring route/path_index route/path_match route/redirect route/rewrite
     route/substitution
     route/table route/uri_template route/virtual_host
     stream/anew stream/chain stream/extras stream/filter_side stream/request_headers stream/response_headers

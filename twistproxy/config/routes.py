@@ -7,6 +7,7 @@ from collections.abc import Set
 from twistproxy.config.fields import Reader
 from twistproxy.config.header_rules import build_rule_level
 from twistproxy.config.http_filters import build_filter_level, with_outer
+from twistproxy.config.match_tree import MatchTreeBuilder
 from twistproxy.config.matchers import header_matchers
 from twistproxy.config.mirrors import build_mirrors, inherit_mirrors
 from twistproxy.config.path_rewrite import check_path_rewrite
@@ -41,15 +42,22 @@ class _Scope:
         plan: VirtualHostPlan,
         mirrors: tuple[MirrorSettings, ...],
         filters: FilterLevel,
+        clusters: Set[str] | None,
     ) -> tuple[RouteSettings, ...]:
-        """`plan`, `mirrors` and `filters`: of their virtual host."""
+        """`plan`, `mirrors` and `filters`: of their virtual host; `clusters`: the names that exist, as above."""
         outer = with_outer(filters, self.filters)
-        built = tuple(self._route(one, plan, outer) for one in readers)
+        built = tuple(self._route(one, plan, outer, clusters) for one in readers)
         return inherit_mirrors(built, mirrors or self.mirrors)
 
-    def _route(self, reader: Reader, plan: VirtualHostPlan, outer: tuple[FilterLevel, ...]) -> RouteSettings:
+    def _route(
+        self,
+        reader: Reader,
+        plan: VirtualHostPlan,
+        outer: tuple[FilterLevel, ...],
+        clusters: Set[str] | None,
+    ) -> RouteSettings:
         match = build_match(reader.message_or_empty("match"))
-        action = build_action(reader, self.clusters, plan, self.body_limit)
+        action = build_action(reader, clusters, plan, self.body_limit)
         # The operation is told to tracers and, of a traced request, to the next hop; nothing is traced.
         reader.message_or_empty("decorator").ignore("operation", "propagate")
         check_path_rewrite(reader, match, action)
@@ -82,13 +90,24 @@ def _virtual_host(reader: Reader, scope: _Scope) -> VirtualHostSettings:
     name = reader.string("name")
     plan = build_virtual_host_plan(reader)
     mirrors = build_mirrors(reader, scope.clusters)
+    filters = build_filter_level(reader)
+    matcher = reader.message("matcher")
+    tree = None
+    if matcher is not None:
+        # Envoy does not ask whether the clusters of these routes exist.
+        tree = MatchTreeBuilder(lambda routes: scope.routes(routes, plan, mirrors, filters, None)).build(
+            matcher
+        )
+        if reader.has("routes"):
+            reader.problem("cannot set both matcher and routes on virtual host", "matcher")
     return VirtualHostSettings(
         name,
         _domains(reader, name, scope.domains),
-        scope.routes(reader.messages("routes"), plan, mirrors, build_filter_level(reader)),
+        scope.routes(reader.messages("routes"), plan, mirrors, filters, scope.clusters),
         reader.enum("require_tls"),
         headers=build_rule_level(reader),
         virtual_clusters=tuple(_virtual_cluster(one) for one in reader.messages("virtual_clusters")),
+        matcher=tree,
     )
 
 

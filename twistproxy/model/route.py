@@ -175,11 +175,40 @@ class VirtualCluster:
 
 
 @dataclass(frozen=True, slots=True)
+class MatchLeaf:
+    """An end of a match tree: the first of these routes that matches."""
+
+    routes: tuple[RouteSettings, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MatchList:
+    """The first branch whose predicate holds and which leads to routes; else `otherwise`."""
+
+    branches: tuple[tuple[Condition, MatchNode], ...]
+    otherwise: MatchNode | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MatchMap:
+    """The branch for the value of a header, or with `exact` false for its longest prefix that leads to routes."""
+
+    header: str
+    exact: bool
+    entries: tuple[tuple[str, MatchNode], ...]
+    otherwise: MatchNode | None = None
+
+
+MatchNode = MatchLeaf | MatchList | MatchMap
+
+
+@dataclass(frozen=True, slots=True)
 class VirtualHostSettings:
     """`domains` in lower case: exact, `*.suffix`, `prefix.*` or `*`.
 
     require_tls       "NONE", "EXTERNAL_ONLY" or "ALL": whose plain requests are redirected to https
     virtual_clusters  what its requests are counted by, beside their clusters
+    matcher           where the routes are if not in `routes`
     """
 
     name: str
@@ -188,6 +217,7 @@ class VirtualHostSettings:
     require_tls: str = "NONE"
     headers: RuleLevel = NO_RULES
     virtual_clusters: tuple[VirtualCluster, ...] = ()
+    matcher: MatchNode | None = None
 
 
 @dataclass(frozen=True, slots=True)

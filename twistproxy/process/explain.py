@@ -121,11 +121,13 @@ def _listener(settings: ListenerSettings) -> dict[str, Any]:
 
 def _routing(considered: Consideration, table: RouteTable) -> dict[str, Any]:
     found = considered.virtual_host
-    host = {"route_configuration": table.name, "name": None, "domain": ""}
+    host: dict[str, Any] = {"route_configuration": table.name, "name": None, "domain": ""}
     if found is not None:
         host |= {"name": found.name, "domain": considered.domain}
     if considered.to_tls:
         host["require_tls"] = "the virtual host wants TLS: redirected to https"
+    if considered.decisions:
+        host["matcher"] = considered.decisions
     told = considered.considered
     left_out = max(0, len(told) - _MOST_ROUTES)
     routes = []

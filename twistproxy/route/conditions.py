@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twistproxy.http.condition import Condition
+from twistproxy.http.header_match import is_pseudo, pseudo_header
 from twistproxy.http.message import RequestHead
 from twistproxy.primitives.string_match import StringMatcher
 from twistproxy.primitives.value_match import MetadataMatcher
@@ -125,3 +126,64 @@ class RuntimeFraction(Condition):
     def describe(self) -> str:
         key = f" (runtime key {self.key!r})" if self.key else ""
         return f"the request is among {self.numerator} of {self.denominator}{key}"
+
+
+class HeaderInput(Condition):
+    """A header of the generic matching API: several fields are one value, joined with ",", and a missing one is none."""
+
+    __slots__ = ("_name", "value")
+
+    def __init__(self, name: str, value: StringMatcher) -> None:
+        self._name = name.lower().encode()
+        self.value = value
+
+    def matches(self, head: RequestHead, stream: Any) -> bool:
+        found = input_value(head, self._name)
+        return found is not None and self.value.matches(found)
+
+    def describe(self) -> str:
+        return f"header {self._name.decode()!r} {self.value.describe()}"
+
+
+class AllOf(Condition):
+    __slots__ = ("conditions",)
+
+    def __init__(self, conditions: tuple[Condition, ...]) -> None:
+        self.conditions = conditions
+
+    def matches(self, head: RequestHead, stream: Any) -> bool:
+        return all(one.matches(head, stream) for one in self.conditions)
+
+    def describe(self) -> str:
+        return "(" + " and ".join(one.describe() for one in self.conditions) + ")"
+
+
+class AnyOf(Condition):
+    __slots__ = ("conditions",)
+
+    def __init__(self, conditions: tuple[Condition, ...]) -> None:
+        self.conditions = conditions
+
+    def matches(self, head: RequestHead, stream: Any) -> bool:
+        return any(one.matches(head, stream) for one in self.conditions)
+
+    def describe(self) -> str:
+        return "(" + " or ".join(one.describe() for one in self.conditions) + ")"
+
+
+class Not(Condition):
+    __slots__ = ("condition",)
+
+    def __init__(self, condition: Condition) -> None:
+        self.condition = condition
+
+    def matches(self, head: RequestHead, stream: Any) -> bool:
+        return not self.condition.matches(head, stream)
+
+    def describe(self) -> str:
+        return f"not {self.condition.describe()}"
+
+
+def input_value(head: RequestHead, name: bytes) -> bytes | None:
+    """A header, or `:path` and the like, as the generic matching API sees it."""
+    return pseudo_header(head, name) if is_pseudo(name) else head.get(name)

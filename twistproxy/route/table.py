@@ -26,17 +26,19 @@ class Consideration:
 
     virtual_host  the one by the authority, or None
     domain        the configured domain by which it was found; "" without one
+    decisions     of its match tree, in words, if it has one
     considered    each route that was looked at, in order; of the last nothing failed if `route` was found among them
     route         what is taken, as `RouteTable.pick` would; None for none
     to_tls        whether `route` is the redirect to https of `require_tls`
     """
 
-    __slots__ = ("considered", "domain", "route", "to_tls", "virtual_host")
+    __slots__ = ("considered", "decisions", "domain", "route", "to_tls", "virtual_host")
 
     def __init__(self, virtual_host: VirtualHost | None, domain: str) -> None:
         self.virtual_host = virtual_host
         self.domain = domain
         self.considered: list[Considered] = []
+        self.decisions: list[str] = []
         self.route: Route | None = None
         self.to_tls = False
 
@@ -109,7 +111,13 @@ class RouteTable:
             return None
         if virtual_host.to_tls is not None and virtual_host.needs_tls(head):
             return virtual_host.to_tls
-        entry = virtual_host.index.first(head, self.match_path(head), stream)
+        index = virtual_host.index
+        if virtual_host.tree is not None:
+            found = virtual_host.tree.find(head, None)
+            if found is None:
+                return None
+            index = found
+        entry = index.first(head, self.match_path(head), stream)
         return None if entry is None else entry.choice.choose(head, stream)
 
     def consider(self, head: RequestHead, stream: Any) -> Consideration:
@@ -123,7 +131,10 @@ class RouteTable:
             found.to_tls = True
             return found
         path = self.match_path(head)
-        for entry in virtual_host.index.entries:
+        index = virtual_host.index
+        if virtual_host.tree is not None:
+            index = virtual_host.tree.find(head, found.decisions) or index
+        for entry in index.entries:
             failed = entry.first_failed(head, path, stream)
             found.considered.append(Considered(entry, failed))
             if failed is None:

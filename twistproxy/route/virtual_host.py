@@ -10,6 +10,7 @@ from twistproxy.route.action import Route, compile_route
 from twistproxy.route.counting import VirtualClusters
 from twistproxy.route.entry import Entry, Surroundings
 from twistproxy.route.header_rules import OuterRules
+from twistproxy.route.match_tree import Node, compile_tree
 from twistproxy.route.path_index import PathIndex
 
 
@@ -24,9 +25,14 @@ class Considered:
 
 
 class VirtualHost:
-    """`to_tls`: the redirect for requests that `needs_tls`; None without `require_tls`."""
+    """One virtual host.
 
-    __slots__ = ("_external_only", "index", "name", "to_tls")
+    index   its routes
+    tree    where they are if not there, None otherwise
+    to_tls  the redirect for requests that `needs_tls`; None without `require_tls`
+    """
+
+    __slots__ = ("_external_only", "index", "name", "to_tls", "tree")
 
     def __init__(
         self, settings: VirtualHostSettings, rules: OuterRules, registry: RouteStatsRegistry
@@ -37,7 +43,14 @@ class VirtualHost:
         around = Surroundings(
             name, rules, VirtualClusters(name, clusters, registry) if clusters else None, registry
         )
-        self.index = PathIndex([around.entry(order, route) for order, route in enumerate(settings.routes)])
+
+        def compile_routes(routes: tuple[RouteSettings, ...]) -> PathIndex:
+            return PathIndex([around.entry(order, route) for order, route in enumerate(routes)])
+
+        self.index = compile_routes(settings.routes)
+        self.tree: Node | None = None
+        if settings.matcher is not None:
+            self.tree = compile_tree(settings.matcher, compile_routes)
         self.to_tls: Route | None = None
         if settings.require_tls != "NONE":
             redirect = RedirectAction(https=True, keep_port=True)
