@@ -51,6 +51,7 @@ LISTENERS: dict[str, tuple[Config, str]] = {
     "trailers": ({"enable_trailers": True}, "app"),
     "trailers_up": ({}, "trailers"),
     "trailers_both": ({"enable_trailers": True}, "trailers"),
+    "old_place": ({"enable_trailers": True}, "old_place"),
     "no_upgrade": (
         {"ignore_http_11_upgrade": [{"exact": "foo"}, {"prefix": "tls", "ignore_case": True}]},
         "app",
@@ -64,13 +65,18 @@ def configure(proxy: Proxy) -> Config:
         cluster(name, proxy.origin().port, typed_extension_protocol_options=protocol_options(http1=options))
         for name, options in CLUSTERS.items()
     ]
+    small = {"max_response_headers_kb": 1}
     clusters += [
         cluster(
             "small",
             proxy.origin().port,
-            typed_extension_protocol_options=protocol_options(
-                common_http_protocol_options={"max_response_headers_kb": 1}
-            ),
+            typed_extension_protocol_options=protocol_options(common_http_protocol_options=small),
+        ),
+        cluster(
+            "old_place",
+            proxy.origin().port,
+            http_protocol_options={"enable_trailers": True},
+            common_http_protocol_options=small,
         ),
     ]
     listeners = [
@@ -169,7 +175,7 @@ def test_both_framings_of_a_response(proxy: Proxy, name: str, expected: int) -> 
         assert (response.text, response["content-length"]) == ("abc", None)
 
 
-@pytest.mark.parametrize("name", ["plain", "trailers", "trailers_up", "trailers_both"])
+@pytest.mark.parametrize("name", ["plain", "trailers", "trailers_up", "trailers_both", "old_place"])
 def test_trailers(proxy: Proxy, name: str) -> None:
     answer = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx-r: 1\r\n\r\n"
     proxy.origin().on("/t", raw(answer))
@@ -177,7 +183,7 @@ def test_trailers(proxy: Proxy, name: str) -> None:
         head = "POST /t HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
         response = client.send(head, "3\r\nabc\r\n0\r\nx-t: 1\r\n\r\n").read()
     seen = proxy.origin().take().wait()
-    both = name == "trailers_both"
+    both = name in ("trailers_both", "old_place")
     assert (seen.trailers, response.trailers) == (
         [("x-t", "1")] if both else [],
         [("x-r", "1")] if both else [],
@@ -188,6 +194,7 @@ def test_trailers(proxy: Proxy, name: str) -> None:
 def test_large_response_head(proxy: Proxy) -> None:
     proxy.origin().on("/large", raw(f"HTTP/1.1 200 OK\r\nx: {'y' * 1100}\r\ncontent-length: 0\r\n\r\n"))
     assert proxy.ask("/large", "small").status == 502
+    assert proxy.ask("/large", "old_place").status == 502
     assert proxy.ask("/large", "plain").status == 200
     proxy.origin().on("/large", raw(f"HTTP/1.1 200 OK\r\nx: {'y' * 900}\r\ncontent-length: 0\r\n\r\n"))
     assert proxy.ask("/large", "small").status == 200

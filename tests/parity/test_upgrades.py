@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import threading
 
 import pytest
@@ -128,6 +130,43 @@ def test_tunnel_that_the_client_ends(proxy: Proxy) -> None:
         assert seen.wait().body == b"abc"
         assert seen.connection_closed()
     assert logged(proxy, "leaves")[:3] == ("101", "DC", "downstream_remote_disconnect")
+
+
+def test_web_socket(proxy: Proxy) -> None:
+    """A handshake and frames as RFC 6455 has them."""
+    key = base64.b64encode(bytes(range(16))).decode()
+    accept = base64.b64encode(
+        hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest()
+    ).decode()
+
+    def server(exchange: Exchange) -> None:
+        assert exchange.seen["sec-websocket-key"] == key
+        exchange.send(SWITCH[:-2] + f"sec-websocket-accept: {accept}\r\n\r\n")
+        frame = exchange.sock.recv(100)
+        mask, masked = frame[2:6], frame[6:]
+        said = bytes(byte ^ mask[at % 4] for at, byte in enumerate(masked))
+        exchange.send(b"\x81" + bytes([len(said)]) + said)
+        assert exchange.sock.recv(100) == b"\x88\x80\1\2\3\4"
+        exchange.send(b"\x88\x00")
+        exchange.close()
+
+    proxy.origin().on("/ws", server)
+    with proxy.client() as client:
+        headers = ASK + f"sec-websocket-version: 13\r\nsec-websocket-key: {key}\r\n"
+        assert client.send(asking("frames", "/ws", headers)).read()["sec-websocket-accept"] == accept
+        mask = b"\1\2\3\4"
+        said = bytes(byte ^ mask[at % 4] for at, byte in enumerate(b"hello"))
+        client.send(b"\x81\x85" + mask + said)
+        while len(client.buffer) < 7:
+            assert client.read_some()
+        assert client.buffer == b"\x81\x05hello"
+        client.buffer = b""
+        client.send(b"\x88\x80" + mask)
+        while len(client.buffer) < 2:
+            assert client.read_some()
+        assert client.buffer == b"\x88\x00"
+        client.buffer = b""
+        assert client.ended()
 
 
 def test_statistics(proxy: Proxy) -> None:
