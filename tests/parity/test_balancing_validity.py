@@ -48,10 +48,10 @@ CASES = {
     + POLICY % (_EXTENSION, "random.v3.Random"): False,
 }
 #: Envoy takes these, in which something is said that does nothing.
-STRICTER = {
+STRICTER = (
     "ring_hash_lb_config: {}\n" + POLICY % (_EXTENSION, "random.v3.Random"),
     "common_lb_config: {consistent_hashing_lb_config: {hash_balance_factor: 100}}",
-}
+)
 
 
 def bootstrap(fields: str) -> Config:

@@ -11,6 +11,7 @@ from twistproxy.model.endpoint import Endpoint
 from twistproxy.model.route import (
     ClusterAction,
     DirectResponse,
+    HostRewrite,
     RedirectAction,
     RouteMatch,
     RouteSettings,
@@ -51,7 +52,9 @@ def test_the_routes_considered_and_what_they_failed_by() -> None:
 
 
 def test_the_request_is_what_the_upstream_gets() -> None:
-    plane = plane_with(forward("/", prefix_rewrite="/new/", host_rewrite="b", timeout=2.5))
+    plane = plane_with(
+        forward("/", prefix_rewrite="/new/", host_rewrite=HostRewrite(literal="b"), timeout=2.5)
+    )
     request = asked(plane, "/x?q=1", "a", "X-One: 1")["request"]
     client = plane.client("127.0.0.1")
     client.receive(b"GET /x?q=1 HTTP/1.1\r\nHost: a\r\nX-One: 1\r\n\r\n")
