@@ -427,3 +427,30 @@ def test_answers_to_what_cannot_be_routed_pass_the_filters() -> None:
     assert client.take().startswith(b"HTTP/1.1 400")
     assert calls == ["1 encode_headers end"]
     plane.finish()
+
+
+class Rerouting:
+    """Sends everything to /other."""
+
+    def decode_headers(self, stream: Any, head: Any, end_stream: bool) -> FilterStatus:
+        head.path = b"/other"
+        stream.clear_route_cache()
+        return CONTINUE
+
+
+def test_a_filter_may_have_the_route_picked_anew() -> None:
+    plane = with_filters(Rerouting())
+    running = plane.runtime._listeners["main"].manager
+    asked = []
+    pick = running.pick_route
+
+    def noting(head: Any, stream: Any) -> Any:
+        asked.append(head.path)
+        return pick(head, stream) if head.path == b"/x" else None
+
+    running.pick_route = noting
+    client = plane.client()
+    client.receive(GET)
+    assert client.take().startswith(b"HTTP/1.1 404")
+    assert asked == [b"/x", b"/other"]
+    plane.finish()
