@@ -14,27 +14,26 @@ from setuptools import Extension, find_packages, setup
 
 #: What every request runs through.  Compiled together, so that their classes call each other directly.
 COMPILED = """
-    codec/h1_chunked codec/h1_client codec/h1_extended codec/h1_parse codec/h1_request codec/h1_server codec/h1_write
-    codec/tcp_client
-    filters/attempt filters/attempt_timers filters/internal_redirect filters/kept_request filters/response_counts
-    filters/retry_hosts filters/retry_state filters/retrying_request filters/router filters/router_headers
-    filters/shadow filters/timeouts filters/upgrade_request filters/upstream_request
+    codec/h1_chunked codec/h1_client codec/h1_extended codec/h1_parse codec/h1_request codec/h1_server
+    codec/h1_write codec/tcp_client
+    filters/attempt filters/attempt_timers filters/internal_redirect filters/kept_request
+    filters/response_counts filters/retry_hosts filters/retry_state filters/retrying_request filters/router
+    filters/router_headers filters/shadow filters/timeouts filters/upgrade_request filters/upstream_request
     http/condition http/date http/grpc http/header_match http/headers http/known_headers http/location
     http/message http/path http/status http/target
     network/connection_life network/http_connection_manager
     observe/histogram observe/request_id observe/route_stats observe/stats
     primitives/byte_meter primitives/deadlines primitives/described primitives/murmur_hash primitives/runtime
-    primitives/string_match
-    primitives/value_match primitives/weighted_cycle
-    route/action route/cluster_choice route/conditions route/counting route/entry route/hash_policy route/header_rules
-    route/match_tree route/mirroring route/path_index route/path_match route/redirect route/rewrite
-    route/substitution
-    route/table route/uri_template route/virtual_host
+    primitives/string_match primitives/value_match primitives/weighted_cycle
+    route/action route/cluster_choice route/conditions route/counting route/direct_reply route/entry
+    route/hash_policy route/header_rules route/match_tree route/mirroring route/path_index route/path_match
+    route/redirect route/rewrite route/substitution route/table route/uri_template route/virtual_host
     stream/anew stream/chain stream/extras stream/filter_side stream/request_headers stream/response_headers
     stream/sanitise stream/stream stream/upgrades
-    upstream/cluster upstream/hashing upstream/host upstream/resource_limits upstream/pool/http upstream/pool/tcp
-    upstream/lb/bounded_load upstream/lb/hash_keys upstream/lb/least_request upstream/lb/maglev
-    upstream/lb/random_choice upstream/lb/ring_hash upstream/lb/round_robin upstream/lb/shares
+    upstream/cluster upstream/hashing upstream/host upstream/resource_limits upstream/pool/http
+    upstream/pool/tcp upstream/lb/bounded_load upstream/lb/hash_keys upstream/lb/least_request
+    upstream/lb/maglev upstream/lb/random_choice upstream/lb/ring_hash upstream/lb/round_robin
+    upstream/lb/shares
 """
 
 

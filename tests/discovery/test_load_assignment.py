@@ -43,7 +43,17 @@ def test_everything_that_counts() -> None:
     )
     place = Locality("r", "z", "s")
     assert endpoints == (
-        Endpoint(TcpAddress("10.0.0.1", 80), 3, "one", "DRAINING", 2, place, 5, True),
+        Endpoint(
+            TcpAddress("10.0.0.1", 80),
+            3,
+            "one",
+            "DRAINING",
+            2,
+            place,
+            5,
+            canary=True,
+            metadata='{"envoy.lb": {"canary": true}}',
+        ),
         Endpoint(PipeAddress("/run/app"), priority=2, locality=place, locality_weight=5),
         Endpoint(TcpAddress("fd00::1", 81)),
     )
@@ -72,20 +82,20 @@ def test_a_locality_weight_of_zero() -> None:
     assert "must be at least 1" in read({"load_balancing_weight": 0})[1][0]
 
 
-@pytest.mark.parametrize(
-    "metadata", [{"envoy.lb": {"canary": True, "stage": "prod"}}, {"other": {}, "envoy.lb": {}}]
-)
-def test_what_nothing_implements_is_listed(metadata: dict[str, Any]) -> None:
+def test_what_nothing_implements_is_listed() -> None:
     endpoints, problems, unread = read(
         {
             "lb_endpoints": [
                 {
                     "endpoint": {**address(), "health_check_config": {"port_value": 9}},
-                    "metadata": {"filter_metadata": metadata},
+                    "metadata": {"typed_filter_metadata": {"a": {}}},
                 }
             ]
         }
     )
     assert len(endpoints) == 1
     assert not problems
-    assert [line.split(": ")[0].rpartition(".")[2] for line in unread] == ["health_check_config", "metadata"]
+    assert [line.split(": ")[0].rpartition(".")[2] for line in unread] == [
+        "health_check_config",
+        "typed_filter_metadata",
+    ]

@@ -35,6 +35,65 @@ DIRECT: dict[str, Config] = {
     "/d/utf-8": {"status": 200, "body": {"inline_string": "grüße"}},
 }
 
+# path: (direct_response with a format, header rules, content type, body)
+FORMATTED: dict[str, tuple[Config, list[Config], str | None, bytes]] = {
+    "text": (
+        {
+            "body": {"inline_string": "inner"},
+            "body_format": {
+                "text_format_source": {
+                    "inline_string": "<%LOCAL_REPLY_BODY%|%RESPONSE_CODE%|%REQ(x)%|%RESPONSE_CODE_DETAILS%|%REQ(:PATH)%>"
+                }
+            },
+        },
+        [],
+        "text/plain",
+        b"<inner|0|-|-|/f/text>",
+    ),
+    "typed": (
+        {
+            "body": {"inline_string": "inner"},
+            "body_format": {"text_format": "%LOCAL_REPLY_BODY%", "content_type": "text/html"},
+        },
+        [{"header": {"key": "content-type", "value": "c/d"}}],
+        "text/html",
+        b"inner",
+    ),
+    "typed-by-rule": (
+        {"body": {"inline_string": "inner"}, "body_format": {"text_format": "<%LOCAL_REPLY_BODY%>"}},
+        [{"header": {"key": "content-type", "value": "c/d"}}],
+        "c/d",
+        b"<inner>",
+    ),
+    "json": (
+        {
+            "body": {"inline_string": 'in"ner'},
+            "body_format": {
+                "json_format": {"b": "%LOCAL_REPLY_BODY%", "c": "%RESPONSE_CODE%", "a": "%REQ(x)%"}
+            },
+        },
+        [],
+        "application/json",
+        b'{"a":null,"b":"in\\"ner","c":0}\n',
+    ),
+    "without-body": ({"body_format": {"text_format": "only"}}, [], "text/plain", b"only"),
+    "nothing": (
+        {
+            "body": {"inline_string": "inner"},
+            "body_format": {"omit_empty_values": True, "text_format": "%REQ(x)%"},
+        },
+        [],
+        None,
+        b"",
+    ),
+    "bytes": (
+        {"body": {"inline_bytes": "AP/k"}, "body_format": {"text_format": "<%LOCAL_REPLY_BODY%>"}},
+        [],
+        "text/plain",
+        b"<\0\xff\xe4>",
+    ),
+}
+
 # path: (redirect, what is asked, status, location)
 REDIRECTS: dict[str, tuple[Config, str, int, str]] = {
     "host": ({"host_redirect": "new.test"}, "/r/host?a=1", 301, "http://new.test/r/host?a=1"),
@@ -181,6 +240,10 @@ def configure(proxy: Proxy) -> Config:
     ]
     for name, (action, *_) in sorted(REDIRECTS.items(), key=lambda item: -len(item[0])):
         routes.append({"match": {"prefix": f"/r/{name}"}, "redirect": action})
+    for name, (action, rules, *_) in FORMATTED.items():
+        direct_response = {"status": 200, **action}
+        route = {"match": {"path": f"/f/{name}"}, "direct_response": direct_response}
+        routes.append(route | {"response_headers_to_add": rules})
     routes.append(
         {"match": {"prefix": "/upper", "case_sensitive": False}, "redirect": {"prefix_rewrite": "/low"}}
     )
@@ -188,7 +251,15 @@ def configure(proxy: Proxy) -> Config:
     hosts = [{"name": "all", "domains": ["*"], "routes": routes}]
     limit = {"max_direct_response_body_size_bytes": 5000}
     main = listener("main", proxy.port(), yaml.safe_dump(hosts), route_config=limit)
-    return bootstrap(proxy.port("admin"), [main], [cluster("app", proxy.origin().port)])
+    form = {"text_format": "[%LOCAL_REPLY_BODY%]", "content_type": "l/r"}
+    formatted = listener(
+        "formatted",
+        proxy.port("formatted"),
+        yaml.safe_dump(hosts),
+        local_reply_config={"body_format": form},
+        route_config=limit,
+    )
+    return bootstrap(proxy.port("admin"), [main, formatted], [cluster("app", proxy.origin().port)])
 
 
 TAIL = [("date", "DATE"), ("server", "SERVER")]
@@ -247,6 +318,21 @@ def test_direct_response_of_a_kind_with_a_location(proxy: Proxy) -> None:
         response = proxy.ask(path)
         assert response.status == status
         assert response.normal == sorted([("location", f"http://app.test{path}"), *rest, *TAIL])
+
+
+@pytest.mark.parametrize("name", FORMATTED)
+def test_body_format(proxy: Proxy, name: str) -> None:
+    *_, content_type, body = FORMATTED[name]
+    response = proxy.ask(f"/f/{name}")
+    found = (response.status, response["content-type"], response["content-length"], response.body)
+    assert found == (200, content_type, str(len(body)), body)
+
+
+def test_body_format_over_that_of_all_replies(proxy: Proxy) -> None:
+    """`local_reply_config` formats what the route's format has made, and says of what type it is."""
+    for name, body in (("typed", b"[inner]"), ("typed-by-rule", b"[<inner>]"), ("without-body", b"[only]")):
+        response = proxy.ask(f"/f/{name}", "formatted")
+        assert (response["content-type"], response.body) == ("l/r", body)
 
 
 def test_204_with_a_body(proxy: Proxy) -> None:

@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 
 from .harness import Proxy
-from .origin import text
-from .settings import Config, bootstrap, cluster, listener, read
+from .origin import Exchange, raw, text
+from .settings import Config, bootstrap, cluster, endpoint, listener, read
 
 pytestmark = pytest.mark.parity
 
 VIRTUAL_HOSTS = r"""
 - name: all
   domains: ["*"]
+  metadata: {filter_metadata: {v.h: {k: of the host}}}
   request_headers_to_add:
   - {header: {key: x-level, value: host}}
   - {header: {key: x-last, value: host}, append_action: OVERWRITE_IF_EXISTS_OR_ADD}
@@ -124,6 +125,37 @@ VIRTUAL_HOSTS = r"""
         %BYTES_RECEIVED%|%RESP(x-a)%|%RESPONSE_CODE_DETAILS%"}
     - {header: {key: x-host, value: "%UPSTREAM_HOST%"}}
     - {header: {key: x-address, value: "%UPSTREAM_REMOTE_ADDRESS%"}}
+  - match: {prefix: "/metadata"}
+    route: {cluster: named}
+    metadata: {filter_metadata: {a.b: {s: text, n: 5, b: true, l: [1, x], o: {k: v}, z: null}}}
+    request_headers_to_add:
+    - {header: {key: x-host, value: "<%UPSTREAM_METADATA(e.m:k)%>"}}
+    - {header: {key: x-route, value: "<%METADATA(ROUTE:a.b:s)%>"}}
+    response_headers_to_add:
+    - {header: {key: x-s, value: "%METADATA(ROUTE:a.b:s)%"}}
+    - {header: {key: x-n, value: "%METADATA(ROUTE:a.b:n)%"}}
+    - {header: {key: x-b, value: "%METADATA(ROUTE:a.b:b)%"}}
+    - {header: {key: x-l, value: "%METADATA(ROUTE:a.b:l)%"}}
+    - {header: {key: x-k, value: "%METADATA(ROUTE:a.b:o:k)%"}}
+    - {header: {key: x-z, value: "<%METADATA(ROUTE:a.b:z)%>"}}
+    - {header: {key: x-all, value: "%METADATA(ROUTE:a.b)%"}}
+    - {header: {key: x-none, value: "<%METADATA(ROUTE:nope:z)%>"}}
+    - {header: {key: x-virtual-host, value: "%METADATA(VIRTUAL_HOST:v.h:k)%"}}
+    - {header: {key: x-host, value: "%UPSTREAM_METADATA(e.m:k)%|%METADATA(UPSTREAM_HOST:e.m:k)%"}}
+    - {header: {key: x-old, value: '<%UPSTREAM_METADATA(["e.m", "k"])%|%DYNAMIC_METADATA(["e.m"])%>'}}
+    - {header: {key: x-state, value: "<%PER_REQUEST_STATE(x)%>"}}
+  - match: {prefix: "/retried"}
+    route:
+      cluster: two
+      auto_host_rewrite: true
+      append_x_forwarded_host: true
+      retry_policy: {retry_on: 5xx, num_retries: 1, retry_back_off: {base_interval: 0.001s}}
+    request_headers_to_add: [{header: {key: x-attempt, value: "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"}}]
+    response_headers_to_add: [{header: {key: x-attempt, value: "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"}}]
+  - match: {prefix: "/upgrade"}
+    route: {cluster: app, upgrade_configs: [{upgrade_type: tunnel}]}
+    request_headers_to_add: [{header: {key: x-upgrade, value: "%REQ(upgrade)%"}}]
+    response_headers_to_add: [{header: {key: x-upgrade, value: "%RESPONSE_CODE% %RESP(upgrade)%"}}]
   - match: {path: "/local/created"}
     direct_response: {status: 201, body: {inline_string: "made"}}
     response_headers_to_remove: [location, server, date, content-type, content-length]
@@ -179,7 +211,16 @@ def configure(proxy: Proxy) -> Config:
         listener("main", proxy.port(), VIRTUAL_HOSTS, route_config=OUTER),
         listener("inward", proxy.port("inward"), inner, route_config=inward),
     ]
-    clusters = [cluster("app", proxy.origin().port), cluster("dead", 1), cluster("empty")]
+    first, second = endpoint(proxy.origin().port), endpoint(proxy.origin("other").port)
+    first["endpoint"]["hostname"], second["endpoint"]["hostname"] = "one.test", "two.test"
+    named = {**first, "metadata": {"filter_metadata": {"e.m": {"k": "of the endpoint"}}}}
+    clusters = [
+        cluster("app", proxy.origin().port),
+        cluster("dead", 1),
+        cluster("empty"),
+        cluster("named", named),
+        cluster("two", first, second),
+    ]
     return bootstrap(proxy.port("admin"), listeners, clusters)
 
 
@@ -417,3 +458,62 @@ def test_own_answers(proxy: Proxy, path: str, status: int, headers: list[tuple[s
     assert response.status == status
     assert own_headers(response.headers) == headers
     assert {"date", "server"} <= {name for name, _ in response.headers}
+
+
+def test_metadata(proxy: Proxy) -> None:
+    response = proxy.ask("/metadata")
+    seen = proxy.origin().take()
+    assert (seen["x-host"], seen["x-route"]) == ("<>", "<text>")  # no host is chosen yet
+    assert [pair for pair in response.headers if pair[0].startswith("x-") and pair[0] not in OURS] == [
+        ("x-s", "text"),
+        ("x-n", "5"),
+        ("x-b", "true"),
+        ("x-l", '[1,"x"]'),
+        ("x-k", "v"),
+        ("x-z", "<>"),
+        ("x-all", '{"b":true,"l":[1,"x"],"n":5,"o":{"k":"v"},"s":"text","z":null}'),
+        ("x-none", "<>"),
+        ("x-virtual-host", "of the host"),
+        ("x-host", "of the endpoint|of the endpoint"),
+        ("x-old", "<of the endpoint|>"),
+        ("x-state", "<>"),
+    ]
+
+
+OURS = ("x-level", "x-envoy-upstream-service-time")
+
+
+def test_retried_request(proxy: Proxy) -> None:
+    """Requests are changed once, but their host is the name of each attempt's; responses that are retried are not."""
+    answers = [
+        raw("HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n"),
+        raw("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"),
+    ]
+    asked = []
+
+    def answer(exchange: Exchange) -> None:
+        asked.append(exchange.seen)
+        answers[len(asked) - 1](exchange)
+
+    for name in ("app", "other"):
+        proxy.origin(name).on("/retried", answer)
+    response = proxy.ask("/retried", host="a.test")
+    first, second = asked
+    assert {first["host"], second["host"]} == {"one.test", "two.test"}
+    assert (first["x-envoy-original-host"], second["x-envoy-original-host"]) == ("a.test", first["host"])
+    assert (first["x-forwarded-host"], second["x-forwarded-host"]) == ("a.test", f"a.test,{first['host']}")
+    assert [values(seen.headers, "x-attempt") for seen in asked] == [["1"], ["1"]]
+    assert (values(response.headers, "x-attempt"), values(response.headers, "x-level")) == (
+        ["2"],
+        ["host", "all"],
+    )
+
+
+def test_upgrade(proxy: Proxy) -> None:
+    switching = raw("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: tunnel\r\n\r\n")
+    proxy.origin().on("/upgrade", switching)
+    with proxy.client() as client:
+        client.send("GET /upgrade HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: tunnel\r\n\r\n")
+        response = client.read_head()
+    assert proxy.origin().take()["x-upgrade"] == "tunnel"
+    assert (response.status, response["x-upgrade"], response["connection"]) == (101, "101 tunnel", "upgrade")

@@ -149,6 +149,7 @@ def _dns(reader: Reader, name: str, logical: bool, found: list[Endpoint]) -> Dns
             health=one.health,
             canary=one.canary,
             hash_key=one.hash_key,
+            metadata=one.metadata,
         )
         for one in found
         if isinstance(one.address, TcpAddress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from twistproxy.config.fields import Reader
@@ -10,6 +11,9 @@ from twistproxy.observe.access_log import Clocks, FormatError, compile_format
 
 #: RFC 9110 section 5.6.2: token.
 _NAME = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
+
+_OLD_METADATA = re.compile(r"%(UPSTREAM|DYNAMIC)_METADATA\((\[[^\]]*\])\)%")
+_OLD_STATE = re.compile(r"%PER_REQUEST_STATE\(([^)]*)\)%")
 
 #: They say where a message ends.  Envoy would write them as they are told, which lets one request be read as two.
 _FRAMING = frozenset(("content-length", "transfer-encoding"))
@@ -38,7 +42,7 @@ def build_header_to_add(option: Reader) -> HeaderToAdd:
     """envoy.config.core.v3.HeaderValueOption."""
     header = option.message_or_empty("header")
     name = header.string("key").lower()
-    value = header.string("value")
+    value = _of_today(header.string("value"))
     if name.startswith(":") or name == "host":
         header.problem(":-prefixed or host headers may not be modified", "key")
     elif not _NAME.fullmatch(name):
@@ -55,6 +59,20 @@ def build_header_to_add(option: Reader) -> HeaderToAdd:
             option.problem("Both append and append_action are set and it's not allowed", "append")
         action = "APPEND_IF_EXISTS_OR_ADD" if option.boolean("append", True) else "OVERWRITE_IF_EXISTS_OR_ADD"
     return HeaderToAdd(name, value, action, option.boolean("keep_empty_value"))
+
+
+def _of_today(value: str) -> str:
+    """Old spellings of operators, which only header rules know, in those of today (Envoy: HeaderParser)."""
+    value = _OLD_METADATA.sub(_metadata_path, value)
+    return _OLD_STATE.sub(r"%FILTER_STATE(\1:PLAIN)%", value)
+
+
+def _metadata_path(found: re.Match[str]) -> str:
+    try:
+        keys = json.loads(found[2])
+    except ValueError:
+        return found[0]
+    return f"%{found[1]}_METADATA({':'.join(map(str, keys))})%"
 
 
 def _to_remove(owner: Reader, field: str) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from twistproxy.config.path_rewrite import check_path_rewrite
 from twistproxy.config.retry import VirtualHostPlan, build_virtual_host_plan
 from twistproxy.config.route_action import build_action
 from twistproxy.config.route_match import build_match
+from twistproxy.config.values import filter_metadata
 from twistproxy.model.http_filters import FilterLevel
 from twistproxy.model.mirror import MirrorSettings
 from twistproxy.model.route import RouteConfiguration, RouteSettings, VirtualCluster, VirtualHostSettings
@@ -68,6 +69,7 @@ class _Scope:
             headers=build_rule_level(reader),
             stat_prefix=reader.string("stat_prefix"),
             filters=with_outer(build_filter_level(reader), outer),
+            metadata=filter_metadata(reader),
         )
 
 
@@ -108,6 +110,7 @@ def _virtual_host(reader: Reader, scope: _Scope) -> VirtualHostSettings:
         headers=build_rule_level(reader),
         virtual_clusters=tuple(_virtual_cluster(one) for one in reader.messages("virtual_clusters")),
         matcher=tree,
+        metadata=filter_metadata(reader),
     )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 from typing import Any
 
 import re2
+from google.protobuf import json_format
 
 from twistproxy.config.fields import Reader
 from twistproxy.model.address import Address, Cidr, PipeAddress, TcpAddress
@@ -82,7 +84,7 @@ def endpoints(assignment: Reader, names_allowed: bool) -> list[Endpoint]:
             if where is None:
                 endpoint.problem("an address is expected", "address")
                 continue
-            canary, hash_key = _metadata(one)
+            canary, hash_key, metadata = _metadata(one)
             found.append(
                 Endpoint(
                     address=address(where, names_allowed),
@@ -94,6 +96,7 @@ def endpoints(assignment: Reader, names_allowed: bool) -> list[Endpoint]:
                     locality_weight=weight,
                     canary=canary,
                     hash_key=hash_key,
+                    metadata=metadata,
                 )
             )
     return found
@@ -106,20 +109,35 @@ def _locality(group: Reader) -> Locality:
     return Locality(locality.string("region"), locality.string("zone"), locality.string("sub_zone"))
 
 
-def _metadata(endpoint: Reader) -> tuple[bool, str]:
-    """What balancers ask of an endpoint's metadata; the rest of it is for those that we do not have."""
+def _metadata(endpoint: Reader) -> tuple[bool, str, str]:
     metadata = endpoint.message("metadata")
     if metadata is None:
-        return False, ""
+        return False, "", ""
     metadata.ignore("filter_metadata")
-    return balancer_metadata(metadata.raw.filter_metadata)
+    return endpoint_metadata(metadata.raw.filter_metadata)
 
 
-def balancer_metadata(metadata: Any) -> tuple[bool, str]:
-    """`canary` and `hash_key` of the `envoy.lb` part of a message's filter_metadata."""
+def endpoint_metadata(metadata: Any) -> tuple[bool, str, str]:
+    """`canary` and `hash_key` of the `envoy.lb` part of an endpoint's filter_metadata, and all of it as JSON."""
+    if not metadata:
+        return False, "", ""
     fields = metadata["envoy.lb"].fields if "envoy.lb" in metadata else {}
     canary = bool("canary" in fields and fields["canary"].bool_value)
-    return canary, str(fields["hash_key"].string_value) if "hash_key" in fields else ""
+    hash_key = str(fields["hash_key"].string_value) if "hash_key" in fields else ""
+    return canary, hash_key, json.dumps(_plain(metadata), sort_keys=True)
+
+
+def filter_metadata(reader: Reader) -> dict[str, Any] | None:
+    """The field `metadata` of a message (envoy.config.core.v3.Metadata) by namespace; None if there is none."""
+    metadata = reader.message("metadata")
+    if metadata is None:
+        return None
+    metadata.ignore("filter_metadata")
+    return _plain(metadata.raw.filter_metadata) or None
+
+
+def _plain(metadata: Any) -> dict[str, Any]:
+    return {name: json_format.MessageToDict(value) for name, value in metadata.items()}
 
 
 def regex_rewrite(reader: Reader | None) -> RegexRewrite | None:

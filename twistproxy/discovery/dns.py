@@ -152,4 +152,5 @@ class _Target:
             locality_weight=target.locality_weight,
             canary=target.canary,
             hash_key=target.hash_key,
+            metadata=target.metadata,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from google.protobuf.message import Message
 
 from twistproxy.config.fields import Reader, Report
-from twistproxy.config.values import balancer_metadata
+from twistproxy.config.values import endpoint_metadata
 from twistproxy.discovery.resolv_conf import is_ip
 from twistproxy.errors import ConfigProblem
 from twistproxy.model.address import Address, PipeAddress, TcpAddress
@@ -56,7 +56,8 @@ def _endpoint(one: Reader, *, priority: int, locality: Locality, locality_weight
     address = _address(endpoint)
     weight = _weight(one)
     health = one.enum("health_status")
-    canary, hash_key = _metadata(one)
+    one.message_or_empty("metadata").ignore("filter_metadata")
+    canary, hash_key, metadata = endpoint_metadata(one.raw.metadata.filter_metadata)
     if address is None:
         return None
     return Endpoint(
@@ -69,6 +70,7 @@ def _endpoint(one: Reader, *, priority: int, locality: Locality, locality_weight
         locality_weight=locality_weight,
         canary=canary,
         hash_key=hash_key,
+        metadata=metadata,
     )
 
 
@@ -104,12 +106,3 @@ def _address(endpoint: Reader) -> Address | None:
     if port > MAX_PORT:
         tcp.problem(f"must be at most {MAX_PORT}, is {port}", "port_value")
     return TcpAddress(host, port)
-
-
-def _metadata(one: Reader) -> tuple[bool, str]:
-    """Canary and hash key in the metadata of envoy.lb; any other metadata stays unread."""
-    metadata = one.raw.metadata.filter_metadata
-    fields = metadata["envoy.lb"].fields if "envoy.lb" in metadata else {}
-    if len(metadata) == 1 and set(fields) <= {"canary", "hash_key"}:
-        one.ignore("metadata")
-    return balancer_metadata(metadata)

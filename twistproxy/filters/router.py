@@ -22,7 +22,6 @@ from twistproxy.model.upgrade import ConnectSettings
 from twistproxy.observe import flags
 from twistproxy.observe.stats import HttpManagerStats
 from twistproxy.route.action import Route
-from twistproxy.route.redirect import location_of
 from twistproxy.stream.stream import Stream
 from twistproxy.upstream.cluster import Cluster
 
@@ -234,10 +233,14 @@ class RouterFilter:
             return
         direct = route.direct_response
         assert direct is not None
-        headers: tuple[Header, ...] = ()
-        if direct.status == 201 or direct.status // 100 == 3:
-            headers = ((b"location", location_of(head)),)  # RFC 9110 section 10.2.2
-        stream.local_reply(direct.status, direct.body, 0, "direct_response", headers)
+        stream.local_reply(
+            direct.status,
+            direct.body(stream),
+            0,
+            "direct_response",
+            direct.headers(head),
+            direct.content_type,
+        )
 
 
 def _ends_here(connect: ConnectSettings, method: bytes) -> bool:

@@ -33,6 +33,7 @@ class DnsTarget:
     health: str = "UNKNOWN"
     canary: bool = False
     hash_key: str = ""
+    metadata: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ class Endpoint:
     health        EDS health status: UNKNOWN HEALTHY UNHEALTHY DRAINING TIMEOUT DEGRADED
     locality_weight  weight of its locality, 0 if not given
     hash_key      what hash balancers hash in place of address or hostname, "" if nothing
+    metadata      its filter_metadata as JSON, "" if there is none
     """
 
     address: Address
@@ -37,6 +38,7 @@ class Endpoint:
     locality_weight: int = 0
     canary: bool = False
     hash_key: str = ""
+    metadata: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON values; `from_json` is its inverse.  Defaults are left out."""
@@ -62,6 +64,8 @@ class Endpoint:
             out["c"] = True
         if self.hash_key:
             out["k"] = self.hash_key
+        if self.metadata:
+            out["m"] = self.metadata
         return out
 
     @classmethod
@@ -77,6 +81,7 @@ class Endpoint:
             data.get("lw", 0),
             data.get("c", False),
             data.get("k", ""),
+            data.get("m", ""),
         )
 
 

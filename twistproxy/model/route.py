@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from twistproxy.http.condition import Condition
 from twistproxy.http.header_match import HeaderMatcher
+from twistproxy.model.access_log import LogFormat
 from twistproxy.model.hash_policy import HashPolicy
 from twistproxy.model.header_rules import NO_RULES, RuleLevel
 from twistproxy.model.http_filters import FilterLevel
@@ -143,10 +146,11 @@ class RedirectAction:
 
 @dataclass(frozen=True, slots=True)
 class DirectResponse:
-    """Answer with this."""
+    """Answer with this.  `format` makes the body that is sent of `body`."""
 
     status: int
     body: bytes = b""
+    format: LogFormat | None = None
 
 
 RouteAction = ClusterAction | RedirectAction | DirectResponse
@@ -156,6 +160,7 @@ RouteAction = ClusterAction | RedirectAction | DirectResponse
 class RouteSettings:
     """stat_prefix  what its requests are counted under, beside their clusters; "" for nothing
     filters      what is said about filters here and around, the most specific level first
+    metadata     what is attached to it, by namespace; None for nothing
     """
 
     match: RouteMatch
@@ -164,6 +169,7 @@ class RouteSettings:
     headers: RuleLevel = NO_RULES
     stat_prefix: str = ""
     filters: tuple[FilterLevel, ...] = ()
+    metadata: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +214,7 @@ class VirtualHostSettings:
 
     require_tls       "NONE", "EXTERNAL_ONLY" or "ALL": whose plain requests are redirected to https
     virtual_clusters  what its requests are counted by, beside their clusters
+    metadata          what is attached to it, by namespace; None for nothing
     matcher           where the routes are if not in `routes`
     """
 
@@ -218,6 +225,7 @@ class VirtualHostSettings:
     headers: RuleLevel = NO_RULES
     virtual_clusters: tuple[VirtualCluster, ...] = ()
     matcher: MatchNode | None = None
+    metadata: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

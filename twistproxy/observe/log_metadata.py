@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from twistproxy.observe.log_syntax import Clocks, FormatError, Operator, Spec
@@ -34,7 +36,29 @@ def _lookup(metadata_of: _Metadata, argument: str) -> Operator:
     return of
 
 
-_KINDS: dict[str, _Metadata] = {"DYNAMIC": _dynamic}
+def _of_route(stream: Any) -> dict[str, Any] | None:
+    return None if stream.route is None else stream.route.metadata
+
+
+def _of_virtual_host(stream: Any) -> dict[str, Any] | None:
+    return None if stream.route is None else stream.route.host_metadata
+
+
+def _of_upstream_host(stream: Any) -> dict[str, Any] | None:
+    return None if stream.host is None else _parsed(stream.host.endpoint.metadata)
+
+
+@lru_cache(4096)
+def _parsed(text: str) -> dict[str, Any] | None:
+    return json.loads(text) if text else None
+
+
+_KINDS: dict[str, _Metadata] = {
+    "DYNAMIC": _dynamic,
+    "ROUTE": _of_route,
+    "VIRTUAL_HOST": _of_virtual_host,
+    "UPSTREAM_HOST": _of_upstream_host,
+}
 
 
 def _metadata(argument: str, clocks: Clocks) -> Operator:
@@ -47,6 +71,10 @@ def _metadata(argument: str, clocks: Clocks) -> Operator:
 
 def _dynamic_metadata(argument: str, clocks: Clocks) -> Operator:
     return _lookup(_dynamic, argument)
+
+
+def _upstream_metadata(argument: str, clocks: Clocks) -> Operator:
+    return _lookup(_of_upstream_host, argument)
 
 
 def _filter_state(argument: str, clocks: Clocks) -> Operator:
@@ -65,6 +93,7 @@ def _filter_state(argument: str, clocks: Clocks) -> Operator:
 WITH_ARGUMENT: dict[str, Spec] = {
     "METADATA": Spec(_metadata, required=False),
     "DYNAMIC_METADATA": Spec(_dynamic_metadata),
+    "UPSTREAM_METADATA": Spec(_upstream_metadata, length=False),
     "FILTER_STATE": Spec(_filter_state, required=False),
     "UPSTREAM_FILTER_STATE": Spec(_filter_state, required=False),
 }

@@ -7,13 +7,13 @@ from twistproxy.model.internal_redirect import InternalRedirectSettings
 from twistproxy.model.retry import RequestPlan
 from twistproxy.model.route import (
     ClusterAction,
-    DirectResponse,
     RedirectAction,
     RouteSettings,
     WeightedCluster,
 )
 from twistproxy.model.upgrade import ConnectSettings
 from twistproxy.route.counting import Counting
+from twistproxy.route.direct_reply import DirectReply
 from twistproxy.route.hash_policy import HashPolicies
 from twistproxy.route.header_rules import OuterRules
 from twistproxy.route.mirroring import MirrorPolicy
@@ -36,6 +36,7 @@ class Route:
     connect          set if a CONNECT ends here and becomes a TCP connection
     counting         where its requests are counted beside their cluster, None for nowhere
     hash_policies    what a hash balancer chooses hosts by, None if nothing is said
+    metadata         what is attached to it, by namespace, and in host_metadata to its virtual host; None for nothing
     mirrors          where copies of requests go, None for nowhere
     internal_redirects  which redirects we follow ourselves, None for none
     watched          one of these two is there
@@ -50,7 +51,9 @@ class Route:
         "filters",
         "hash_policies",
         "high_priority",
+        "host_metadata",
         "internal_redirects",
+        "metadata",
         "mirrors",
         "name",
         "not_found_status",
@@ -71,11 +74,13 @@ class Route:
     ) -> None:
         self.name = settings.name
         self.virtual_host = virtual_host
+        self.metadata = settings.metadata
+        self.host_metadata = rules.host_metadata
         self.filters: tuple[FilterLevel, ...] = settings.filters
         if weighted.filters:
             self.filters = (weighted.filters, *settings.filters)
         self.cluster: str | None = None
-        self.direct_response: DirectResponse | None = None
+        self.direct_response: DirectReply | None = None
         self.plan: RequestPlan | None = None
         self.one_attempt = True
         self.timeout = 0.0
@@ -123,7 +128,7 @@ class Route:
         elif isinstance(action, RedirectAction):
             self.redirect = Redirect(action, compile_path(match))
         else:
-            self.direct_response = action
+            self.direct_response = DirectReply(action, rules.clocks)
 
 
 #: For a route without weighted clusters.

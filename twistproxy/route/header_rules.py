@@ -6,7 +6,7 @@ then it overwrites, then it adds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from twistproxy.http.headers import Header, HeaderMap
@@ -168,9 +168,12 @@ def compile_edits(
 
 
 class OuterRules:
-    """The rules around the routes of one virtual host: its own and those of the route configuration."""
+    """The rules around the routes of one virtual host: its own and those of the route configuration.
 
-    __slots__ = ("_most_specific_wins", "_outer", "clocks")
+    host_metadata  what is attached to the virtual host, by namespace; None for nothing
+    """
+
+    __slots__ = ("_most_specific_wins", "_outer", "clocks", "host_metadata")
 
     def __init__(
         self,
@@ -178,7 +181,9 @@ class OuterRules:
         virtual_host: RuleLevel = NO_RULES,
         most_specific_wins: bool = False,
         clocks: Clocks = NO_CLOCKS,
+        host_metadata: Mapping[str, Any] | None = None,
     ) -> None:
+        self.host_metadata = host_metadata
         self._outer = (virtual_host, configuration)
         self._most_specific_wins = most_specific_wins
         self.clocks = clocks

@@ -79,7 +79,11 @@ class RouteTable:
         self._remembered: dict[bytes | None, VirtualHost | None] = {}
         for settings in configuration.virtual_hosts:
             rules = OuterRules(
-                configuration.headers, settings.headers, configuration.most_specific_headers_win, clocks
+                configuration.headers,
+                settings.headers,
+                configuration.most_specific_headers_win,
+                clocks,
+                settings.metadata,
             )
             virtual_host = VirtualHost(settings, rules, registry or RouteStatsRegistry())
             for domain in settings.domains:

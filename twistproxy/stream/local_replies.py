@@ -12,36 +12,17 @@ from typing import Any, Protocol
 from twistproxy.http.grpc import encoded_message, status_of_http
 from twistproxy.http.message import ResponseHead
 from twistproxy.model.access_log import LogFilter, LogFormat
-from twistproxy.observe.access_log import Clocks, compile_log_format
-from twistproxy.observe.log_syntax import Operator, Spec
+from twistproxy.observe.access_log import Clocks
+from twistproxy.observe.body_format import BodyFormat
 
+_CONTENT_TYPE = b"content-type"
 _TEXT = b"text/plain"
-_JSON = b"application/json"
 
 
 class Edits(Protocol):
     """Header rules, compiled."""
 
     def apply_to_response(self, head: ResponseHead, stream: Any, /) -> None: ...
-
-
-class _Body:
-    """A format of bodies.  `reply`, the body that is formatted, is what %LOCAL_REPLY_BODY% stands for."""
-
-    __slots__ = ("_render", "content_type", "reply")
-
-    def __init__(self, form: LogFormat, clocks: Clocks) -> None:
-        self.reply = ""
-        self.content_type = form.content_type or (_TEXT if form.json is None else _JSON)
-        extra = {"LOCAL_REPLY_BODY": Spec(self._operator, required=False, length=False)}
-        self._render = compile_log_format(form, clocks, extra)
-
-    def _operator(self, argument: str, clocks: Clocks) -> Operator:
-        return lambda stream: self.reply
-
-    def render(self, stream: Any, body: bytes) -> bytes:
-        self.reply = body.decode("utf-8", "surrogateescape")
-        return self._render(stream).encode("utf-8", "surrogateescape")
 
 
 class Mapper:
@@ -61,7 +42,7 @@ class Mapper:
         self.passes: Callable[[Any], bool] = condition.passes
         self.status = status
         self.body = body
-        self.form = None if form is None else _Body(form, clocks)
+        self.form = None if form is None else BodyFormat(form, clocks)
         self.edits = edits
 
 
@@ -72,12 +53,14 @@ class LocalReplies:
 
     def __init__(self, mappers: tuple[Mapper, ...], form: LogFormat | None, clocks: Clocks) -> None:
         self._mappers = mappers
-        self._form = None if form is None else _Body(form, clocks)
+        self._form = None if form is None else BodyFormat(form, clocks)
 
     def rewrite(self, stream: Any, head: ResponseHead, body: bytes) -> tuple[bytes, bytes]:
         """Change `head` in place.  Returns the body, and the content type for it if `head` has none."""
         stream.response = head  # what filters and formats read
         form = self._form
+        before = body
+        said = head.index.get(_CONTENT_TYPE)
         for mapper in self._mappers:
             if mapper.passes(stream):
                 if mapper.body is not None:
@@ -91,7 +74,9 @@ class LocalReplies:
         content_type = _TEXT
         if form is not None:
             body = form.render(stream, body)
-            content_type = form.content_type
+            content_type = form.content_type or _TEXT
+        if said is not None and body != before and head.index.get(_CONTENT_TYPE) == said:
+            head.set(_CONTENT_TYPE, content_type)  # what was said was of another body
         stream.response = None
         return body, content_type
 

@@ -336,9 +336,19 @@ class Stream(FilterSide):
         self.context.deadlines.add(self)
 
     def local_reply(
-        self, status: int, body: bytes, flag: int, details: str, headers: tuple[Header, ...] = ()
+        self,
+        status: int,
+        body: bytes,
+        flag: int,
+        details: str,
+        headers: tuple[Header, ...] = (),
+        content_type: bytes = b"",
     ) -> None:
-        """Answer by ourselves.  After the response has begun, all that is left is to reset."""
+        """Answer by ourselves.  After the response has begun, all that is left is to reset.
+
+        headers       what it has before the route's header rules act
+        content_type  of the body; b"": text/plain, or what the rules say
+        """
         if self.end:
             return
         self.flags |= flag
@@ -357,7 +367,10 @@ class Stream(FilterSide):
         if self.route is not None and self.route.response_rules is not None:
             self.route.response_rules.apply_to_response(head, self)
         head.status = status
-        content_type = b"text/plain"
+        if content_type:
+            head.set(b"content-type", content_type)
+        else:
+            content_type = b"text/plain"
         replies = self.context.local_replies
         if replies is not None:
             body, content_type = replies.rewrite(self, head, body)
