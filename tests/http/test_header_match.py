@@ -20,7 +20,7 @@ from twistproxy.primitives.string_match import (
 
 def head(*values: bytes) -> RequestHead:
     items = [(b"x-a", value) for value in values]
-    return RequestHead(b"GET", b"/p?q", b"host:1", items, dict(items))
+    return RequestHead(b"GET", b"/p?q", b"host:1", items, dict(items), scheme=b"http")
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ def stream(**changes: Any) -> Any:
             remote_host="10.0.0.1",
             local_text="/run/socket",
         ),
+        "remote_text": "10.0.0.1:5",
         "failure": "",
         "attempts": 2,
         "client_host": lambda: "10.0.0.1",
@@ -119,11 +120,10 @@ def test_a_stream_has_the_id_of_its_request() -> None:
     assert render(stream()) == "-"
 
 
-def test_the_scheme_is_that_of_the_client() -> None:
+def test_the_scheme_is_that_of_the_head() -> None:
     render = compile_format("%REQ(:SCHEME)%", CLOCKS)
-    items = [(b"x-forwarded-proto", b"https")]
-    assert render(stream(head=RequestHead(b"GET", b"/", b"a", items, dict(items)))) == "https"
-    assert render(stream()) == "http"
+    assert render(stream(head=RequestHead(b"GET", b"/", b"a", [], {}, scheme=b"https"))) == "https"
+    assert render(stream(head=RequestHead(b"GET", b"/", b"a", [], {}))) == "-"
 
 
 def test_nothing_is_known_of_a_request_that_never_reached_an_upstream() -> None:

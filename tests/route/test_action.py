@@ -19,7 +19,7 @@ from twistproxy.route.action import Route, compile_route
 
 
 def head(path: bytes, authority: bytes = b"a.b:80") -> RequestHead:
-    return RequestHead(b"GET", path, authority, [], {})
+    return RequestHead(b"GET", path, authority, [], {}, scheme=b"http")
 
 
 def forward(match: RouteMatch, **action: Any) -> Route:

@@ -10,15 +10,27 @@ import pytest
 from twistproxy.http.message import RequestHead
 from twistproxy.model.address import Cidr
 from twistproxy.observe.request_id import RequestIds
+from twistproxy.primitives.runtime import RuntimeValues
 from twistproxy.stream.request_headers import RequestHeaders
 from twistproxy.testing.data_plane import manager
+
+
+class Downstream:
+    """A connection without TLS."""
+
+    def __init__(self, remote: str) -> None:
+        self.remote_host = remote
+        self.tls = False
+        self.local_port = 10000
+
 
 INTERNAL = (Cidr("10.0.0.0", 8),)
 
 
 def applied(headers: dict[bytes, bytes], remote: str = "203.0.113.5", **settings: Any) -> dict[bytes, bytes]:
     head = RequestHead(b"GET", b"/", b"a", list(headers.items()), dict(headers))
-    RequestHeaders(manager(**settings), RequestIds(Random(1)), "192.0.2.9").apply(head, remote, False)
+    rules = RequestHeaders(manager(**settings), RequestIds(Random(1)), "192.0.2.9", RuntimeValues())
+    rules.apply(head, Downstream(remote))
     assert head.index == dict(head.items)
     return head.index
 

@@ -131,7 +131,7 @@ class ExtendedClientConnection(Http1ClientConnection):
         self._spelling = spelling = spelling_of(head.items, self._proper)
         path = head.path
         if self._qualified:
-            head.path = _scheme(head) + b"://" + head.authority + path
+            head.path = head.scheme + b"://" + head.authority + path
         super().encode_headers(head, end_stream)
         head.path = path
         if spelling is not None and not end_stream:
@@ -153,9 +153,3 @@ class ExtendedClientConnection(Http1ClientConnection):
             self._spelling = None
             data = spelling.apply(data)
         super()._write(data)
-
-
-def _scheme(head: RequestHead) -> bytes:
-    """What the client's URL begins with."""
-    forwarded = head.index.get(b"x-forwarded-proto") if head.scheme == b"http" else None
-    return forwarded if forwarded in (b"http", b"https") else head.scheme

@@ -10,10 +10,17 @@ from twistproxy.config.fields import Reader
 from twistproxy.config.http1 import build_http1, stays_open_after_error
 from twistproxy.config.http_filters import build_http_filters
 from twistproxy.config.local_reply import build_local_replies
-from twistproxy.config.manager_heads import build_sanitise
+from twistproxy.config.manager_heads import (
+    build_detections,
+    build_proxy_status,
+    build_sanitise,
+    build_scheme,
+    build_tracing,
+    internal_addresses,
+    keeps_client_cert,
+)
 from twistproxy.config.routes import build_routes
 from twistproxy.config.upgrades import build_manager_upgrades
-from twistproxy.config.values import cidr
 from twistproxy.model.bootstrap import Node
 from twistproxy.model.http_manager import HttpManagerSettings
 
@@ -25,13 +32,14 @@ def build_http_manager(reader: Reader, clusters: Set[str], node: Node) -> HttpMa
         reader.problem(f"{codec} is not implemented so far; AUTO and HTTP1 are", "codec_type")
     # They say how HTTP/2 and HTTP/3 are spoken, and neither is.
     reader.ignore("http2_protocol_options", "http3_protocol_options", "stream_flush_timeout")
-    _only(reader, "forward_client_cert_details", "SANITIZE")
     if reader.oneof("route_specifier") != "route_config":
         reader.problem("routes must be inline (route_config) so far", str(reader.oneof("route_specifier")))
     routes = build_routes(reader.message_or_empty("route_config"), clusters)
     filters, router = build_http_filters(reader, node.cluster)
     common = reader.message_or_empty("common_http_protocol_options")
-    internal = reader.message_or_empty("internal_address_config")
+    internal_cidrs, internal_unix_sockets = internal_addresses(reader)
+    tracing, pack_trace_reason = build_tracing(reader)
+    server_name = (reader.string("server_name") or "twistproxy").encode()
     agent = reader.boolean("add_user_agent")
     return HttpManagerSettings(
         stat_prefix=reader.string("stat_prefix"),
@@ -40,12 +48,20 @@ def build_http_manager(reader: Reader, clusters: Set[str], node: Node) -> HttpMa
         log_options=build_log_options(reader),
         local_replies=build_local_replies(reader),
         http1=build_http1(reader, common),
-        server_name=(reader.string("server_name") or "twistproxy").encode(),
+        server_name=server_name,
         server_header=reader.enum("server_header_transformation"),
         use_remote_address=reader.boolean("use_remote_address"),
         xff_num_trusted_hops=reader.integer("xff_num_trusted_hops", 0),
         skip_xff_append=reader.boolean("skip_xff_append"),
-        internal_cidrs=tuple(cidr(one) for one in internal.messages("cidr_ranges")),
+        internal_cidrs=internal_cidrs,
+        internal_unix_sockets=internal_unix_sockets,
+        detections=build_detections(reader),
+        append_forwarded_port=reader.boolean("append_x_forwarded_port"),
+        scheme=build_scheme(reader),
+        keep_client_cert=keeps_client_cert(reader),
+        pack_trace_reason=pack_trace_reason,
+        tracing=tracing,
+        proxy_status=build_proxy_status(reader, server_name, node),
         generate_request_id=reader.boolean("generate_request_id", True),
         preserve_external_request_id=reader.boolean("preserve_external_request_id"),
         always_set_request_id_in_response=reader.boolean("always_set_request_id_in_response"),
@@ -69,12 +85,6 @@ def build_http_manager(reader: Reader, clusters: Set[str], node: Node) -> HttpMa
         upgrades=build_manager_upgrades(reader),
         stays_open_after_error=stays_open_after_error(reader),
     )
-
-
-def _only(reader: Reader, name: str, *values: str) -> None:
-    value = reader.enum(name)
-    if value not in values:
-        reader.problem(f"{value} is not implemented so far", name)
 
 
 def _router(reader: Reader | None) -> dict[str, Any]:

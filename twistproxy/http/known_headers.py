@@ -56,6 +56,7 @@ SINGLE_REQUEST = (
             b"if-none-match",
             b"origin",
             b"pragma",
+            b"referer",
             b"te",
             b"user-agent",
             b"via",

@@ -23,6 +23,7 @@ class RequestHead(HeaderMap):
 
     method, path, authority, scheme   bytes; `path` holds the query; `authority` is b"" where there is none.
                                       `host` is not among the headers.
+    scheme                            b"" until the connection manager has found it out
     version                           what the downstream speaks
     """
 
@@ -36,7 +37,7 @@ class RequestHead(HeaderMap):
         items: list[Header],
         index: dict[bytes, bytes],
         version: HttpVersion = HttpVersion.HTTP11,
-        scheme: bytes = b"http",
+        scheme: bytes = b"",
     ) -> None:
         self.method = method
         self.path = path

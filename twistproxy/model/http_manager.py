@@ -29,10 +29,66 @@ class SanitiseSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class XffDetection:
+    """Who the client is by x-forwarded-for (envoy.http.original_ip_detection.xff).
+
+    hops     so many addresses before the last one
+    trusted  proxies; if any are given the client is the last address that is none of them
+    append   add the direct downstream to x-forwarded-for
+    """
+
+    hops: int = 0
+    trusted: tuple[Cidr, ...] = ()
+    append: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderDetection:
+    """Who the client is by a header of one's own (envoy.http.original_ip_detection.custom_header).
+
+    may_be_internal  whether an address from it may be one of `internal_cidrs`
+    reject           the status of the answer to a request without such an address; 0: it is taken
+    """
+
+    name: bytes
+    may_be_internal: bool = False
+    reject: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TracingSettings:
+    """How many requests are marked for tracing in their x-request-id.
+
+    client, overall  percent;  sampled  of 10 000
+    by_request_id    False: the request id neither decides nor is changed
+    """
+
+    client: int = 100
+    sampled: int = 10_000
+    overall: int = 100
+    by_request_id: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyStatusSettings:
+    """The Proxy-Status header (RFC 9209): who we are in it, and what of an error's details it tells."""
+
+    name: bytes
+    details: bool = True
+    flags: bool = True
+    recommended_status: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class HttpManagerSettings:
     """One HTTP connection manager.  Times in seconds; 0 or None: no limit.
 
     envoy_headers, strict_check_headers, respect_expected_rq_timeout  of the router filter
+    internal_cidrs, internal_unix_sockets  who counts as internal
+    detections  how to find out who the client is if `use_remote_address` is off, in order
+    scheme      what the scheme of every request is taken for; b"" for what it is
+    keep_client_cert  x-forwarded-client-cert of a connection without a certificate stays
+    pack_trace_reason  a request id tells whether, and why, its request is traced
     user_agent, node_id  what `add_user_agent` tells upstreams of us; both b"" if it is not set
     stays_open_after_error  a request that is refused whole does not end its connection
     filters              before the router
@@ -49,9 +105,17 @@ class HttpManagerSettings:
     xff_num_trusted_hops: int = 0
     skip_xff_append: bool = False
     internal_cidrs: tuple[Cidr, ...] = ()
+    internal_unix_sockets: bool = False
+    detections: tuple[XffDetection | HeaderDetection, ...] = (XffDetection(),)
+    append_forwarded_port: bool = False
+    scheme: bytes = b""
+    keep_client_cert: bool = False
     generate_request_id: bool = True
     preserve_external_request_id: bool = False
     always_set_request_id_in_response: bool = False
+    pack_trace_reason: bool = True
+    tracing: TracingSettings | None = None
+    proxy_status: ProxyStatusSettings | None = None
     idle_timeout: float | None = 3600.0
     max_connection_duration: float | None = None
     http1_safe_max_connection_duration: bool = False

@@ -72,7 +72,7 @@ class HttpConnectionManager:
         self.deadlines = deadlines
         self.random = random
         self.runtime = runtime
-        self.request_headers = RequestHeaders(settings, ids, local_address)
+        self.request_headers = RequestHeaders(settings, ids, local_address, runtime)
         self.response_headers = ResponseHeaders(settings, clock.wall)
         self.stream_idle_timeout = settings.stream_idle_timeout or _FOREVER
         self.max_stream_duration = settings.max_stream_duration or _FOREVER
@@ -223,7 +223,7 @@ class HttpConnection(ConnectionLife):
 
     @property
     def remote_text(self) -> str:
-        return str(self._remote)
+        return str(self._remote) or str(self._local)  # a client's Unix socket mostly has no name
 
     @property
     def local_text(self) -> str:

@@ -41,6 +41,7 @@ _FLAGS = (
 )
 _NAMES = [short for short, _ in _FLAGS]
 
+LH = 1 << _NAMES.index("LH")
 UH = 1 << _NAMES.index("UH")
 UT = 1 << _NAMES.index("UT")
 LH = 1 << _NAMES.index("LH")
@@ -53,12 +54,24 @@ UMSDR = 1 << _NAMES.index("UMSDR")
 UC = 1 << _NAMES.index("UC")
 UO = 1 << _NAMES.index("UO")
 NR = 1 << _NAMES.index("NR")
+DI = 1 << _NAMES.index("DI")
+FI = 1 << _NAMES.index("FI")
+RL = 1 << _NAMES.index("RL")
+UAEX = 1 << _NAMES.index("UAEX")
+RLSE = 1 << _NAMES.index("RLSE")
 DC = 1 << _NAMES.index("DC")
+URX = 1 << _NAMES.index("URX")
 SI = 1 << _NAMES.index("SI")
+IH = 1 << _NAMES.index("IH")
 DPE = 1 << _NAMES.index("DPE")
+UMSDR = 1 << _NAMES.index("UMSDR")
+NFCF = 1 << _NAMES.index("NFCF")
 DT = 1 << _NAMES.index("DT")
 UPE = 1 << _NAMES.index("UPE")
 NC = 1 << _NAMES.index("NC")
+OM = 1 << _NAMES.index("OM")
+DF = 1 << _NAMES.index("DF")
+DO = 1 << _NAMES.index("DO")
 
 
 #: Envoy writes them in the order in which they were set.  These are always set before others: by filters, and when

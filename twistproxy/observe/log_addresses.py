@@ -18,13 +18,9 @@ def _direct_remote(stream: Any) -> str:
 
 
 def _remote(stream: Any) -> str:
-    """The client's address: of the connection, or as trusted proxies tell it, then without its port."""
-    connection = stream.connection
-    client: str = stream.client_host()
-    if client == connection.remote_host:
-        text: str = connection.remote_text
-        return text
-    return f"[{client}]:0" if ":" in client else f"{client}:0"
+    """The client's address: of the connection, or as trusted proxies tell it."""
+    text: str = stream.remote_text
+    return text
 
 
 def _local(stream: Any) -> str:

@@ -122,13 +122,7 @@ def _authority(head: Any) -> str | None:
 
 
 def _scheme(head: Any) -> str | None:
-    """Behind another proxy the scheme is that of its client."""
-    scheme: bytes = head.scheme
-    if scheme == b"http":
-        forwarded = head.get(b"x-forwarded-proto")
-        if forwarded in (b"http", b"https"):
-            scheme = forwarded
-    return text_of(scheme) or None
+    return text_of(head.scheme) or None
 
 
 _PSEUDO: dict[bytes, Operator] = {

@@ -24,6 +24,10 @@ class RequestIds:
             self._fill()
         return self._ids.pop()
 
+    def random(self) -> int:
+        """A number of 32 random bits."""
+        return self._getrandbits(32)
+
     def _fill(self) -> None:
         text = b"%0*x" % (32 * _BATCH, self._getrandbits(128 * _BATCH))
         variants = (b"8", b"9", b"a", b"b")

@@ -421,6 +421,10 @@ class HttpManagerStats(Group):
         self.rs_too_large = 0
         #: Of filters, under their full names after the prefix: "cors.origin_valid".
         self.filters: dict[str, int] = {}
+        #: Why requests are traced, or are not: `tracing.<name>`.
+        self.tracing = dict.fromkeys(
+            ("client_enabled", "health_check", "not_traceable", "random_sampling", "service_forced"), 0
+        )
         #: Of the codec, whose statistics have no prefix of a manager.
         self.fields_with_underscores = 0
         self.requests_with_underscores = 0
@@ -434,6 +438,8 @@ class HttpManagerStats(Group):
         collect_statuses(prefix, "downstream_rq", self.statuses, out, False)
         for name, count in self.filters.items():
             out.counters[prefix + name] = out.counters.get(prefix + name, 0) + count
+        for name, count in self.tracing.items():
+            out.counters[f"{prefix}tracing.{name}"] = out.counters.get(f"{prefix}tracing.{name}", 0) + count
         for name, count in (
             ("http1.dropped_headers_with_underscores", self.fields_with_underscores),
             ("http1.requests_rejected_with_underscores_in_headers", self.requests_with_underscores),

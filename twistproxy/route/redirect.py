@@ -43,7 +43,7 @@ class Redirect:
 
     def location(self, head: RequestHead) -> bytes:
         """The Location for this request."""
-        scheme = scheme_of(head)
+        scheme = head.scheme
         new_scheme = self._scheme or scheme
         host, port = _split_port(head.authority)
         if self._host:
@@ -70,13 +70,7 @@ class Redirect:
 
 def location_of(head: RequestHead) -> bytes:
     """The URL that a request asks for."""
-    return scheme_of(head) + b"://" + head.authority + head.path
-
-
-def scheme_of(head: RequestHead) -> bytes:
-    """The scheme of the client's URL: x-forwarded-proto says it (Envoy: Http::Utility::getScheme)."""
-    forwarded = head.get(b"x-forwarded-proto") if head.scheme == b"http" else None
-    return forwarded if forwarded in (b"http", b"https") else head.scheme
+    return head.scheme + b"://" + head.authority + head.path
 
 
 def _split_port(authority: bytes) -> tuple[bytes, bytes]:

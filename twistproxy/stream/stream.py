@@ -16,6 +16,7 @@ from twistproxy.api.http_filter import FilterChain, UpstreamSide
 from twistproxy.http.grpc import is_grpc
 from twistproxy.http.headers import Header, HeaderMap
 from twistproxy.http.message import RequestHead, ResponseHead, ResponseWithTrailers
+from twistproxy.model.address import TcpAddress
 from twistproxy.model.http_manager import HttpManagerSettings
 from twistproxy.observe import flags
 from twistproxy.observe.early_logs import EarlyLogs
@@ -29,6 +30,7 @@ from twistproxy.stream.chain import FilterWalk
 from twistproxy.stream.extras import Extras
 from twistproxy.stream.filter_side import FilterSide
 from twistproxy.stream.local_replies import LocalReplies, to_grpc
+from twistproxy.stream.remote import Client
 from twistproxy.stream.request_headers import RequestHeaders
 from twistproxy.stream.response_headers import ResponseHeaders
 
@@ -100,6 +102,7 @@ class Stream(FilterSide):
 
     head, response        the heads, None before they are known
     route                 the route taken (`route.action.Route`), or None
+    client                what the head tells of its sender beyond the connection, None for nothing
     start, end            monotonic seconds; `end` 0 until it is over
     response_at           when the upstream's head came, 0 before
     request_ended_at      when the last byte of the request came, 0 before
@@ -122,6 +125,7 @@ class Stream(FilterSide):
         "attempts",
         "bytes_received",
         "bytes_sent",
+        "client",
         "cluster",
         "connection",
         "context",
@@ -163,6 +167,7 @@ class Stream(FilterSide):
         self.bytes_received = self.bytes_sent = self.flags = self.attempts = 0
         self.metadata: dict[str, Any] | None = None
         self.health_check = False
+        self.client: Client | None = None
         self.details = self.failure = ""
         self._random = -1
         self.counts: RequestCounts | None = None
@@ -189,9 +194,11 @@ class Stream(FilterSide):
         self.deadline = self.start + timeout
         if not context.check(self, head):
             return
-        connection = self.connection
-        context.request_headers.apply(head, connection.remote_host, connection.tls)
-        self.route = context.pick_route(head, self)
+        client = context.request_headers.apply(head, self.connection)
+        if client is None:
+            self.route = context.pick_route(head, self)
+        elif not self._know(client, head):
+            return
         self.forward(end_stream)
 
     def forward(self, end_stream: bool) -> None:
@@ -210,6 +217,27 @@ class Stream(FilterSide):
             self._walk.decode_headers(head, end_stream)
         if not self.end:
             context.deadlines.add(self)
+
+    def _know(self, client: Client, head: RequestHead) -> bool:
+        """Pick the route of a request that tells something of its sender.  False: it is refused for it."""
+        context = self.context
+        self.client = client
+        if client.reject:
+            context.stats.downstream_rq_rejected_via_ip_detection += 1
+            self.local_reply(client.reject, b"", 0, "rejecting_because_detection_failed")
+            return False
+        if client.trace:
+            context.stats.tracing[client.trace] += 1
+        if not client.no_route:
+            self.route = context.pick_route(head, self)
+        return True
+
+    @property
+    def remote_text(self) -> str:
+        """The client's address and port; the port is 0 where proxies before us tell the address."""
+        client = self.client
+        host = client.host() if client is not None else ""
+        return str(TcpAddress(host, 0)) if host else self.connection.remote_text
 
     def decode_data(self, data: bytes, end_stream: bool) -> None:
         if self.end:
@@ -284,8 +312,9 @@ class Stream(FilterSide):
             walk.ended()
 
     def client_host(self) -> str:
-        """The client's address without a port, as far as x-forwarded-for is trusted; "" on a Unix socket."""
-        return self.context.request_headers.client_host(self.head, self.connection.remote_host)
+        """The client's address without a port, as far as it is known; "" on a Unix socket."""
+        client = self.client
+        return (client.host() if client is not None else "") or self.connection.remote_host
 
     def attached(self, encoder: RequestEncoder) -> None:
         """This connection to the upstream carries the request, or the answer that is taken."""
@@ -431,7 +460,7 @@ class Stream(FilterSide):
     def send_headers(self, head: ResponseHead, end_stream: bool) -> None:
         """Past all filters: to the downstream."""
         self.response = head
-        self.context.response_headers.apply(head, self.head)
+        self.context.response_headers.apply(head, self)
         if not self.request_ended_at:
             self.context.stats.downstream_rq_response_before_rq_complete += 1
             self.connection.answered_early()
