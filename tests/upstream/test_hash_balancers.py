@@ -11,8 +11,10 @@ from tests.parity.hash_choices import CHOICES
 from twistproxy.model.address import TcpAddress
 from twistproxy.model.cluster import ClusterSettings, MaglevSettings, RingHashSettings
 from twistproxy.model.endpoint import Endpoint
+from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.murmur_hash import murmur_hash
 from twistproxy.testing.clock import FakeClock
+from twistproxy.testing.connector import FakeConnector
 from twistproxy.upstream.cluster import Cluster
 from twistproxy.upstream.host import Host
 from twistproxy.upstream.lb.bounded_load import BoundedLoad
@@ -138,7 +140,9 @@ def test_all_loaded_hosts() -> None:
 
 def cluster(*endpoints: Endpoint) -> Cluster:
     settings = ClusterSettings("a", lb_policy="RING_HASH", hashing=RingHashSettings(), endpoints=endpoints)
-    return Cluster(settings, FakeClock(), None, None, Random(1))  # type: ignore[arg-type]  # nothing is connected
+    clock = FakeClock()
+    timeouts = Deadlines(clock.monotonic, clock.call_later)
+    return Cluster(settings, clock, FakeConnector(clock), timeouts, Random(1))
 
 
 def test_priorities_share_by_the_hash() -> None:
