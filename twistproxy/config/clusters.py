@@ -9,7 +9,7 @@ from typing import Any, cast
 from twistproxy.config.fields import Reader
 from twistproxy.config.http1 import build_upstream_http
 from twistproxy.config.load_balancing import build_balancing
-from twistproxy.config.values import endpoints
+from twistproxy.config.values import endpoints, filter_metadata
 from twistproxy.model.address import TcpAddress
 from twistproxy.model.cluster import ClusterSettings, Thresholds
 from twistproxy.model.discovery import (
@@ -63,6 +63,7 @@ def _cluster(
         endpoints=tuple(fixed),
         source=source,
         stat_name=reader.string("alt_stat_name"),
+        metadata=filter_metadata(reader),
         least_request_choices=balancing.choices,
         max_requests_per_connection=http.max_requests or reader.integer("max_requests_per_connection", 0),
         idle_timeout=http.idle_timeout,

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from twistproxy.config.fields import Reader
 from twistproxy.config.http_manager import build_http_manager
-from twistproxy.config.values import address, ipv4_compat
+from twistproxy.config.values import address, filter_metadata, ipv4_compat
 from twistproxy.model.address import TcpAddress
 from twistproxy.model.bootstrap import Node
 from twistproxy.model.listener import FilterChain, ListenerSettings
@@ -39,6 +39,9 @@ def _listener(reader: Reader, clusters: Set[str], node: Node) -> ListenerSetting
     chain = _chain(reader, clusters, node)
     if chain is None:
         return None
+    metadata = filter_metadata(reader)
+    if metadata is not None:
+        chain = replace(chain, http_manager=replace(chain.http_manager, listener_metadata=metadata))
     backlog = reader.integer("tcp_backlog_size", 0)
     return ListenerSettings(
         name=reader.string("name") or str(found),

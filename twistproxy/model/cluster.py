@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from twistproxy.model.discovery import DiscoverySource
 from twistproxy.model.endpoint import Endpoint
@@ -81,5 +83,6 @@ class ClusterSettings:
     max_connection_duration: float | None = None
     http1: UpstreamHttp1Settings = field(default_factory=UpstreamHttp1Settings)
     buffer_limit: int | None = None
+    metadata: Mapping[str, Any] | None = field(default=None, hash=False)
     default_thresholds: Thresholds = field(default_factory=Thresholds)
     high_thresholds: Thresholds = field(default_factory=Thresholds)

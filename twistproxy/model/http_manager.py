@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from twistproxy.model.access_log import AT_THE_END, AccessLogOptions, AccessLogSettings
 from twistproxy.model.address import Cidr
@@ -93,6 +95,7 @@ class HttpManagerSettings:
     stays_open_after_error  a request that is refused whole does not end its connection
     filters              before the router
     filter_chain_name    the name of the filter chain that it ends
+    listener_metadata    namespace → structure, for logs
     """
 
     stat_prefix: str
@@ -135,6 +138,7 @@ class HttpManagerSettings:
     sanitise: SanitiseSettings = SanitiseSettings()
     via: bytes = b""
     filter_chain_name: str = ""
+    listener_metadata: Mapping[str, Any] | None = field(default=None, hash=False)
     log_options: AccessLogOptions = AT_THE_END
     local_replies: LocalReplySettings = PLAIN_REPLIES
     upgrades: tuple[UpgradeSettings, ...] = ()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
 from twistproxy.observe.log_syntax import Clocks, FormatError, Operator, Spec
 
 #: Namespace → structure, or None.
-_Metadata = Callable[[Any], "dict[str, Any] | None"]
+_Metadata = Callable[[Any], Mapping[str, Any] | None]
 
 
 def _dynamic(stream: Any) -> dict[str, Any] | None:
@@ -48,6 +48,16 @@ def _of_upstream_host(stream: Any) -> dict[str, Any] | None:
     return None if stream.host is None else _parsed(stream.host.endpoint.metadata)
 
 
+def _of_cluster(stream: Any) -> Mapping[str, Any] | None:
+    reasons = stream.context.reasons
+    return None if reasons is None or not stream.cluster else reasons.cluster_metadata(stream.cluster)
+
+
+def _of_listener(stream: Any) -> Mapping[str, Any] | None:
+    found: Mapping[str, Any] | None = stream.context.settings.listener_metadata
+    return found
+
+
 @lru_cache(4096)
 def _parsed(text: str) -> dict[str, Any] | None:
     return json.loads(text) if text else None
@@ -58,6 +68,9 @@ _KINDS: dict[str, _Metadata] = {
     "ROUTE": _of_route,
     "VIRTUAL_HOST": _of_virtual_host,
     "UPSTREAM_HOST": _of_upstream_host,
+    "CLUSTER": _of_cluster,
+    "LISTENER": _of_listener,
+    "LISTENER_FILTER_CHAIN": lambda stream: None,  # a filter chain's metadata is refused
 }
 
 
@@ -69,12 +82,8 @@ def _metadata(argument: str, clocks: Clocks) -> Operator:
     return _lookup(_KINDS[kind], rest)
 
 
-def _dynamic_metadata(argument: str, clocks: Clocks) -> Operator:
-    return _lookup(_dynamic, argument)
-
-
-def _upstream_metadata(argument: str, clocks: Clocks) -> Operator:
-    return _lookup(_of_upstream_host, argument)
+def _always(metadata_of: _Metadata) -> Spec:
+    return Spec(lambda argument, clocks: _lookup(metadata_of, argument))
 
 
 def _filter_state(argument: str, clocks: Clocks) -> Operator:
@@ -92,8 +101,9 @@ def _filter_state(argument: str, clocks: Clocks) -> Operator:
 
 WITH_ARGUMENT: dict[str, Spec] = {
     "METADATA": Spec(_metadata, required=False),
-    "DYNAMIC_METADATA": Spec(_dynamic_metadata),
-    "UPSTREAM_METADATA": Spec(_upstream_metadata, length=False),
+    "DYNAMIC_METADATA": _always(_dynamic),
+    "UPSTREAM_METADATA": Spec(lambda argument, clocks: _lookup(_of_upstream_host, argument), length=False),
+    "CLUSTER_METADATA": _always(_of_cluster),
     "FILTER_STATE": Spec(_filter_state, required=False),
     "UPSTREAM_FILTER_STATE": Spec(_filter_state, required=False),
 }

@@ -5,7 +5,7 @@ The sentence is made of what the stream says, when a log asks for it and only th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from twistproxy.observe.log_syntax import text_of
@@ -25,6 +25,9 @@ class ReasonSource(Protocol):
 
     def connect_timeout(self, cluster: str) -> float:
         """Seconds."""
+
+    def cluster_metadata(self, cluster: str) -> Mapping[str, Any] | None:
+        """namespace → structure."""
 
 
 def reason(stream: Any) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from twistproxy.route.table import RouteTable
@@ -69,6 +69,10 @@ class Reasons:
         else:
             full = f"{limits.connections} connections"
         return f"circuit breaker: {full} in cluster '{name}'" + (" at high priority" if high else "")
+
+    def cluster_metadata(self, cluster: str) -> Mapping[str, Any] | None:
+        found = self._get_cluster(cluster)
+        return None if found is None else found.settings.metadata
 
     def connect_timeout(self, cluster: str) -> float:
         found = self._get_cluster(cluster)
