@@ -59,8 +59,18 @@ http {{
 """
 
 
-def envoy_v3(port: int, admin_port: int, origin_port: int) -> str:
-    """The v3 file that Envoy and twistproxy both get, byte for byte but for the two ports they listen on."""
+#: Everything goes to the origin.
+ONE_ROUTE = (
+    '[{name: app, domains: ["app.example.com", "*"], '
+    'routes: [{match: {prefix: "/"}, route: {cluster: app, timeout: 60s}}]}]'
+)
+
+
+def envoy_v3(port: int, admin_port: int, origin_port: int, virtual_hosts: str = ONE_ROUTE) -> str:
+    """The v3 file that Envoy and twistproxy both get, byte for byte but for the two ports they listen on.
+
+    `virtual_hosts`: a list of them, in YAML or JSON on one line.
+    """
     return f"""\
 admin:
   address: {{socket_address: {{address: 127.0.0.1, port_value: {admin_port}}}}}
@@ -78,12 +88,7 @@ static_resources:
           use_remote_address: true
           route_config:
             name: local
-            virtual_hosts:
-            - name: app
-              domains: ["app.example.com", "*"]
-              routes:
-              - match: {{prefix: "/"}}
-                route: {{cluster: app, timeout: 60s}}
+            virtual_hosts: {virtual_hosts}
           http_filters:
           - name: envoy.filters.http.router
             typed_config:

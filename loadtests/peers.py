@@ -50,13 +50,19 @@ class RunningPeer:
 
 
 def _command(
-    peer: Peer, directory: Path, port: int, admin_port: int, origin_port: int, workers: int
+    peer: Peer,
+    directory: Path,
+    port: int,
+    admin_port: int,
+    origin_port: int,
+    workers: int,
+    virtual_hosts: str,
 ) -> list[str]:
     """Write the peer's configuration into `directory`; return its command line."""
     count = str(workers)
     if peer.name in ("envoy", "twistproxy"):
         file = directory / f"{peer.name}-{count}.yaml"
-        file.write_text(configs.envoy_v3(port, admin_port, origin_port))
+        file.write_text(configs.envoy_v3(port, admin_port, origin_port, virtual_hosts))
         if peer.name == "envoy":
             envoy = [find_program("envoy"), "--config-path", str(file), "--concurrency", count]
             return [*envoy, "--disable-hot-restart", "--log-level", "error"]
@@ -73,10 +79,20 @@ def _command(
     return [sys.executable, "-m", "loadtests.twisted_web_proxy", str(port), str(origin_port)]
 
 
-def start_peer(peer: Peer, directory: Path, origin_port: int, core: int, workers: int = 1) -> RunningPeer:
-    """Start `peer` on `core` in front of the origin and wait until it passes requests on."""
+def start_peer(
+    peer: Peer,
+    directory: Path,
+    origin_port: int,
+    core: int,
+    workers: int = 1,
+    virtual_hosts: str = configs.ONE_ROUTE,
+) -> RunningPeer:
+    """Start `peer` on `core` in front of the origin and wait until it passes requests on.
+
+    `virtual_hosts`: for Envoy and twistproxy only, see `configs.envoy_v3`.
+    """
     port, admin_port = free_ports(2)
-    command = _command(peer, directory, port, admin_port, origin_port, workers)
+    command = _command(peer, directory, port, admin_port, origin_port, workers, virtual_hosts)
     log = directory / f"{peer.name}-{workers}.log"
     process = ProcessUnderTest(peer.name, command, core, log, ROOT)
     try:

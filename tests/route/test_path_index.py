@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ from twistproxy.model.route import (
     VirtualHostSettings,
 )
 from twistproxy.primitives.string_match import Exact
+from twistproxy.route import path_index
 from twistproxy.route.path_index import FEW
 from twistproxy.route.table import RouteTable
 
@@ -85,7 +87,7 @@ def test_pick_is_the_first_considered_that_does_not_fail(
 
 
 def test_many_paths_and_prefixes_are_not_tried_one_by_one() -> None:
-    kinds = ("prefix", "path", "path_separated_prefix")
+    kinds = ("prefix", "path", "path_separated_prefix", "regex")
     for number in (FEW + 1, 10_000):
         for kind in kinds:
             for case_sensitive in (True, False):
@@ -93,6 +95,8 @@ def test_many_paths_and_prefixes_are_not_tried_one_by_one() -> None:
                     RouteMatch(**{kind: f"/service-{at:05}", "case_sensitive": case_sensitive})  # type: ignore[arg-type]
                     for at in range(number)
                 ]
+                if kind == "regex" and number > FEW + 1:
+                    continue  # takes seconds to compile, and is the same
                 index = table(matches).search(b"a")[0].index  # type: ignore[union-attr]
                 for at in (0, number // 2, number - 1):
                     assert [entry.order for entry in index.indexed(b"/service-%05d" % at)] == [at]
@@ -100,14 +104,36 @@ def test_many_paths_and_prefixes_are_not_tried_one_by_one() -> None:
                 assert index._others == []
 
 
+def test_regular_expressions_too_many_for_one_automaton_are_tried_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    matches = [RouteMatch(regex=f"/{at}.{{1,500}}x.*y") for at in range(FEW)] + [RouteMatch(regex="/[a-z]+")]
+    head = RequestHead(b"GET", b"/abc", b"a", [], {})
+    for memory in (1, 100_000, 64 * 1024 * 1024):
+        monkeypatch.setattr(path_index, "_MEMORY", memory)
+        route = table(matches).pick(head, None)
+        assert route is not None and route.cluster == str(FEW)
+
+
+def test_a_path_that_is_no_text_matches_what_takes_any_byte() -> None:
+    matches = [
+        RouteMatch(regex="/x"),
+        RouteMatch(regex=r"/\C+"),
+        *(RouteMatch(path="/b") for _ in range(FEW)),
+    ]
+    for path, wanted in ((b"/x", "0"), (b"/\xff", "1"), (b"/\xc3\xa9", "1")):
+        route = table(matches).pick(RequestHead(b"GET", path, b"a", [], {}), None)
+        assert route is not None and route.cluster == wanted
+
+
 def test_others_are_tried_only_before_what_the_index_finds() -> None:
-    regexes = [RouteMatch(regex=f"/never{at}") for at in range(FEW)]
+    regexes = [RouteMatch(template=f"/never{at}") for at in range(FEW)]
     head = RequestHead(b"GET", b"/a", b"a", [], {})
     for matches, wanted in (
         ([RouteMatch(path="/a"), *regexes], "0"),
         ([*regexes, RouteMatch(prefix="/a")], str(FEW)),
-        ([*regexes, RouteMatch(regex="/."), RouteMatch(path="/a")], str(FEW)),
-        ([*regexes, RouteMatch(path="/b"), RouteMatch(regex="/a")], str(FEW + 1)),
+        ([*regexes, RouteMatch(template="/*"), RouteMatch(path="/a")], str(FEW)),
+        ([*regexes, RouteMatch(path="/b"), RouteMatch(template="/a")], str(FEW + 1)),
     ):
         route = table(matches).pick(head, None)
         assert route is not None and route.cluster == wanted

@@ -39,6 +39,10 @@ class Entry:
         """The first thing that the request is not; None if the route matches.  `path` as for `PathMatcher.matches`."""
         if not self.path.matches(head, path):
             return self.path
+        return self.failed_condition(head, stream) if self.conditions else None
+
+    def failed_condition(self, head: RequestHead, stream: Any) -> Condition | None:
+        """The same of a request whose path matches."""
         for condition in self.conditions:
             if not condition.matches(head, stream):
                 return condition
