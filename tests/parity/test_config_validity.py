@@ -294,6 +294,16 @@ rate_limits: [{actions: [{generic_key: {descriptor_value: a}}]}]
 virtual_clusters: [{name: ''}]
 retry_policy: {retry_on: 5xx, num_retries: 1}
 retry_policy: {per_try_timeout: x}
+retry_policy: {retry_on: nonsense}
+retry_policy: {retry_back_off: {base_interval: 0s}}
+retry_policy: {retry_back_off: {base_interval: 0.0001s, max_interval: 0.0001s}}
+retry_policy: {rate_limited_retry_back_off: {}}
+retry_policy: {rate_limited_retry_back_off: {reset_headers: [{name: a, format: MINUTES}]}}
+retry_policy: {rate_limited_retry_back_off: {reset_headers: [{format: SECONDS}]}}
+retry_policy: {retriable_headers: [{name: ""}]}
+retry_policy: {host_selection_retry_max_attempts: -1}
+retry_policy: {retriable_status_codes: [1000000]}
+hedge_policy: {initial_requests: 0}
 request_headers_to_remove: ['']
 request_headers_to_remove: [a]
 """,

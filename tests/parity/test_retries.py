@@ -10,7 +10,7 @@ import pytest
 
 from .harness import Proxy
 from .origin import Answer, Exchange, raw, silent, text
-from .settings import Config, access_log, bootstrap, cluster, endpoint, listener
+from .settings import Config, access_log, bootstrap, cluster, endpoint, listener, protocol_options
 from .wire import Response
 
 pytestmark = pytest.mark.parity
@@ -133,6 +133,29 @@ def routes() -> list[Config]:
     return found
 
 
+#: By path: what a route says of the content that is kept.
+KEPT: dict[str, Config] = {
+    "kept_listener": {},
+    "kept_old": {"per_request_buffer_limit_bytes": 9000},
+    "kept_new": {"request_body_buffer_limit": 9000},
+    "kept_both": {"per_request_buffer_limit_bytes": 10, "request_body_buffer_limit": 9000},
+}
+
+
+def limited(port: int) -> list[Config]:
+    """Virtual hosts that limit what is kept, and one that does not."""
+    retry = {"retry_on": "5xx", "num_retries": 1, "retry_back_off": QUICK}
+    routes = [
+        {"match": {"path": f"/{name}"}, "route": {"cluster": "none", "retry_policy": retry}, **fields}
+        for name, fields in KEPT.items()
+    ]
+    return [
+        {"name": "kept", "domains": ["kept"], "routes": routes},
+        {"name": "old", "domains": ["old"], "routes": routes, "per_request_buffer_limit_bytes": 200},
+        {"name": "new", "domains": ["new"], "routes": routes, "request_body_buffer_limit": 200},
+    ]
+
+
 def configure(proxy: Proxy) -> Config:
     port = proxy.origin().port
     clusters = [cluster(name, port, **CLUSTERS.get(name, {})) for name in POLICIES]
@@ -160,7 +183,11 @@ def configure(proxy: Proxy) -> Config:
             {"match": {"prefix": "/"}, "route": {"cluster": "counting"}},
         ],
     }
+    policy = {"retry_on": "5xx", "num_retries": 2, "retry_back_off": QUICK, "per_try_timeout": "9s"}
+    own = protocol_options(retry_policy=policy)
     clusters += [
+        cluster("own", port, typed_extension_protocol_options=own),
+        cluster("nobody"),
         cluster("counting", port),
         cluster("dead", proxy.port("dead")),
         cluster("half", endpoint(port), endpoint(proxy.port("dead"))),
@@ -216,13 +243,32 @@ def configure(proxy: Proxy) -> Config:
         }
         for name, policy in dead
     ]
-    vhosts = [{"name": "all", "domains": ["*"], "routes": [*routes(), *others]}, counting]
+    own_routes: list[Config] = [
+        {"match": {"path": "/clusters-own"}, "route": {"cluster": "own"}},
+        {
+            "match": {"path": "/routes-own"},
+            "route": {
+                "cluster": "own",
+                "retry_policy": {"retry_on": "reset", "per_try_timeout": "0.2s"},
+            },
+        },
+        {
+            "match": {"path": "/nobody"},
+            "route": {"cluster": "nobody", "retry_policy": {"retry_on": "5xx"}},
+        },
+    ]
+    vhosts = [
+        {"name": "all", "domains": ["*"], "routes": [*routes(), *others, *own_routes]},
+        counting,
+        *limited(port),
+    ]
     inside = {
         "internal_address_config": {"cidr_ranges": [{"address_prefix": "127.0.0.0", "prefix_len": 8}]},
         "use_remote_address": True,
     }
     listeners = [
         listener("main", proxy.port(), vhosts, access_log=[log]),
+        {**listener("small", proxy.port("small"), vhosts), "per_connection_buffer_limit_bytes": 5000},
         listener("inside", proxy.port("inside"), vhosts, access_log=[log], **inside),
     ]
     return bootstrap(proxy.port("admin"), listeners, clusters)
@@ -541,6 +587,45 @@ def test_a_body_over_the_limit_is_not_kept(proxy: Proxy) -> None:
     assert (response.status, response.text, count) == (503, "bad", 1)
     assert logged(proxy, "body", "large")[1] == "-"
     assert proxy.stat(name) == 1
+
+
+# virtual host, route: the largest content that is kept
+LIMITS = {
+    ("kept", "kept_listener"): 5000,
+    ("kept", "kept_old"): 9000,
+    ("kept", "kept_new"): 9000,
+    ("kept", "kept_both"): 9000,
+    ("old", "kept_listener"): 200,
+    ("old", "kept_old"): 9000,
+    ("new", "kept_listener"): 200,
+    ("new", "kept_old"): 200,
+    ("new", "kept_new"): 9000,
+}
+
+
+@pytest.mark.parametrize(("host", "route"), LIMITS)
+def test_how_much_is_kept(proxy: Proxy, host: str, route: str) -> None:
+    """The nearest word of the newer field, or else of the older one, or else the listener's limit."""
+    proxy.origin().on(f"/{route}", status(503))
+    limit = LIMITS[host, route]
+    for size, attempts in ((limit, 2), (limit + 1, 1)):
+        proxy.ask(f"/{route}", "small", method="POST", body=b"x" * size, host=host)
+        for _ in range(attempts):
+            proxy.origin().take().wait()
+        assert proxy.origin().nothing(0.01)
+
+
+def test_policy_of_the_cluster(proxy: Proxy) -> None:
+    """It takes the place of the route's, but for the time limits of that."""
+    assert run(proxy, "clusters-own", failing(2, status(503)), "cluster")[1] == 3
+    assert run(proxy, "routes-own", failing(2, status(503)), "route")[1] == 3
+    proxy.ask("/routes-own?expected")
+    assert proxy.origin().take()["x-envoy-expected-rq-timeout-ms"] == "200"
+
+
+def test_no_host_at_all(proxy: Proxy) -> None:
+    assert proxy.ask("/nobody?none").status == 503
+    assert logged(proxy, "nobody", "none") == ("503", "UH", "no_healthy_upstream", "1")
 
 
 def test_an_answer_before_the_whole_request_is_retried(proxy: Proxy) -> None:

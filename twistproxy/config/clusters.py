@@ -68,6 +68,7 @@ def _cluster(
         max_requests_per_connection=http.max_requests or reader.integer("max_requests_per_connection", 0),
         idle_timeout=http.idle_timeout,
         max_stream_duration=http.max_stream_duration,
+        retry=http.retry,
         max_connection_duration=http.max_connection_duration,
         http1=http.http1,
         buffer_limit=reader.integer("per_connection_buffer_limit_bytes"),

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 from twistproxy.config.fields import Reader
 from twistproxy.config.manager_heads import underscores
 from twistproxy.config.matchers import string_matcher
+from twistproxy.config.retry import build_retry_policy
 from twistproxy.model.bootstrap import Bootstrap
 from twistproxy.model.cluster import ClusterSettings
 from twistproxy.model.http1 import Http1Settings, KeyFormat, UpstreamHttp1Settings
 from twistproxy.model.listener import ListenerSettings
+from twistproxy.model.retry import RetryPolicy
 
 _UPSTREAM_HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _PRESERVE_CASE = "envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig"
@@ -54,6 +56,7 @@ class UpstreamHttp:
     max_connection_duration: float | None = None
     max_requests: int = 0
     max_stream_duration: float = 0.0
+    retry: RetryPolicy | None = None
 
 
 def build_upstream_http(cluster: Reader) -> UpstreamHttp:
@@ -79,6 +82,7 @@ def build_upstream_http(cluster: Reader) -> UpstreamHttp:
                 explicit.problem("only HTTP/1.1 to upstreams is implemented so far", kind)
                 explicit.ignore(str(kind))
         _read_upstream(entry, http1, found)
+        found.retry = build_retry_policy(entry.message("retry_policy"))
     return found
 
 

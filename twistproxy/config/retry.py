@@ -22,23 +22,27 @@ _PREVIOUS_PRIORITIES = "envoy.extensions.retry.priority.previous_priorities.v3.P
 
 @dataclass(frozen=True, slots=True)
 class VirtualHostPlan:
-    """What a virtual host says for all its routes: of this a route's own retry and hedge policy take the place."""
+    """What a virtual host says for all its routes: of this a route's own retry and hedge policy take the place.
+
+    new_limit, old_limit  request_body_buffer_limit and per_request_buffer_limit_bytes
+    """
 
     retry: RetryPolicy | None
     hedge: bool | None
+    new_limit: int | None
+    old_limit: int | None
     plan: RequestPlan
 
 
 def build_virtual_host_plan(reader: Reader) -> VirtualHostPlan:
     """The fields of envoy.config.route.v3.VirtualHost."""
     _refuse(reader, "retry_policy_typed_config")
-    limit, own = _buffer_limit(reader)
     return VirtualHostPlan(
         retry=build_retry_policy(reader.message("retry_policy")),
         hedge=_hedge(reader.message("hedge_policy")),
+        new_limit=reader.integer("request_body_buffer_limit"),
+        old_limit=reader.integer("per_request_buffer_limit_bytes"),
         plan=RequestPlan(
-            buffer_limit=limit,
-            buffer_limit_is_own=own,
             count_in_request=reader.boolean("include_request_attempt_count"),
             count_in_response=reader.boolean("include_attempt_count_in_response"),
             tell_timeout_retry=reader.boolean("include_is_timeout_retry_header"),
@@ -55,21 +59,26 @@ def build_plan(route: Reader, action: Reader, of_host: VirtualHostPlan) -> Reque
     action.ignore("early_data_policy", "flush_timeout")
     retry = build_retry_policy(action.message("retry_policy"))
     if retry is None:
-        retry = of_host.retry or RetryPolicy()
+        retry = of_host.retry
     hedge = _hedge(action.message("hedge_policy"))
     if hedge is None:
         hedge = bool(of_host.hedge)
-    limit, own = _buffer_limit(route)
+    # The newer field goes before the older one, wherever they are.
+    limits = (
+        route.integer("request_body_buffer_limit"),
+        of_host.new_limit,
+        route.integer("per_request_buffer_limit_bytes"),
+        of_host.old_limit,
+    )
     plan = replace(
         of_host.plan,
-        retry=retry,
+        retry=retry or RetryPolicy(),
+        buffer_limit=next((limit for limit in limits if limit is not None), None),
         hedge=hedge,
         idle_timeout=action.duration("idle_timeout"),
         grpc_timeout_max=action.duration("max_grpc_timeout"),
         grpc_timeout_offset=action.duration("grpc_timeout_offset", 0.0),
     )
-    if limit is not None:
-        plan = replace(plan, buffer_limit=limit, buffer_limit_is_own=own)
     duration = action.message("max_stream_duration")
     if duration is not None:
         plan = replace(
@@ -80,10 +89,7 @@ def build_plan(route: Reader, action: Reader, of_host: VirtualHostPlan) -> Reque
             grpc_duration_max=duration.duration("grpc_timeout_header_max"),
             grpc_duration_offset=duration.duration("grpc_timeout_header_offset", 0.0),
         )
-    # How much is kept matters only where it is kept: for retries, and for internal redirects.
-    follows = action.has("internal_redirect_policy") or action.has("internal_redirect_action")
-    decisive = plan if follows else replace(plan, buffer_limit=None, buffer_limit_is_own=False)
-    return None if decisive == NO_PLAN else plan
+    return None if plan == NO_PLAN else plan
 
 
 def build_retry_policy(reader: Reader | None) -> RetryPolicy | None:
@@ -179,13 +185,6 @@ def _hedge(reader: Reader | None) -> bool | None:
     if reader.fraction("additional_request_chance", 0.0):
         reader.problem("Envoy does nothing with it, nor do we; only 0 is taken", "additional_request_chance")
     return reader.boolean("hedge_on_per_try_timeout")
-
-
-def _buffer_limit(reader: Reader) -> tuple[int | None, bool]:
-    """Bytes, and whether they may be more than the listener allows."""
-    old = reader.integer("per_request_buffer_limit_bytes")
-    own = reader.integer("request_body_buffer_limit")
-    return (old, False) if own is None else (own, True)
 
 
 def _refuse(reader: Reader, name: str) -> None:

@@ -13,9 +13,7 @@ BUFFER_LIMIT = 1024 * 1024
 
 def body_limit(plan: RequestPlan, of_listener: int) -> int:
     """How many bytes of a request are kept for another attempt."""
-    if plan.buffer_limit is None:
-        return of_listener
-    return plan.buffer_limit if plan.buffer_limit_is_own else min(plan.buffer_limit, of_listener)
+    return of_listener if plan.buffer_limit is None else plan.buffer_limit
 
 
 class KeptRequest:

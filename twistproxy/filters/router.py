@@ -86,7 +86,8 @@ class RouterFilter:
         stream.cluster = name
         if route.counting is not None:
             stream.counts = route.counting.begin(head)
-        if route.plan is not None or self._special or cluster.max_stream_duration:
+        stream.attempts = 1
+        if route.plan is not None or self._special or cluster.special:
             if self._forward_specially(stream, route, cluster, head, end_stream):
                 return
         policies = route.hash_policies
@@ -97,7 +98,6 @@ class RouterFilter:
         if host is None:
             self._no_host(stream, cluster)
             return
-        stream.attempts = 1
         if route.timeout:
             if self._envoy_headers:
                 head.set(_EXPECTED_TIMEOUT, route.timeout_text)
@@ -166,14 +166,16 @@ class RouterFilter:
             stream.set_limits(plan.idle_timeout, stream_duration(plan, head))
         if route.connect is not None or (not end_stream and (b"upgrade" in head.index or not head.path)):
             return False  # a tunnel is tried once
-        if route.one_attempt and not cluster.max_stream_duration and ROUTER_HEADERS.isdisjoint(head.index):
+        if route.one_attempt and not cluster.special and ROUTER_HEADERS.isdisjoint(head.index):
             return False
         if plan is None:
             plan = NO_PLAN
+        # A cluster's policy takes the place of the route's, though not of its time limits, as in Envoy.
+        policy = cluster.retry or plan.retry
         hash_value = None
         if route.hash_policies is not None and cluster.hashing is not None:
             hash_value = route.hash_policies.hash(head, stream)
-        hosts = HostChoice(plan.retry, hash_value)
+        hosts = HostChoice(policy, hash_value)
         host = hosts.first(cluster)
         if host is None:
             self._no_host(stream, cluster)
@@ -189,14 +191,13 @@ class RouterFilter:
             self._envoy_headers,
             self._respect_expected,
         )
-        stream.attempts = 1
         if plan.count_in_request:
             head.set(ATTEMPT_COUNT, b"1")
         if route.rewrites is not None:
             route.rewrites.apply(head, stream, self._envoy_headers)
         context = stream.context
         retry = retry_state(
-            plan.retry,
+            policy,
             head,
             cluster.stats,
             cluster.limits[route.high_priority],

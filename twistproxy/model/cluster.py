@@ -9,6 +9,7 @@ from typing import Any
 from twistproxy.model.discovery import DiscoverySource
 from twistproxy.model.endpoint import Endpoint
 from twistproxy.model.http1 import UpstreamHttp1Settings
+from twistproxy.model.retry import RetryPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class ClusterSettings:
     buffer_limit     bytes in a connection's write buffer, or held while there is none, above which their source is
                      paused; None: what the transport thinks best
     idle_timeout     seconds an unused connection is kept, None for ever
+    retry            in place of the policies of routes
     max_stream_duration  seconds that one attempt of a request may take once it has a connection, 0 for any time
     max_connection_duration  seconds any connection takes requests, None for ever
     """
@@ -80,6 +82,7 @@ class ClusterSettings:
     max_requests_per_connection: int = 0
     idle_timeout: float | None = 3600.0
     max_stream_duration: float = 0.0
+    retry: RetryPolicy | None = None
     max_connection_duration: float | None = None
     http1: UpstreamHttp1Settings = field(default_factory=UpstreamHttp1Settings)
     buffer_limit: int | None = None

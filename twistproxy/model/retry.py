@@ -99,7 +99,6 @@ class RequestPlan:
     grpc_duration_max, _offset  how a grpc-timeout header limits the stream's duration
     grpc_timeout_max, _offset  how it sets the route's timeout (max_grpc_timeout, deprecated)
     buffer_limit               bytes of content kept for another attempt, None: the listener's limit
-    buffer_limit_is_own        it may be above the listener's (request_body_buffer_limit)
     count_in_request, _in_response  x-envoy-attempt-count
     tell_timeout_retry         x-envoy-is-timeout-retry in requests that are retries
     """
@@ -114,7 +113,6 @@ class RequestPlan:
     grpc_timeout_max: float | None = None
     grpc_timeout_offset: float = 0.0
     buffer_limit: int | None = None
-    buffer_limit_is_own: bool = False
     count_in_request: bool = False
     count_in_response: bool = False
     tell_timeout_retry: bool = False
@@ -125,7 +123,6 @@ class RequestPlan:
         limits = RequestPlan(
             idle_timeout=self.idle_timeout,
             buffer_limit=self.buffer_limit,
-            buffer_limit_is_own=self.buffer_limit_is_own,
         )
         return self == limits
 

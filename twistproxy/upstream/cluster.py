@@ -43,6 +43,9 @@ class Cluster:
         self.settings = settings
         self.name = settings.name
         self.max_stream_duration = settings.max_stream_duration
+        self.retry = settings.retry
+        # Whether a request to it may need more than one attempt within the route's timeout.
+        self.special = settings.max_stream_duration > 0 or settings.retry is not None
         self.stats = ClusterStats()
         self.limits = (ResourceLimits(settings.default_thresholds), ResourceLimits(settings.high_thresholds))
         self.hosts: dict[Address, Host] = {}
