@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from .harness import Proxy, wait_for
-from .settings import Config, bootstrap, cluster, listener, read
+from .settings import Config, bootstrap, cluster, endpoint, listener, read
 
 pytestmark = pytest.mark.parity
 
@@ -78,6 +78,11 @@ def configure(proxy: Proxy) -> Config:
     root = proxy.directory / "current"
     root.symlink_to("v1")
     static = {key: value for key, (value, _) in STATIC.items()}
+    static |= {
+        "circuit_breakers.limited.default.max_requests": 0,
+        "upstream.maintenance_mode.kept": 100,
+        "upstream.healthy_panic_threshold": 30,
+    }
     static |= {f"fraction.{name}": value for name, (value, _) in FRACTIONS.items() if value is not None}
     layers = read(f"""
 - {{name: disk, disk_layer: {{symlink_root: {root}, subdirectory: sub}}}}
@@ -99,9 +104,20 @@ def configure(proxy: Proxy) -> Config:
         }
         for name in [*FRACTIONS, "modified"]
     ]
+    routes += [
+        {"match": {"prefix": f"/to_{name}"}, "route": {"cluster": name}}
+        for name in ("limited", "kept", "sick")
+    ]
     host = {"name": "all", "domains": ["*"], "routes": routes}
     main = listener("main", proxy.port(), [host])
-    return bootstrap(proxy.port("admin"), [main], [cluster("app", 1)], layered_runtime={"layers": layers})
+    origin = proxy.origin().port
+    sick = [{**endpoint(port), "health_status": "UNHEALTHY"} for port in (1, 2)]
+    clusters = [
+        cluster("limited", origin),
+        cluster("kept", origin),
+        cluster("sick", origin, *sick),
+    ]
+    return bootstrap(proxy.port("admin"), [main], clusters, layered_runtime={"layers": layers})
 
 
 def shown(proxy: Proxy) -> dict[str, Any]:
@@ -194,6 +210,34 @@ def test_modify_refused(proxy: Proxy) -> None:
     assert modify(proxy, "?bad=a:%20%5B")[0] == 503
     assert value(proxy, "bad") == []
     assert proxy.admin("/runtime_modify?a=1").status == 405
+
+
+def test_circuit_breakers(proxy: Proxy) -> None:
+    response = proxy.ask("/to_limited")
+    assert (response.status, response["x-envoy-overloaded"]) == (503, "true")
+    assert "limited::default_priority::max_requests::0\n" in proxy.admin("/clusters").text
+    modify(proxy, "?circuit_breakers.limited.default.max_requests=5")
+    assert wait_for(lambda: proxy.ask("/to_limited").status == 200)
+    assert "limited::default_priority::max_requests::5\n" in proxy.admin("/clusters").text
+    modify(proxy, "?circuit_breakers.limited.default.max_requests=")
+
+
+def test_maintenance(proxy: Proxy) -> None:
+    response = proxy.ask("/to_kept")
+    assert (response.status, response.text) == (503, "maintenance mode")
+    assert response["x-envoy-overloaded"] == "true"
+    assert proxy.stat("cluster.kept.upstream_rq_maintenance_mode") == 1
+    assert proxy.stat("cluster.kept.upstream_rq_503") == 1
+    assert proxy.stat("cluster.kept.upstream_rq_total") == 0
+    modify(proxy, "?upstream.maintenance_mode.kept=0")
+    assert wait_for(lambda: proxy.ask("/to_kept").status == 200)
+    modify(proxy, "?upstream.maintenance_mode.kept=")
+
+
+def test_the_panic_threshold(proxy: Proxy) -> None:
+    """A third of the hosts is healthy: with Envoy's own 50 % that would be a panic."""
+    assert [proxy.ask("/to_sick").status for _ in range(5)] == [200] * 5
+    assert proxy.stat("cluster.sick.lb_healthy_panic") == 0
 
 
 def test_a_moved_link_is_read_again(proxy: Proxy) -> None:

@@ -84,6 +84,9 @@ class RouterFilter:
             stream.local_reply(route.not_found_status, b"", flags.NC, "cluster_not_found")
             return
         stream.cluster = name
+        if cluster.maintenance and stream.random_value() % 100 < cluster.maintenance:
+            self._in_maintenance(stream, cluster)
+            return
         if route.counting is not None:
             stream.counts = route.counting.begin(head)
         stream.attempts = 1
@@ -140,6 +143,13 @@ class RouterFilter:
             stream.upstream = stream.extra().follower = redirector
         if route.mirrors is not None:
             mirror(stream, route, head, end_stream, timeout, self._get_cluster)
+
+    def _in_maintenance(self, stream: Stream, cluster: Cluster) -> None:
+        """The runtime key upstream.maintenance_mode.<cluster>."""
+        cluster.stats.upstream_rq_maintenance_mode += 1
+        cluster.charge(503, None)
+        headers: tuple[Header, ...] = ((b"x-envoy-overloaded", b"true"),) if self._envoy_headers else ()
+        stream.local_reply(503, b"maintenance mode", flags.UO, "maintenance_mode", headers)
 
     def _no_host(self, stream: Stream, cluster: Cluster) -> None:
         cluster.stats.upstream_cx_none_healthy += 1

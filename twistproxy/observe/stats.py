@@ -112,6 +112,7 @@ class ClusterStats(Group):
         "upstream_rq_cancelled",
         "upstream_rq_completed",
         "upstream_rq_max_duration_reached",
+        "upstream_rq_maintenance_mode",
         "upstream_rq_pending_failure_eject",
         "upstream_rq_pending_overflow",
         "upstream_rq_pending_total",
@@ -147,7 +148,6 @@ class ClusterStats(Group):
         "upstream_cx_http2_total",
         "upstream_cx_http3_total",
         "upstream_cx_pool_overflow",
-        "upstream_rq_maintenance_mode",
         # HTTP/1 has no resets: a stream that is given up takes its connection with it.
         "upstream_rq_rx_reset",
         "upstream_rq_tx_reset",
@@ -189,6 +189,7 @@ class ClusterStats(Group):
         self.upstream_rq_active_overflow = 0
         self.upstream_rq_cancelled = 0
         self.upstream_rq_completed = 0
+        self.upstream_rq_maintenance_mode = 0
         self.upstream_rq_pending_failure_eject = 0
         self.upstream_rq_pending_overflow = 0
         self.upstream_rq_pending_total = 0

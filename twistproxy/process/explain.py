@@ -159,7 +159,7 @@ def _route(route: Route, stream: Any) -> Iterator[tuple[str, Any]]:
 
 def _cluster(cluster: Cluster, chosen: Host | None) -> dict[str, Any]:
     hosts = list(cluster.hosts.values())
-    parts = shares(hosts)
+    parts = shares(hosts, cluster.panic_threshold)
     notes = []
     if not hosts:
         notes.append(

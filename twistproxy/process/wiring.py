@@ -61,7 +61,7 @@ class Runtime:
         self._values = RuntimeValues()
         self._ids = RequestIds(self._random)
         self._deadlines = Deadlines(clock.monotonic, clock.call_later)
-        self._clusters = ClusterManager(clock, connector, self._deadlines, self._random)
+        self._clusters = ClusterManager(clock, connector, self._deadlines, self._random, self._values)
         self._drain_time = options.drain_time
         self._listeners: dict[str, _Listener] = {}
         self._retired: list[_Listener] = []  # no longer configured, but with connections that finish
@@ -198,6 +198,7 @@ class Runtime:
     def set_runtime(self, values: Mapping[str, Plain]) -> None:
         """The merged values of all runtime layers, from now on."""
         self._values.replace(values)
+        self._clusters.runtime_changed()
 
     def update_endpoints(self, endpoints: EndpointSet) -> None:
         self._clusters.update_endpoints(endpoints)

@@ -14,10 +14,11 @@ from twistproxy.model.discovery import DnsSource
 from twistproxy.model.endpoint import Endpoint
 from twistproxy.observe.stats import ClusterStats, Snapshot
 from twistproxy.primitives.deadlines import Deadlines
+from twistproxy.primitives.runtime import RuntimeValues
 from twistproxy.upstream.hashing import HashTables
 from twistproxy.upstream.host import Host
 from twistproxy.upstream.lb.choose import LoadBalancer, load_balancer
-from twistproxy.upstream.lb.shares import Share, shares
+from twistproxy.upstream.lb.shares import PANIC, Share, shares
 from twistproxy.upstream.pool.http import HttpPool
 from twistproxy.upstream.pool.tcp import TcpPool
 from twistproxy.upstream.resource_limits import ResourceLimits
@@ -54,6 +55,10 @@ class Cluster:
         self._connector = connector
         self._timeouts = timeouts
         self._random = random
+        #: per cent of usable hosts below which a priority is in a panic
+        self.panic_threshold = PANIC
+        #: per cent of the requests that are refused (runtime key upstream.maintenance_mode.<name>)
+        self.maintenance = 0
         self._parts: list[tuple[int, LoadBalancer, bool]] = []
         self._reduced: dict[frozenset[int], list[tuple[int, LoadBalancer, bool]]] = {}
         self.hashing: HashTables | None = None
@@ -89,7 +94,7 @@ class Cluster:
 
     def _rebalance(self) -> None:
         """New hosts, or new health of them: a balancer for each share, and a short cut where there is only one."""
-        parts = shares(self.hosts.values())
+        parts = shares(self.hosts.values(), self.panic_threshold)
         if self.hashing is not None:
             self.hashing.rebuild(parts, self.hosts.values())
             self.pick = self._pick_without_hash
@@ -123,7 +128,11 @@ class Cluster:
         parts = self._reduced.get(priorities)
         if parts is None:
             others = [host for host in self.hosts.values() if host.endpoint.priority not in priorities]
-            found = shares(others) if any(host.healthy or host.degraded for host in others) else []
+            found = (
+                shares(others, self.panic_threshold)
+                if any(host.healthy or host.degraded for host in others)
+                else []
+            )
             parts = self._reduced[priorities] = self._balancers(found)
         return self._draw(parts)
 
@@ -189,6 +198,19 @@ class Cluster:
             for pool in host.pools:
                 if pool is not None:
                     pool.drain()
+
+    def use_runtime(self, runtime: RuntimeValues) -> None:
+        """Take what the runtime says about circuit breakers, the panic threshold and maintenance."""
+        settings = self.settings
+        for limits, thresholds, priority in zip(
+            self.limits, (settings.default_thresholds, settings.high_thresholds), ("default", "high")
+        ):
+            limits.use_runtime(thresholds, runtime, f"circuit_breakers.{self.name}.{priority}.")
+        self.maintenance = runtime.get_integer(f"upstream.maintenance_mode.{self.name}", 0)
+        threshold = min(100, runtime.get_integer("upstream.healthy_panic_threshold", PANIC))
+        if threshold != self.panic_threshold:
+            self.panic_threshold = threshold
+            self._rebalance()
 
     def membership(self) -> tuple[int, int]:
         """(all hosts, those that are healthy or degraded)."""

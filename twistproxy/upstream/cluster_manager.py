@@ -11,17 +11,26 @@ from twistproxy.model.cluster import ClusterSettings
 from twistproxy.model.endpoint import EndpointSet
 from twistproxy.observe.stats import Snapshot
 from twistproxy.primitives.deadlines import Deadlines
+from twistproxy.primitives.runtime import RuntimeValues
 from twistproxy.upstream.cluster import Cluster
 
 
 class ClusterManager:
     """`get(name)` → the cluster or None.  `apply` rebuilds only what differs; endpoints that were discovered stay."""
 
-    def __init__(self, clock: Clock, connector: Connector, timeouts: Deadlines, random: Random) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        connector: Connector,
+        timeouts: Deadlines,
+        random: Random,
+        runtime: RuntimeValues,
+    ) -> None:
         self._clock = clock
         self._connector = connector
         self._timeouts = timeouts
         self._random = random
+        self._runtime = runtime
         self._clusters: dict[str, Cluster] = {}
         self._added = self._modified = self._removed = self._updated = 0
         self.get = self._clusters.get
@@ -34,6 +43,7 @@ class ClusterManager:
                 clusters[one.name] = old
                 continue
             cluster = Cluster(one, self._clock, self._connector, self._timeouts, self._random)
+            cluster.use_runtime(self._runtime)
             if old is None:
                 self._added += 1
             else:
@@ -48,6 +58,11 @@ class ClusterManager:
                 old.drain()
         self._clusters = clusters
         self.get = clusters.get
+
+    def runtime_changed(self) -> None:
+        """The runtime has other values now."""
+        for cluster in self._clusters.values():
+            cluster.use_runtime(self._runtime)
 
     def update_endpoints(self, update: EndpointSet) -> None:
         """New endpoints from discovery.  Before the source has answered there are none, but those known stay."""

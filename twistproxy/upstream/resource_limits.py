@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twistproxy.model.cluster import Thresholds
 from twistproxy.observe.stats import Snapshot
+from twistproxy.primitives.runtime import RuntimeValues
 
 #: The limit of what has none (max_connection_pools).
 _UNLIMITED = 2**64 - 1
@@ -39,6 +40,21 @@ class ResourceLimits:
         self.max_retries = thresholds.max_retries
         self.retry_budget = thresholds.retry_budget
         self.track_remaining = thresholds.track_remaining
+
+    def use_runtime(self, thresholds: Thresholds, runtime: RuntimeValues, prefix: str) -> None:
+        """These limits, but for what the runtime has under `prefix` (ending in a dot)."""
+        self.set_limits(thresholds)
+        self.max_connections = runtime.get_integer(prefix + "max_connections", self.max_connections)
+        self.max_pending = runtime.get_integer(prefix + "max_pending_requests", self.max_pending)
+        self.max_requests = runtime.get_integer(prefix + "max_requests", self.max_requests)
+        self.max_retries = runtime.get_integer(prefix + "max_retries", self.max_retries)
+        if self.retry_budget is not None:
+            percent, least = self.retry_budget
+            prefix += "retry_budget."
+            self.retry_budget = (
+                runtime.get_double(prefix + "budget_percent", percent),
+                runtime.get_integer(prefix + "min_retry_concurrency", least),
+            )
 
     def can_retry(self) -> bool:
         """Whether one more retry may be under way at once."""

@@ -10,7 +10,7 @@ from twistproxy.upstream.host import Host
 #: Per cent: what of a priority's requests one per cent of its hosts can take (the overprovisioning factor).
 _OVERPROVISIONING = 140
 #: Per cent of usable hosts below which a priority is in a panic and all its hosts are used.
-_PANIC = 50
+PANIC = 50
 
 
 class Share:
@@ -24,7 +24,7 @@ class Share:
         self.panic = panic
 
 
-def shares(hosts: Iterable[Host]) -> list[Share]:
+def shares(hosts: Iterable[Host], panic_threshold: int = PANIC) -> list[Share]:
     """The shares of these hosts, with loads that add up to 100.  No host: one empty share, in a panic."""
     groups: dict[int, list[Host]] = {}
     for host in hosts:
@@ -37,7 +37,7 @@ def shares(hosts: Iterable[Host]) -> list[Share]:
     available_degraded = [_available(part, size) for part, size in zip(degraded, sizes)]
     total = min(100, sum(available) + sum(available_degraded))
     panics = [
-        total < 100 and (not size or 100 * (len(good) + len(poor)) < _PANIC * size)
+        total < 100 and (not size or 100 * (len(good) + len(poor)) < panic_threshold * size)
         for good, poor, size in zip(healthy, degraded, sizes)
     ]
     if all(panics):
