@@ -15,6 +15,7 @@ from twistproxy.primitives.runtime import RuntimeValues
 from twistproxy.stream.fields import (
     INTERNAL,
     REQUEST_ID,
+    UNUSUAL,
     XFF,
     XFP,
     clean,
@@ -63,7 +64,8 @@ class Trust:
     def apply(self, head: RequestHead, downstream: Downstream) -> Client:
         """Change `head` in place.  Returns what it tells of its sender."""
         settings = self._settings
-        clean(head, settings.keep_client_cert)
+        if not UNUSUAL.isdisjoint(head.index):
+            clean(head, settings.keep_client_cert)
         client = Client()
         if settings.use_remote_address:
             may_be_internal = self._by_connection(head, downstream, client)
@@ -83,7 +85,8 @@ class Trust:
             head.remove_all(self.external_strip)
         if edge:
             head.remove_all(EDGE_STRIP)
-        self._tell_who_we_are(head)
+        if settings.user_agent or settings.via:
+            self._tell_who_we_are(head)
         if edge and address:
             head.set(b"x-envoy-external-address", address.encode())
         self._set_id(head, edge)
