@@ -14,7 +14,8 @@ from setuptools import Extension, find_packages, setup
 
 #: What every request runs through.  Compiled together, so that their classes call each other directly.
 COMPILED = """
-    codec/h1_chunked codec/h1_client codec/h1_extended codec/h1_parse codec/h1_request codec/h1_server
+    codec/h1_chunked codec/h1_client codec/h1_extended codec/h1_parse codec/h1_request codec/h1_request_writer
+    codec/h1_response_writer codec/h1_server
     codec/h1_write codec/tcp_client
     filters/attempt filters/attempt_timers filters/internal_redirect filters/kept_request
     filters/response_counts filters/retry_hosts filters/retry_state filters/retrying_request filters/router

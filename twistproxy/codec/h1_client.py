@@ -6,10 +6,9 @@ that it carries at a time.  Heads are always written anew from their parsed form
 
 from __future__ import annotations
 
-import itertools
 from typing import Protocol
 
-from twistproxy.api.codec import Passage, ResetReason, ResponseDecoder
+from twistproxy.api.codec import ResetReason, ResponseDecoder
 from twistproxy.api.transport import Transport
 from twistproxy.codec.h1_chunked import ChunkedDecoder
 from twistproxy.codec.h1_parse import (
@@ -17,43 +16,29 @@ from twistproxy.codec.h1_parse import (
     INCOMPLETE,
     UNUSUAL,
     ParsedResponse,
-    encode,
     is_news,
     mended,
     parse_response,
 )
-from twistproxy.codec.h1_write import MessageWriter
+from twistproxy.codec.h1_request_writer import (
+    CHUNKED,
+    CLOSED,
+    CONNECT,
+    HEAD,
+    HEAD_REQUEST,
+    IDLE,
+    TUNNEL,
+    UNTIL_CLOSE,
+    UPGRADE,
+    RequestWriter,
+)
 from twistproxy.errors import RemoteProtocolError
 from twistproxy.http.headers import HeaderMap
-from twistproxy.http.message import RequestHead, ResponseHead
+from twistproxy.http.message import ResponseHead
 from twistproxy.http.status import has_no_body
 from twistproxy.model.http1 import UpstreamHttp1Settings
-from twistproxy.primitives.byte_meter import ByteMeter
 
 _HOP_BY_HOP = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"))
-
-#: Requests that have no content unless they say so (Envoy: HeaderUtility::requestShouldHaveNoBody).
-_NO_CONTENT = frozenset((b"GET", b"HEAD", b"DELETE", b"TRACE", b"CONNECT"))
-
-#: Bytes of a head beside its fields, method and target.
-_REQUEST_LINE = len(b"  HTTP/1.1\r\n\r\n")
-
-#: Connections are numbered, for logs.
-_numbers = itertools.count(1)
-
-# What is read next.  Positive values: so many bytes of content.
-_HEAD = 0
-_CHUNKED = -1
-_UNTIL_CLOSE = -2
-_IDLE = -3
-_CLOSED = -4
-TUNNEL = -5
-
-# Which request it is that waits for its response.
-_ORDINARY = 0
-_HEAD_REQUEST = 1
-_UPGRADE = 2
-_CONNECT = 3
 
 
 class ClientConnectionOwner(Protocol):
@@ -65,75 +50,22 @@ class ClientConnectionOwner(Protocol):
     def connection_lost(self, connection: Http1ClientConnection, reason: str) -> None: ...
 
 
-class Http1ClientConnection(MessageWriter):
+class Http1ClientConnection(RequestWriter):
     """See `api.codec.RequestEncoder` and `api.transport.TransportHandler`."""
 
-    __slots__ = (
-        "_backed_up",
-        "_chunked",
-        "_keep_alive",
-        "_max_headers",
-        "_partial",
-        "_read_pauses",
-        "_request",
-        "_request_done",
-        "_settings",
-        "_sink",
-        "_state",
-        "_unflushed",
-        "attached_at",
-        "bytes_received",
-        "closed_by_us",
-        "connect_started",
-        "cut_short",
-        "ended",
-        "meter",
-        "number",
-        "opened_at",
-        "owner",
-        "passage",
-        "said_close",
-        "streams",
-        "switched",
-        "used_at",
-    )
+    __slots__ = ("owner",)
 
     def __init__(
         self, transport: Transport, owner: ClientConnectionOwner, settings: UpstreamHttp1Settings, now: float
     ) -> None:
-        super().__init__(transport)
+        super().__init__(transport, settings, now)
         self.owner = owner
-        self.streams = 0  # requests carried so far
-        self.number = next(_numbers)
-        self.meter: ByteMeter | None = None
-        self.opened_at = self.used_at = now
-        self.connect_started = now  # whoever connects may know better
-        self.attached_at = now  # when a request that had waited for it got it
-        self.bytes_received = 0
-        self.closed_by_us = False
-        self.cut_short = False  # it ended with a stream on it
-        self.ended = False  # by the upstream, which ended a response with it
-        self.said_close = False  # the upstream asked for the end of the connection
-        self.switched = False
-        self.passage: Passage | None = None
-        self._settings = settings
-        self._max_headers = settings.max_headers
-        self._sink: ResponseDecoder | None = None
-        self._state = _IDLE
-        self._partial = b""
-        self._chunked: ChunkedDecoder | None = None
-        self._unflushed = False  # a response was handed on whose content has not come yet
-        self._request_done = True
-        self._keep_alive = True
-        self._request = _ORDINARY
-        self._read_pauses = 0
-        self._backed_up = False  # the write buffer is over its high water mark
 
     def new_stream(self, sink: ResponseDecoder) -> None:
         """`sink` gets the response to the request that is encoded next.  The connection must be free."""
-        assert self._sink is None and self._state == _IDLE
+        assert self._sink is None and self._state == IDLE
         self._sink = sink
-        self._state = _HEAD
+        self._state = HEAD
         self.streams += 1
 
     # ---- from the transport
@@ -149,7 +81,7 @@ class Http1ClientConnection(MessageWriter):
     def _take(self, data: bytes) -> None:
         while data:
             state = self._state
-            if state == _HEAD:
+            if state == HEAD:
                 data = self._take_head(data)
             elif state > 0:
                 sink = self._sink
@@ -164,10 +96,10 @@ class Http1ClientConnection(MessageWriter):
                     data = data[:state]
                 self._finish(sink, data)
                 return
-            elif state == _CHUNKED:
+            elif state == CHUNKED:
                 self._take_chunks(data)
                 return
-            elif state == _UNTIL_CLOSE:
+            elif state == UNTIL_CLOSE:
                 assert self._sink is not None
                 self._sink.decode_data(data, False)
                 return
@@ -177,14 +109,14 @@ class Http1ClientConnection(MessageWriter):
                         self.passage.send(data)
                     elif self._sink is not None:
                         self._sink.decode_data(data, False)
-                elif state == _IDLE:
+                elif state == IDLE:
                     # An answer that nobody asked for (Envoy closes such a connection as well).
                     self._abort()
                     self.owner.connection_lost(self, "")
                 return
 
     def read_ended(self) -> None:
-        if self._state == _UNTIL_CLOSE and self._sink is not None:
+        if self._state == UNTIL_CLOSE and self._sink is not None:
             self._keep_alive = False
             self.ended = True
             self._finish(self._sink, b"")
@@ -195,7 +127,7 @@ class Http1ClientConnection(MessageWriter):
             self.owner.connection_lost(self, "")
 
     def connection_lost(self, reason: str) -> None:
-        if self._state == _UNTIL_CLOSE and self._sink is not None:
+        if self._state == UNTIL_CLOSE and self._sink is not None:
             self._keep_alive = False
             self.ended = True
             self._finish(self._sink, b"")
@@ -206,11 +138,11 @@ class Http1ClientConnection(MessageWriter):
 
     def _lost(self, reason: str) -> None:
         sink, self._sink = self._sink, None
-        state, self._state = self._state, _CLOSED
+        state, self._state = self._state, CLOSED
         if sink is not None:
             self.cut_short = True
             # Before the head it is a termination; within a message it breaks the protocol.
-            broken = state not in (_HEAD, TUNNEL) or bool(self._partial)
+            broken = state not in (HEAD, TUNNEL) or bool(self._partial)
             sink.on_reset(
                 ResetReason.PROTOCOL_ERROR if broken else ResetReason.CONNECTION_TERMINATION,
                 "" if state == TUNNEL else reason,
@@ -273,16 +205,16 @@ class Http1ClientConnection(MessageWriter):
         self._keep_alive = minor == 1
         if status < 200:
             return self._informational(head, sink, rest)
-        state = _UNTIL_CLOSE
+        state = UNTIL_CLOSE
         if flags & FRAMING:
             state = self._framing(head)
-            if state == _CLOSED:
+            if state == CLOSED:
                 return b""
         if state == 0 or self._request or has_no_body(status):
-            if self._request == _CONNECT and status < 300:
+            if self._request == CONNECT and status < 300:
                 head.remove(b"content-length")  # RFC 9110 section 9.3.6
                 return self._switch(head, sink, rest)
-            if state and self._request != _HEAD_REQUEST and not has_no_body(status):
+            if state and self._request != HEAD_REQUEST and not has_no_body(status):
                 return self._with_content(head, sink, state, rest)
             if status == 204 and b"content-length" in head.index:
                 # RFC 9110 section 8.6 forbids it; Envoy takes a 0 away and refuses any other.
@@ -297,9 +229,9 @@ class Http1ClientConnection(MessageWriter):
 
     def _with_content(self, head: ResponseHead, sink: ResponseDecoder, state: int, rest: bytes) -> bytes:
         self._state = state
-        if state == _UNTIL_CLOSE:
+        if state == UNTIL_CLOSE:
             self._keep_alive = False
-        elif state == _CHUNKED and rest:
+        elif state == CHUNKED and rest:
             # Look at the chunks first: if they are malformed there is still time for a 502.
             pieces = self._chunks(rest)
             if pieces is not None:
@@ -315,7 +247,7 @@ class Http1ClientConnection(MessageWriter):
         if head.status == 101:
             index = head.index
             names_it = b"upgrade" in index.get(b"connection", b"").lower()
-            if self._request != _UPGRADE or b"upgrade" not in index or not names_it:
+            if self._request != UPGRADE or b"upgrade" not in index or not names_it:
                 return self._protocol_error("upgrade that nobody asked for")
             if b"transfer-encoding" in index or index.get(b"content-length", b"0") != b"0":
                 return self._protocol_error("content in a 101")
@@ -334,26 +266,26 @@ class Http1ClientConnection(MessageWriter):
         return rest
 
     def _framing(self, head: ResponseHead) -> int:
-        """The state that reads the content, 0 for none; `_CLOSED` if the response is malformed."""
+        """The state that reads the content, 0 for none; `CLOSED` if the response is malformed."""
         index = head.index
-        state = _UNTIL_CLOSE
+        state = UNTIL_CLOSE
         coding = index.get(b"transfer-encoding")
         if coding is not None:
             if coding.lower() != b"chunked" or head.get(b"transfer-encoding") != coding:
                 self._protocol_error("unsupported transfer coding")
-                return _CLOSED
+                return CLOSED
             if b"content-length" in index:
                 if not self._settings.allow_chunked_length:
                     self._protocol_error("content-length with transfer-encoding")
-                    return _CLOSED
+                    return CLOSED
                 head.remove(b"content-length")
             self._chunked = ChunkedDecoder()
-            state = _CHUNKED
+            state = CHUNKED
         elif b"content-length" in index:
             value = index[b"content-length"]
             if not value.isdigit() or head.get(b"content-length") != value or len(value.lstrip(b"0")) > 18:
                 self._protocol_error("invalid content-length")
-                return _CLOSED
+                return CLOSED
             state = int(value)
         connection = head.get(b"connection")
         if connection is not None:
@@ -415,7 +347,7 @@ class Http1ClientConnection(MessageWriter):
         """Give the connection back, before the last piece of the response goes on: the client may have a next request
         waiting, which shall find it free."""
         self._sink = None
-        self._state = _IDLE
+        self._state = IDLE
         if self.meter is not None:
             self.meter.stop()
             self.meter = None
@@ -431,90 +363,3 @@ class Http1ClientConnection(MessageWriter):
         if sink is not None:
             sink.on_reset(ResetReason.PROTOCOL_ERROR, detail)
         return b""
-
-    def _abort(self) -> None:
-        self._state = _CLOSED
-        self.closed_by_us = True
-        self.transport.abortConnection()
-
-    # ---- writing: `RequestEncoder`
-
-    def measure(self) -> ByteMeter:
-        self.meter = meter = ByteMeter(self, self.bytes_received)
-        return meter
-
-    def encode_headers(self, head: RequestHead, end_stream: bool) -> None:
-        method = head.method
-        framing = b"\r\n"
-        self._chunked_out = False
-        if b"content-length" not in head.index:
-            if not end_stream:
-                self._chunked_out = True
-                framing = b"transfer-encoding: chunked\r\n\r\n"
-            elif method not in _NO_CONTENT:
-                framing = b"content-length: 0\r\n\r\n"
-        self._request = _HEAD_REQUEST if method == b"HEAD" else _ORDINARY
-        self._request_done = end_stream
-        data = encode(
-            (method, b" ", head.path, b" HTTP/1.1\r\nhost: ", head.authority, b"\r\n"), head.items, framing
-        )
-        if self.meter is not None:
-            self.meter.header_sent += len(data) - len(method) - len(head.path) - _REQUEST_LINE
-        if end_stream:
-            self._write(data)
-        else:
-            self._out = data
-
-    def encode_upgrade(self, head: RequestHead) -> None:
-        """Nothing frames what comes behind: it is the tunnel's, and sent when there is one."""
-        self._chunked_out = False
-        self._request = _UPGRADE if head.path else _CONNECT
-        self._request_done = False
-        target = head.path or head.authority
-        parts = (head.method, b" ", target, b" HTTP/1.1\r\nhost: ", head.authority, b"\r\n")
-        data = encode(parts, head.items, b"\r\n")
-        if self.meter is not None:
-            self.meter.header_sent += len(data) - len(head.method) - len(target) - _REQUEST_LINE
-        self._write(data)
-
-    def encode_data(self, data: bytes, end_stream: bool) -> None:
-        self._write_content(data, end_stream)
-        if end_stream:
-            self._request_done = True
-
-    def encode_trailers(self, trailers: HeaderMap) -> None:
-        self._write_trailers(trailers.items if self._settings.enable_trailers else [])
-        self._request_done = True
-
-    def reset(self) -> None:
-        self._sink = None
-        self.cut_short = True
-        if self._state == TUNNEL and not self._backed_up:
-            self._close()  # what the client said last shall arrive
-        else:
-            self._abort()
-
-    def pause_reading(self) -> None:
-        self._read_pauses += 1
-        if self._read_pauses == 1:
-            self.transport.pauseProducing()
-
-    def resume_reading(self) -> None:
-        if self._read_pauses:
-            self._read_pauses -= 1
-            if self._read_pauses == 0 and self._state != _CLOSED:
-                self.transport.resumeProducing()
-
-    def close(self) -> None:
-        """Close a connection that carries no stream."""
-        if self._request_done and not self._backed_up:
-            self._close()
-        else:
-            self.cut_short = True
-            self._abort()  # the rest of a request that has its answer might never be read
-
-    def _close(self) -> None:
-        self._state = _CLOSED
-        self.closed_by_us = not self.ended
-        self.transport.unregisterProducer()
-        self.transport.loseConnection()

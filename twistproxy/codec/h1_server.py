@@ -7,10 +7,8 @@ that HTTP/1 has at a time.  Pipelined requests wait, as bytes, until the respons
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
-from twistproxy.api.codec import Passage, RequestDecoder, ResetReason, ResponseEncoder, ServerCallbacks
-from twistproxy.api.transport import Transport
+from twistproxy.api.codec import ResetReason
 from twistproxy.codec.h1_chunked import ChunkedDecoder
 from twistproxy.codec.h1_parse import (
     FRAMING,
@@ -21,28 +19,18 @@ from twistproxy.codec.h1_parse import (
     TWO_HOSTS,
     UNUSUAL,
     ParsedRequest,
-    encode,
     is_news,
     mended,
     parse_request,
 )
 from twistproxy.codec.h1_request import CHUNKED, CONNECT, UPGRADE, Refusal, check_target, take_framing
-from twistproxy.codec.h1_write import MessageWriter
+from twistproxy.codec.h1_response_writer import CLOSED, HEAD, RESPONSE, ResponseWriter
 from twistproxy.errors import RemoteProtocolError
 from twistproxy.http.headers import HeaderMap
-from twistproxy.http.message import RequestHead, ResponseHead
-from twistproxy.http.status import has_no_body, reason
+from twistproxy.http.message import RequestHead
+from twistproxy.http.status import reason
 from twistproxy.http.target import valid_host
-from twistproxy.model.http1 import Http1Settings
 from twistproxy.primitives.byte_meter import ByteMeter
-
-# What the connection waits for.  Positive values: so many bytes of content; UPGRADE and CONNECT: those of a tunnel.
-_HEAD = 0
-_CHUNKED = CHUNKED
-_RESPONSE = -2
-_CLOSED = -3
-_UPGRADE = UPGRADE
-_CONNECTED = CONNECT
 
 #: Bytes of pipelined requests that are held before reading stops.
 _MAX_PIPELINED = 64 * 1024
@@ -50,79 +38,25 @@ _MAX_PIPELINED = 64 * 1024
 #: The detail of a request that is refused for a name of a field.
 _UNDERSCORE = "http1.unexpected_underscore"
 
-_CONNECT = METHODS[b"CONNECT"]
+_CONNECT_METHOD = METHODS[b"CONNECT"]
 
 #: A request line of a version that is not ours, or of HTTP/0.9 without any.
 _UNFINISHED_VERSION = re.compile(rb"[A-Z][A-Z-]* +/[!-~]*(?: +(?:HTTP/[0-9]?\.?[0-9]?)?)?\r?\Z")
 _OTHER_VERSION = re.compile(rb"[A-Z][A-Z-]* +/[!-~]*(?: +HTTP/(?!1\.1)[0-9]\.[0-9])?\r?\n")
 
-_STATUS_LINES = {status: f"HTTP/1.1 {status} {reason(status)}\r\n".encode() for status in range(100, 600)}
 
-
-class Http1ServerConnection(MessageWriter):
+class Http1ServerConnection(ResponseWriter):
     """See `api.codec.ServerCodec`, `ResponseEncoder` and `api.transport.TransportHandler`."""
 
-    __slots__ = (
-        "_backed_up",
-        "_chunked",
-        "_close_after",
-        "_consuming",
-        "_draining",
-        "_held",
-        "_held_paused",
-        "_http10",
-        "_partial",
-        "_read_pauses",
-        "_responding",
-        "_response_to_head",
-        "_settings",
-        "_state",
-        "_stream",
-        "_unflushed",
-        "bytes_received",
-        "callbacks",
-        "closed_by_us",
-        "half_closed",
-        "meter",
-        "metered",
-        "passage",
-        "when_ended",
-    )
-
-    def __init__(self, transport: Transport, settings: Http1Settings) -> None:
-        super().__init__(transport)
-        self.callbacks: ServerCallbacks = None  # type: ignore[assignment]  # set by whoever owns the connection
-        self._settings = settings
-        self._state = _HEAD
-        self._stream: RequestDecoder | None = None  # until the request or the response ends it
-        self._responding = False  # a request was handed on and its response is not complete
-        self._partial = b""  # a head that is not complete
-        self._held = b""  # what came before it could be used
-        self._held_paused = False  # there is so much of it that reading has stopped
-        self._backed_up = False  # the write buffer is over its high water mark
-        self._consuming = False
-        self._chunked: ChunkedDecoder | None = None
-        self._unflushed = False  # a request was handed on whose content has not come yet
-        self._close_after = False
-        self._draining = False
-        self._http10 = False
-        self._response_to_head = False
-        self._read_pauses = 0
-        self.bytes_received = 0
-        self.half_closed = False
-        self.closed_by_us = False
-        self.passage: Passage | None = None
-        self.metered = False
-        self.meter: ByteMeter | None = None
-        self.when_ended: Callable[[], None] | None = None
+    __slots__ = ()
 
     # ---- from the transport
 
     def data_received(self, data: bytes) -> None:
         self.bytes_received += len(data)
-        if self._consuming or self._state == _RESPONSE:
+        if self._consuming or self._state == RESPONSE:
             self._hold(data)
-        elif self._state != _CLOSED:
+        elif self._state != CLOSED:
             self._consume(data)
 
     def read_ended(self) -> None:
@@ -130,8 +64,8 @@ class Http1ServerConnection(MessageWriter):
         self.transport.abortConnection()
 
     def connection_lost(self, reason: str) -> None:
-        self.closed_by_us = self._state == _CLOSED
-        self._state = _CLOSED
+        self.closed_by_us = self._state == CLOSED
+        self._state = CLOSED
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.on_reset(ResetReason.CONNECTION_TERMINATION, reason)
@@ -148,7 +82,7 @@ class Http1ServerConnection(MessageWriter):
         self._backed_up = False
         if self._stream is not None:
             self._stream.below_write_buffer_low_watermark()
-        elif self._state == _RESPONSE and not self._responding:
+        elif self._state == RESPONSE and not self._responding:
             self._next()
 
     def stopProducing(self) -> None:
@@ -157,7 +91,7 @@ class Http1ServerConnection(MessageWriter):
     # ---- reading
 
     def _hold(self, data: bytes) -> None:
-        if self._close_after and self._state == _RESPONSE:
+        if self._close_after and self._state == RESPONSE:
             return  # nothing behind the last request is read (RFC 9112 section 9.6)
         self._held += data
         if len(self._held) >= _MAX_PIPELINED and not self._held_paused:
@@ -176,21 +110,21 @@ class Http1ServerConnection(MessageWriter):
         self._consuming = True
         while data:
             state = self._state
-            if state == _HEAD:
+            if state == HEAD:
                 data = self._take_head(data)
             elif state > 0:
                 data = self._take_content(data, state)
-            elif state == _CHUNKED:
+            elif state == CHUNKED:
                 data = self._take_chunks(data)
-            elif state == _RESPONSE:
+            elif state == RESPONSE:
                 held, self._held = self._held, b""
                 self._hold(data + held if held else data)
                 break
-            elif state <= _UPGRADE:
+            elif state <= UPGRADE:
                 data = self._pass_on(data)
             else:
                 break
-            if not data and self._held and self._state != _RESPONSE:
+            if not data and self._held and self._state != RESPONSE:
                 data = self._release()
         self._consuming = False
         if self._unflushed:
@@ -272,14 +206,14 @@ class Http1ServerConnection(MessageWriter):
         if self._settings.underscores and self._underscored(head):
             self.refuse(400, b"Bad Request", _UNDERSCORE)
             return
-        if target[:1] != b"/" or http10 or method is _CONNECT:
+        if target[:1] != b"/" or http10 or method is _CONNECT_METHOD:
             refusal = check_target(head, http10, self._settings)
             if refusal is not None:
                 self._http10 = http10
                 self.refuse(refusal.status, refusal.body, refusal.details)
                 return
-            if method is _CONNECT:
-                length = _CONNECTED
+            if method is _CONNECT_METHOD:
+                length = CONNECT
         if not valid_host(head.authority):
             self.refuse(400, b"Bad Request", "http.invalid_authority")
             return
@@ -293,7 +227,7 @@ class Http1ServerConnection(MessageWriter):
             self._close_after = framing.close
             if length == CHUNKED:
                 self._chunked = ChunkedDecoder(self._settings.max_head_bytes)
-        self._state = length or _RESPONSE
+        self._state = length or RESPONSE
         self._response_to_head = method == b"HEAD"
         self._chunked_out = False
         self._responding = True
@@ -335,7 +269,7 @@ class Http1ServerConnection(MessageWriter):
             self._state = left - count
             stream.decode_data(data, False)
             return b""
-        self._state = _RESPONSE
+        self._state = RESPONSE
         rest = b""
         if count > left:
             rest = data[left:]
@@ -358,7 +292,7 @@ class Http1ServerConnection(MessageWriter):
                 stream.decode_data(data, False)
             return b""
         self._chunked = None
-        self._state = _RESPONSE
+        self._state = RESPONSE
         trailers = HeaderMap(chunked.trailers)
         if self.meter is not None:
             self.meter.add_fields(trailers.items)
@@ -381,7 +315,7 @@ class Http1ServerConnection(MessageWriter):
             stream.on_reset(ResetReason.PROTOCOL_ERROR, details)
 
     def _refuse_body(self, status: int, details: str) -> None:
-        self._state = _CLOSED
+        self._state = CLOSED
         if self._responding:
             self.callbacks.protocol_error(self, status, reason(status).encode(), details)
 
@@ -389,159 +323,8 @@ class Http1ServerConnection(MessageWriter):
         """Answer what cannot be read as a request, and read nothing more."""
         self.callbacks.protocol_error(self.give_up(), status, body, details)
 
-    # ---- writing: `ResponseEncoder`
-
-    def encode_1xx(self, head: ResponseHead) -> None:
-        if not self._http10:
-            self._write(encode((_STATUS_LINES[head.status],), head.items, b"\r\n"))
-
-    def encode_headers(self, head: ResponseHead, end_stream: bool) -> None:
-        status = head.status
-        framing = b"\r\n"
-        if b"content-length" not in head.index and not has_no_body(status):
-            if self._response_to_head:
-                if not self._http10:
-                    framing = b"transfer-encoding: chunked\r\n\r\n"
-            elif end_stream:
-                framing = b"content-length: 0\r\n\r\n"
-            elif self._http10:
-                self._close_after = True
-            elif self._state != _CONNECTED or status >= 300:
-                self._chunked_out = True
-                framing = b"transfer-encoding: chunked\r\n\r\n"
-        if self._draining:
-            self._close_after = True
-        if self._close_after:
-            if not self._switches(head):
-                framing = b"connection: close\r\n" + framing
-        elif self._http10:
-            framing = b"connection: keep-alive\r\n" + framing
-        line = _STATUS_LINES[status]
-        if self._http10:
-            line = b"HTTP/1.0" + line[8:]
-        data = encode((line,), head.items, framing)
-        if self.meter is not None:
-            self.meter.header_sent += len(data) - len(line) - 2
-        if end_stream:
-            self._write(data)
-            self._response_ended()
-        else:
-            self._out = data
-
-    def _switches(self, head: ResponseHead) -> bool:
-        """Whether the response turns the connection into a tunnel."""
-        state = self._state
-        return (state == _UPGRADE and head.status == 101) or (state == _CONNECTED and head.status == 200)
-
-    def encode_data(self, data: bytes, end_stream: bool) -> None:
-        self._write_content(b"" if self._response_to_head else data, end_stream)
-        if end_stream:
-            self._response_ended()
-
-    def encode_trailers(self, trailers: HeaderMap) -> None:
-        self._write_trailers(trailers.items if self._settings.enable_trailers else [])
-        self._response_ended()
-
-    def reset(self) -> None:
-        tunnel = self._state <= _UPGRADE
-        self._stream = None
-        self._responding = False
-        self._state = _CLOSED
-        if tunnel:
-            self.callbacks.response_overtook()  # what came before the end shall arrive
-        else:
-            self.transport.abortConnection()
-
-    def pause_reading(self) -> None:
-        self._read_pauses += 1
-        if self._read_pauses == 1:
-            self.transport.pauseProducing()
-
-    def resume_reading(self) -> None:
-        self._read_pauses -= 1
-        if self._read_pauses == 0 and self._state != _CLOSED:
-            self.transport.resumeProducing()
-
-    def _forget_pauses(self) -> None:
-        """The stream that has paused reading is over."""
-        self._read_pauses = int(self._held_paused)
-        if not self._read_pauses:
-            self.transport.resumeProducing()
-
-    def _response_ended(self) -> None:
-        if self.when_ended is not None:
-            when_ended, self.when_ended = self.when_ended, None
-            when_ended()
-        self._responding = False
-        state = self._state
-        if state == _RESPONSE:
-            self._stream = None
-            if self._read_pauses:
-                self._forget_pauses()
-            if self._close_after:
-                self.close()
-            elif self._backed_up:
-                pass  # no further request before the client has read: `resumeProducing` goes on
-            elif not self._consuming:
-                self._next()
-            else:
-                self._state = _HEAD
-        elif state != _CLOSED:
-            # The response overtook the request: what is left of it cannot be skipped within reason.
-            self._stream = None
-            self.callbacks.response_overtook()
-
     def _next(self) -> None:
-        self._state = _HEAD
+        self._state = HEAD
         self._stream = None
         if self._held and not self._consuming:
             self._consume(self._release())
-
-    # ---- `ServerCodec`
-
-    @property
-    def idle(self) -> bool:
-        """No request is being read or answered."""
-        return self._state == _HEAD and not self._partial
-
-    def drain(self) -> None:
-        self._draining = True
-
-    def close_after_response(self) -> None:
-        """The response about to be encoded is the last one."""
-        self._close_after = True
-
-    def half_close(self) -> None:
-        """Send what is written and FIN, and ignore what still comes: closing at once could reset the connection
-        before the client has read the answer."""
-        if self._state != _CLOSED or not self.half_closed:
-            self._state = _CLOSED
-            self._held = b""
-            self._held_paused = False
-            self.half_closed = True
-            if self._read_pauses:
-                self._forget_pauses()  # a client that is still sending may only then look at the answer
-            self.transport.unregisterProducer()
-            self.transport.loseWriteConnection()
-
-    def close(self) -> None:
-        if self.half_closed:
-            return
-        self._state = _CLOSED
-        self._held = b""
-        self.transport.unregisterProducer()
-        self.transport.loseConnection()
-        self.callbacks.close_begun()
-
-    def give_up(self) -> ResponseEncoder:
-        self._state = _CLOSED
-        if self.metered and self._stream is None:
-            self.meter = ByteMeter(self, 0)
-        self._partial = self._held = b""
-        self._response_to_head = False  # the request before it may have been one
-        return self
-
-    @property
-    def unsent(self) -> int:
-        count: int = getattr(self.transport, "unsent", 1)
-        return count

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from twistproxy.codec.h1_client import TUNNEL, Http1ClientConnection
+from twistproxy.codec.h1_client import Http1ClientConnection
+from twistproxy.codec.h1_request_writer import TUNNEL
 from twistproxy.http.headers import HeaderMap
 from twistproxy.http.message import RequestHead, ResponseHead
 
