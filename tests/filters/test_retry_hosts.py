@@ -1,0 +1,90 @@
+"""Which hosts retries go to."""
+
+from __future__ import annotations
+
+from random import Random
+
+from twistproxy.filters.retry_hosts import HostChoice
+from twistproxy.model.address import TcpAddress
+from twistproxy.model.cluster import ClusterSettings
+from twistproxy.model.endpoint import Endpoint
+from twistproxy.model.retry import RetryPolicy
+from twistproxy.primitives.deadlines import Deadlines
+from twistproxy.testing.clock import FakeClock
+from twistproxy.testing.connector import FakeConnector
+from twistproxy.upstream.cluster import Cluster
+from twistproxy.upstream.host import Host
+
+
+def made(*endpoints: Endpoint) -> Cluster:
+    clock = FakeClock()
+    deadlines = Deadlines(clock.monotonic, clock.call_later)
+    settings = ClusterSettings("app", endpoints=endpoints)
+    return Cluster(settings, clock, FakeConnector(clock), deadlines, Random(1))
+
+
+def endpoint(number: int, priority: int = 0, canary: bool = False, health: str = "UNKNOWN") -> Endpoint:
+    return Endpoint(TcpAddress("10.0.0.1", number), priority=priority, canary=canary, health=health)
+
+
+def pick(choice: HostChoice, cluster: Cluster) -> Host:
+    host = choice.pick(cluster)
+    assert host is not None
+    return host
+
+
+def test_hosts_that_were_tried_are_left_out_as_long_as_there_are_others() -> None:
+    cluster = made(*(endpoint(number) for number in range(1, 4)))
+    choice = HostChoice(RetryPolicy(other_hosts=True, host_attempts=5), None)
+    tried = []
+    for _ in range(3):
+        host = pick(choice, cluster)
+        choice.tried(host)
+        tried.append(host.address.port)
+    assert sorted(tried) == [1, 2, 3]
+    assert pick(choice, cluster).address.port in tried
+
+
+def test_canaries_are_left_out() -> None:
+    cluster = made(endpoint(1, canary=True), endpoint(2))
+    choice = HostChoice(RetryPolicy(no_canaries=True, host_attempts=3), None)
+    assert {pick(choice, cluster).address.port for _ in range(10)} == {2}
+
+
+def test_priorities_in_turn() -> None:
+    cluster = made(endpoint(1), endpoint(2, 1), endpoint(3, 2))
+    choice = HostChoice(RetryPolicy(priority_updates=1), None)
+    ports = []
+    for _ in range(5):
+        host = pick(choice, cluster)
+        choice.tried(host)
+        ports.append(host.address.port)
+    assert ports == [1, 2, 3, 1, 2]
+
+
+def test_priorities_after_every_other_attempt() -> None:
+    cluster = made(endpoint(1), endpoint(2, 1))
+    choice = HostChoice(RetryPolicy(priority_updates=2), None)
+    ports = []
+    for _ in range(4):
+        host = pick(choice, cluster)
+        choice.tried(host)
+        ports.append(host.address.port)
+    assert ports == [1, 1, 2, 2]
+
+
+def test_a_priority_without_a_usable_host_is_none() -> None:
+    cluster = made(endpoint(1), endpoint(2, 1, health="UNHEALTHY"))
+    choice = HostChoice(RetryPolicy(priority_updates=1), None)
+    choice.tried(pick(choice, cluster))
+    assert pick(choice, cluster).address.port == 1
+    assert cluster.pick_without(frozenset((0,))) is None
+
+
+def test_other_priorities_after_a_change_of_hosts() -> None:
+    cluster = made(endpoint(1), endpoint(2, 1))
+    host = cluster.pick_without(frozenset((0,)))
+    assert host is not None and host.address.port == 2
+    cluster.set_endpoints((endpoint(1), endpoint(3, 1)))
+    host = cluster.pick_without(frozenset((0,)))
+    assert host is not None and host.address.port == 3
