@@ -13,11 +13,12 @@ import xxhash
 
 from .harness import Proxy, wait_for
 from .hash_choices import CHOICES, POLICY_CHOICES
-from .origin import silent
+from .origin import Seen, silent, text
 from .settings import Config, bootstrap, cluster, endpoint, listener
 
 pytestmark = pytest.mark.parity
 NAMES = "abc"
+PREVIOUS_HOSTS = "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
 KEYS = [f"key-{number}" for number in range(200)]
 
 
@@ -129,6 +130,27 @@ def configure(proxy: Proxy) -> Config:
             "route": {"cluster": "round-robin", "hash_policy": POLICIES["given"]},
         }
     )
+    again = {
+        "retry_on": "5xx",
+        "num_retries": 2,
+        "retry_back_off": {"base_interval": "0.001s"},
+    }
+    elsewhere = {
+        "retry_host_predicate": [{"name": "p", "typed_config": {"@type": PREVIOUS_HOSTS}}],
+        "host_selection_retry_max_attempts": 5,
+    }
+    routes += [
+        {
+            "match": {"path_separated_prefix": f"/{path}/{name}"},
+            "route": {
+                "cluster": name,
+                "hash_policy": POLICIES["given"] + POLICIES["header"],
+                "retry_policy": policy,
+            },
+        }
+        for path, policy in {"again": again, "elsewhere": {**again, **elsewhere}}.items()
+        for name in ("ring", "maglev")
+    ]
     virtual = [{"name": "all", "domains": ["*"], "routes": routes}]
     return bootstrap(proxy.port("admin"), [listener("main", proxy.port(), virtual)], clusters)
 
@@ -215,6 +237,47 @@ def test_no_cookie_is_given_where_no_balancer_asks(proxy: Proxy) -> None:
     response = proxy.ask("/round-robin")
     assert response.status == 200
     assert response["set-cookie"] is None
+
+
+#: The hosts of all attempts (in the order of their names) for the first keys.
+RETRIED = {
+    "/again/ring": [letter * 3 for letter in "bacbcaabbaac"],
+    "/again/maglev": [letter * 3 for letter in "acacbbabcaaa"],
+    "/elsewhere/ring": "abc abc abc bcc abc abc abc abc bbc abc abc abc".split(),
+    "/elsewhere/maglev": "abc abc abb abc aab abc abc abc abc abc aab acc".split(),
+}
+
+
+@pytest.mark.parametrize("path", RETRIED)
+def test_retries(proxy: Proxy, path: str) -> None:
+    """Each attempt has the hash of the first, so all go to one host unless the policy wants others."""
+    found = []
+    for key in KEYS[:12]:
+        for name in NAMES:
+            proxy.origin(name).forget()
+            proxy.origin(name).on(path, text("no", "503 No"))
+        response = proxy.ask(path, headers=f"x-key: {key}\r\ncookie: sid={key}\r\n")
+        assert response.status == 503
+        seen = [(each.head, name) for name in NAMES for each in all_of(proxy, name)]
+        found.append("".join(name for _, name in seen))
+    assert found == RETRIED[path]
+
+
+def test_retries_and_a_cookie_that_is_given(proxy: Proxy) -> None:
+    """Envoy gives it once for each attempt, twistproxy once (RFC 6265 section 4.1.1)."""
+    for name in NAMES:
+        proxy.origin(name).on("/again/ring", text("no", "503 No"))
+    response = proxy.ask("/again/ring")
+    found = [value for name, value in response.headers if name == "set-cookie"]
+    assert len(set(found)) == 1
+    assert len(found) == (3 if proxy.engine == "envoy" else 1)
+
+
+def all_of(proxy: Proxy, name: str) -> list[Seen]:
+    found = []
+    while not proxy.origin(name).queue.empty():
+        found.append(proxy.origin(name).take())
+    return found
 
 
 def test_statistics(proxy: Proxy) -> None:
