@@ -243,8 +243,8 @@ def test_no_cookie_is_given_where_no_balancer_asks(proxy: Proxy) -> None:
 RETRIED = {
     "/again/ring": [letter * 3 for letter in "bacbcaabbaac"],
     "/again/maglev": [letter * 3 for letter in "acacbbabcaaa"],
-    "/elsewhere/ring": "abc abc abc bcc abc abc abc abc bbc abc abc abc".split(),
-    "/elsewhere/maglev": "abc abc abb abc aab abc abc abc abc abc aab acc".split(),
+    "/elsewhere/ring": ["abc", "abc", "abc", "bcc", "abc", "abc", "abc", "abc", "bbc", "abc", "abc", "abc"],
+    "/elsewhere/maglev": ["abc", "abc", "abb", "abc", "aab", "abc", "abc", "abc", "abc", "abc", "aab", "acc"],
 }
 
 
