@@ -151,6 +151,16 @@ def configure(proxy: Proxy) -> Config:
         for path, policy in {"again": again, "elsewhere": {**again, **elsewhere}}.items()
         for name in ("ring", "maglev")
     ]
+    own = {"hash_policy": [header("x-other")]}
+    clusters.append(
+        cluster(
+            "own",
+            *hosts(proxy, "own"),
+            **extension("ring_hash.v3.RingHash", consistent_hashing_lb_config=own),
+        )
+    )
+    routes.append({"match": {"path": "/own"}, "route": {"cluster": "own", "hash_policy": POLICIES["header"]}})
+    routes.append({"match": {"path": "/own-only"}, "route": {"cluster": "own"}})
     virtual = [{"name": "all", "domains": ["*"], "routes": routes}]
     return bootstrap(proxy.port("admin"), [listener("main", proxy.port(), virtual)], clusters)
 
@@ -183,6 +193,13 @@ def test_which_host(proxy: Proxy, name: str) -> None:
     """Over one connection nothing is ever active: a bound on the load changes nothing."""
     found = chosen(proxy, ((f"/to/{name}", f"x-key: {key}\r\n") for key in KEYS))
     assert found == CHOICES[name]
+
+
+@pytest.mark.parametrize("path", ["/own", "/own-only"])
+def test_a_clusters_own_policies(proxy: Proxy, path: str) -> None:
+    """They go before the route's."""
+    lines = (f"x-key: other\r\nx-other: {key}\r\n" for key in KEYS[:40])
+    assert chosen(proxy, ((path, each) for each in lines)) == CHOICES["ring"][:40]
 
 
 @pytest.mark.parametrize("name", POLICY_CHOICES)
@@ -294,6 +311,7 @@ def test_statistics(proxy: Proxy) -> None:
         "maglev-small.maglev_lb.min_entries_per_host": 3,
         "maglev-weighted.maglev_lb.max_entries_per_host": 40959,
         "maglev-weighted.maglev_lb.min_entries_per_host": 8193,
+        **ring("own", 1026, 342, 342),
         **ring("ring", 1026, 342, 342),
         **ring("ring-bounded", 1026, 342, 342),
         **ring("ring-extension", 102, 34, 34),

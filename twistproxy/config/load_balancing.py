@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from twistproxy.config.fields import Reader
+from twistproxy.config.hash_policies import build_hash_policies
 from twistproxy.model.cluster import MaglevSettings, RingHashSettings
 
 _POLICIES = ("ROUND_ROBIN", "LEAST_REQUEST", "RANDOM", "RING_HASH", "MAGLEV")
@@ -130,7 +131,9 @@ def _ring(config: Reader, consistent: Reader | None) -> RingHashSettings:
 def _consistent(reader: Reader | None) -> dict[str, Any]:
     if reader is None:
         return {}
+    has_policies = "hash_policy" in {field.name for field in reader.raw.DESCRIPTOR.fields}
     return {
+        "policies": build_hash_policies(reader.messages("hash_policy")) if has_policies else (),
         "use_hostname": reader.boolean("use_hostname_for_hashing"),
         "balance_factor": reader.integer("hash_balance_factor", 0),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from twistproxy.filters.hash_value import hash_of
 from twistproxy.filters.internal_redirect import Redirector
 from twistproxy.filters.kept_request import BUFFER_LIMIT, KeptRequest, body_limit
 from twistproxy.filters.retry_hosts import HostChoice
@@ -93,9 +94,8 @@ class RouterFilter:
         if route.plan is not None or self._special or cluster.special:
             if self._forward_specially(stream, route, cluster, head, end_stream):
                 return
-        policies = route.hash_policies
-        if policies is not None and cluster.hashing is not None:
-            host = cluster.pick_hash(policies.hash(head, stream))
+        if cluster.hashing is not None:
+            host = cluster.pick_hash(hash_of(route.hash_policies, cluster.hashing, head, stream))
         else:
             host = cluster.pick()
         if host is None:
@@ -183,8 +183,8 @@ class RouterFilter:
         # A cluster's policy takes the place of the route's, though not of its time limits, as in Envoy.
         policy = cluster.retry or plan.retry
         hash_value = None
-        if route.hash_policies is not None and cluster.hashing is not None:
-            hash_value = route.hash_policies.hash(head, stream)
+        if cluster.hashing is not None:
+            hash_value = hash_of(route.hash_policies, cluster.hashing, head, stream)
         hosts = HostChoice(policy, hash_value)
         host = hosts.first(cluster)
         if host is None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from twistproxy.model.discovery import DiscoverySource
 from twistproxy.model.endpoint import Endpoint
+from twistproxy.model.hash_policy import HashPolicy
 from twistproxy.model.http1 import UpstreamHttp1Settings
 from twistproxy.model.retry import RetryPolicy
 
@@ -36,6 +37,7 @@ class RingHashSettings:
     murmur        MurmurHash2 in place of xxHash64
     use_hostname  hosts are hashed by their names, not by their addresses
     balance_factor  per cent of the average load that a host may have, 0 for any
+    policies      what of a request is hashed; empty: what its route says
     """
 
     minimum_size: int = 1024
@@ -43,6 +45,7 @@ class RingHashSettings:
     murmur: bool = False
     use_hostname: bool = False
     balance_factor: int = 0
+    policies: tuple[HashPolicy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class MaglevSettings:
     table_size: int = 65537
     use_hostname: bool = False
     balance_factor: int = 0
+    policies: tuple[HashPolicy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

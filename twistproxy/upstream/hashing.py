@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from random import Random
+from typing import Any
 
 from twistproxy.model.cluster import MaglevSettings, RingHashSettings
 from twistproxy.observe.stats import ClusterStats, Snapshot
@@ -21,10 +22,12 @@ _MAGLEV = ("maglev_lb.min_entries_per_host", "maglev_lb.max_entries_per_host")
 class HashTables:
     """`rebuild` with new shares, then `pick`.
 
-    stats  asked anew each time: a reload may put others in place
+    stats     asked anew each time: a reload may put others in place
+    policies  the cluster's own hash policies, which go before a route's
+    compiled  for whoever compiles them
     """
 
-    __slots__ = ("_parts", "_random", "_settings", "_stats", "_tables")
+    __slots__ = ("_parts", "_random", "_settings", "_stats", "_tables", "compiled", "policies")
 
     def __init__(
         self,
@@ -33,6 +36,8 @@ class HashTables:
         stats: Callable[[], ClusterStats],
     ) -> None:
         self._settings = settings
+        self.policies = settings.policies
+        self.compiled: Any = None
         self._random = random
         self._stats = stats
         self._parts: list[tuple[int, HashBalancer, bool]] = []
