@@ -12,6 +12,7 @@ from twistproxy.model.http_filters import (
     BufferSettings,
     CorsFilterSettings,
     CorsSettings,
+    FaultSettings,
     HeaderMutationSettings,
     HealthCheckSettings,
     MetadataToSet,
@@ -71,6 +72,57 @@ def _fraction(reader: Reader, name: str) -> RuntimeFraction | None:
         DENOMINATORS.get(share.enum("denominator"), 100),
         given.string("runtime_key"),
     )
+
+
+def build_fault(reader: Reader, cluster: str = "") -> FaultSettings:
+    def key(field: str, default: str) -> str:
+        return reader.string(field) or f"fault.http.{default}"
+
+    delay = reader.message("delay")
+    abort = reader.message_or_empty("abort")
+    kind = abort.oneof("error_type")
+    if kind == "grpc_status":
+        abort.problem("is not implemented; http_status and header_abort are", kind)
+        abort.ignore(kind)
+    for field in ("response_rate_limit", "filter_metadata"):
+        if reader.has(field):
+            reader.problem("is not implemented", field)
+            reader.ignore(field)
+    # They belong to what is refused.
+    reader.ignore("response_rate_limit_percent_runtime", "abort_grpc_status_runtime")
+    delay_ms: int | None = None
+    if delay is not None and delay.oneof("fault_delay_secifier") == "fixed_delay":
+        delay_ms = round(delay.duration("fixed_delay", 0.0) * 1000)
+    elif delay is not None:
+        delay.message("header_delay")
+    if kind == "header_abort":
+        abort.message("header_abort")
+    return FaultSettings(
+        None
+        if delay is None
+        else _percentage(delay, key("delay_percent_runtime", "delay.fixed_delay_percent")),
+        delay_ms,
+        key("delay_duration_runtime", "delay.fixed_duration_ms"),
+        _percentage(abort, key("abort_percent_runtime", "abort.abort_percent")),
+        None if kind == "header_abort" else abort.integer("http_status", 0),
+        key("abort_http_status_runtime", "abort.http_status"),
+        reader.string("upstream_cluster"),
+        tuple(header_matcher(one) for one in reader.messages("headers")),
+        frozenset(node.encode() for node in reader.strings("downstream_nodes")),
+        reader.integer("max_active_faults"),
+        key("max_active_faults_runtime", "max_active_faults"),
+        not reader.boolean("disable_downstream_cluster_stats"),
+    )
+
+
+def build_fault_override(reader: Reader) -> RouteFilter:
+    return RouteFilter(build_fault(reader))
+
+
+def _percentage(reader: Reader, key: str) -> RuntimeFraction:
+    share = reader.message_or_empty("percentage")
+    denominator = DENOMINATORS.get(share.enum("denominator"), 100)
+    return RuntimeFraction(share.integer("numerator", 0), denominator, key)
 
 
 def build_health_check(reader: Reader, cluster: str) -> HealthCheckSettings:

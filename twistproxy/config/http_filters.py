@@ -12,6 +12,8 @@ from twistproxy.config.filter_settings import (
     build_buffer_override,
     build_cors,
     build_cors_policy,
+    build_fault,
+    build_fault_override,
     build_header_mutation,
     build_header_mutation_override,
     build_health_check,
@@ -47,6 +49,9 @@ _KINDS = {
     ),
     _PREFIX + "cors.v3.Cors": _Kind(
         "envoy.filters.http.cors", build_cors, _PREFIX + "cors.v3.CorsPolicy", build_cors_policy
+    ),
+    _PREFIX + "fault.v3.HTTPFault": _Kind(
+        "envoy.filters.http.fault", build_fault, _PREFIX + "fault.v3.HTTPFault", build_fault_override
     ),
     _PREFIX + "header_mutation.v3.HeaderMutation": _Kind(
         "envoy.filters.http.header_mutation",

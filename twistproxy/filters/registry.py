@@ -6,6 +6,7 @@ from typing import Any
 
 from twistproxy.filters.buffer import BufferFilter
 from twistproxy.filters.cors import CorsFilter
+from twistproxy.filters.fault import FaultFilter
 from twistproxy.filters.header_mutation import HeaderMutationFilter
 from twistproxy.filters.health_check import HealthCheckFilter
 from twistproxy.filters.set_metadata import SetMetadataFilter
@@ -14,6 +15,7 @@ from twistproxy.model.http_filters import (
     BufferSettings,
     CorsFilterSettings,
     CorsSettings,
+    FaultSettings,
     HeaderMutationSettings,
     HealthCheckSettings,
     SetMetadataSettings,
@@ -23,6 +25,7 @@ from twistproxy.model.http_filters import (
 _FILTERS: dict[type[Any], tuple[Any, type[Any]]] = {
     BufferSettings: (BufferFilter, BufferSettings),
     CorsFilterSettings: (CorsFilter, CorsSettings),
+    FaultSettings: (FaultFilter, FaultSettings),
     HeaderMutationSettings: (HeaderMutationFilter, HeaderMutationSettings),
     HealthCheckSettings: (HealthCheckFilter, HealthCheckSettings),
     SetMetadataSettings: (SetMetadataFilter, SetMetadataSettings),

@@ -30,13 +30,14 @@ class Hosts(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FilterTools:
-    """counters   of the connection manager, by name: "cors.origin_valid"
+    """counters, gauges   of the connection manager, by name: "cors.origin_valid"
     healthy       False after /healthcheck/fail
     get_cluster   by name, or None
     edit_requests, edit_responses   compile header rules that act one after the other; None if there is nothing to do
     """
 
     counters: dict[str, int]
+    gauges: dict[str, int]
     runtime: RuntimeValues
     clock: Clock
     healthy: Callable[[], bool]

@@ -134,3 +134,28 @@ class SetMetadataSettings:
     """envoy.extensions.filters.http.set_metadata.v3"""
 
     metadata: tuple[MetadataToSet, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FaultSettings:
+    """envoy.extensions.filters.http.fault.v3, with the keys under which the runtime may say otherwise.
+
+    delay_share   None: no delays
+    delay_ms      None: the request says it
+    abort_status  None: the request says it; 0: no aborts, but for the runtime
+    nodes         values of x-envoy-downstream-service-node; empty for any
+    cluster_stats count by downstream cluster, too
+    """
+
+    delay_share: RuntimeFraction | None
+    delay_ms: int | None
+    delay_key: str
+    abort_share: RuntimeFraction
+    abort_status: int | None
+    status_key: str
+    upstream_cluster: str = ""
+    headers: tuple[HeaderMatcher, ...] = ()
+    nodes: frozenset[bytes] = frozenset()
+    max_active: int | None = None
+    max_active_key: str = ""
+    cluster_stats: bool = True

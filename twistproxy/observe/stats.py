@@ -422,6 +422,7 @@ class HttpManagerStats(Group):
         self.rs_too_large = 0
         #: Of filters, under their full names after the prefix: "cors.origin_valid".
         self.filters: dict[str, int] = {}
+        self.filter_gauges: dict[str, int] = {}
         #: Why requests are traced, or are not: `tracing.<name>`.
         self.tracing = dict.fromkeys(
             ("client_enabled", "health_check", "not_traceable", "random_sampling", "service_forced"), 0
@@ -439,6 +440,8 @@ class HttpManagerStats(Group):
         collect_statuses(prefix, "downstream_rq", self.statuses, out, False)
         for name, count in self.filters.items():
             out.counters[prefix + name] = out.counters.get(prefix + name, 0) + count
+        for name, count in self.filter_gauges.items():
+            out.gauges[prefix + name] = out.gauges.get(prefix + name, 0) + count
         for name, count in self.tracing.items():
             out.counters[f"{prefix}tracing.{name}"] = out.counters.get(f"{prefix}tracing.{name}", 0) + count
         for name, count in (

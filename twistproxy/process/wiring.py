@@ -165,6 +165,7 @@ class Runtime:
 
         return FilterTools(
             parts.stats.filters,
+            parts.stats.filter_gauges,
             self._values,
             parts.clock,
             lambda: self._healthy,
