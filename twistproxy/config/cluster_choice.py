@@ -46,6 +46,8 @@ def _weighted(reader: Reader, known: Set[str] | None) -> WeightedClusters:
             )
         elif name:
             _check(one, "name", name, known, "unknown weighted cluster")
+        if not one.has("weight"):
+            one.problem("Field 'weight' is missing", "weight")
         clusters.append(
             WeightedCluster(
                 one.integer("weight", 0),

@@ -39,9 +39,13 @@ class RouteStats(Group):
 
 
 class RouteStatsRegistry:
-    """All of a worker's, by their names: those of one name are one, in whatever route table."""
+    """All of a worker's, by their names: those of one name are one, in whatever route table.
+
+    paused  requests that begin now are not counted: they are tried only for an explanation
+    """
 
     def __init__(self) -> None:
+        self.paused = False
         self._all: dict[str, RouteStats] = {}
 
     def of_virtual_cluster(self, virtual_host: str, name: str) -> RouteStats:

@@ -256,7 +256,11 @@ class Runtime:
                 else "no listener"
             }
         parts = TrialParts(self._manager_of, lambda name: self._clusters.get(name), self._clock, self._random)
-        return explain(asked, listener.settings, listener.table, parts)
+        self._route_stats.paused = True
+        try:
+            return explain(asked, listener.settings, listener.table, parts)
+        finally:
+            self._route_stats.paused = False
 
     def snapshot(self) -> dict[str, Any]:
         out = Snapshot()

@@ -33,11 +33,14 @@ class VirtualClusters:
 class Counting:
     """Says for a request of one route where it is counted."""
 
-    __slots__ = ("_clusters", "_own")
+    __slots__ = ("_clusters", "_own", "_registry")
 
-    def __init__(self, clusters: VirtualClusters | None, own: RouteStats | None) -> None:
+    def __init__(
+        self, clusters: VirtualClusters | None, own: RouteStats | None, registry: RouteStatsRegistry
+    ) -> None:
         self._clusters = clusters
         self._own = own
+        self._registry = registry
 
     def begin(self, head: RequestHead) -> RequestCounts:
         """`head` as it came: before the route's rewrites and header rules."""
@@ -48,4 +51,4 @@ class Counting:
             found.append(stats)
         if self._own is not None:
             found.append(self._own)
-        return RequestCounts(name, found)
+        return RequestCounts(name, [] if self._registry.paused else found)

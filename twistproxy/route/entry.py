@@ -73,7 +73,7 @@ class Surroundings:
         if self.clusters is not None or settings.stat_prefix:
             prefix = settings.stat_prefix
             own = self.registry.of_route(self.name, prefix) if prefix else None
-            counting = Counting(self.clusters, own)
+            counting = Counting(self.clusters, own, self.registry)
 
         def compile_one(one: RouteSettings, weighted: WeightedCluster) -> Route:
             route = compile_route(one, self.name, self.rules, weighted)
