@@ -55,11 +55,11 @@ _USUAL_NAMES = (
 #: Names that are met often, each one object with its hash known, and their flags.
 NAMES = dict.fromkeys(FRAMING_NAMES, FRAMING) | dict.fromkeys(_USUAL_NAMES.encode().split(), 0)
 
-#: The methods that are taken: those of llhttp and of Envoy's parser.
+#: The methods that are taken: those of Envoy's parser.
 METHODS = {
     name: name
     for name in (
-        b"ACL BIND CHECKOUT CONNECT COPY DELETE GET HEAD LINK LOCK M-SEARCH MERGE MKACTIVITY MKCALENDAR MKCOL MOVE "
+        b"ACL BIND CHECKOUT CONNECT COPY DELETE GET HEAD LINK LOCK MERGE MKACTIVITY MKCALENDAR MKCOL MOVE "
         b"NOTIFY OPTIONS PATCH POST PROPFIND PROPPATCH PURGE PUT QUERY REBIND REPORT SEARCH SOURCE SUBSCRIBE TRACE "
         b"UNBIND UNLINK UNLOCK UNSUBSCRIBE"
     ).split()

@@ -50,11 +50,13 @@ class Framing:
 
 
 def check_target(head: RequestHead, http10: bool, settings: Http1Settings) -> Refusal | None:
-    """Target forms other than a plain path, and HTTP/1.0."""
+    """Target forms other than a plain path, HTTP/1.0, and QUERY, which must have content."""
     if http10:
         if not settings.accept_http_10:
             return Refusal(426, b"Upgrade Required", "low_version")
         head.version = HttpVersion.HTTP10
+    if head.method == b"QUERY" and b"content-type" not in head.index:
+        return Refusal(400, b"", "query_missing_content_type")
     split = split_target(head.method, head.path, settings.allow_absolute_url)
     if split is None:
         absolute = b"://" in head.path or head.path == b"*" or head.method == b"CONNECT"
@@ -77,14 +79,16 @@ def take_framing(head: RequestHead, http10: bool, settings: Http1Settings) -> Fr
     if coding is not None:
         # Anything but exactly "chunked", once, in HTTP/1.1, is where requests are smuggled.
         chunked = coding.lower() == b"chunked" and head.get(b"transfer-encoding") == coding
-        if b"content-length" in index or http10:
-            if http10 or not chunked or not settings.allow_chunked_length:
+        if b"content-length" in index:
+            if not chunked or not settings.allow_chunked_length:
                 return Refusal(400, b"Bad Request", "http1.content_length_and_chunked_not_allowed")
             if head.get(b"content-length") != index[b"content-length"]:
                 return Refusal(400, b"Bad Request", "http1.codec_error")
             head.remove(b"content-length")  # RFC 9112 section 6.1
         if not chunked:
             return Refusal(501, b"Not Implemented", "http1.invalid_transfer_encoding")
+        if http10 and settings.accept_http_10:
+            return Refusal(400, b"Bad Request", "http1.codec_error")  # there are no chunks in it
         length = CHUNKED
     elif b"content-length" in index:
         value = index[b"content-length"]

@@ -39,10 +39,11 @@ _MAX_PIPELINED = 64 * 1024
 _UNDERSCORE = "http1.unexpected_underscore"
 
 _CONNECT_METHOD = METHODS[b"CONNECT"]
+_QUERY = METHODS[b"QUERY"]
 
 #: A request line of a version that is not ours, or of HTTP/0.9 without any.
 _UNFINISHED_VERSION = re.compile(rb"[A-Z][A-Z-]* +/[!-~]*(?: +(?:HTTP/[0-9]?\.?[0-9]?)?)?\r?\Z")
-_OTHER_VERSION = re.compile(rb"[A-Z][A-Z-]* +/[!-~]*(?: +HTTP/(?!1\.1)[0-9]\.[0-9])?\r?\n")
+_OTHER_VERSION = re.compile(rb"[A-Z][A-Z-]* +/[!-~]*(?: +HTTP/(?!1\.[01])[0-9]\.[0-9])?\r?\n")
 
 
 class Http1ServerConnection(ResponseWriter):
@@ -206,10 +207,14 @@ class Http1ServerConnection(ResponseWriter):
         if self._settings.underscores and self._underscored(head):
             self.refuse(400, b"Bad Request", _UNDERSCORE)
             return
-        if target[:1] != b"/" or http10 or method is _CONNECT_METHOD:
+        if target[:1] != b"/" or http10 or method is _CONNECT_METHOD or method is _QUERY:
             refusal = check_target(head, http10, self._settings)
             if refusal is not None:
-                self._http10 = http10
+                if refusal.status == 426 and flags & FRAMING:
+                    # What is wrong in any version is said first.
+                    framing = take_framing(head, http10, self._settings)
+                    refusal = framing if isinstance(framing, Refusal) else refusal
+                self._http10 = http10 and self._settings.accept_http_10
                 self.refuse(refusal.status, refusal.body, refusal.details)
                 return
             if method is _CONNECT_METHOD:
