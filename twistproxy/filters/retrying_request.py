@@ -292,7 +292,8 @@ class RetryingRequest:
 
     def _attempt(self, host: Host) -> None:
         request = self._request
-        rewrites = self._stream.route.rewrites
+        route = self._stream.route
+        rewrites = None if route is None else route.rewrites
         if rewrites is not None and rewrites.auto_host:
             rewrites.name_host(request.head, host.endpoint.hostname, self._envoy_headers)
         pool = self._cluster.pool(host, self._high_priority)

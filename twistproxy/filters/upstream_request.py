@@ -274,8 +274,9 @@ class UpstreamRequest:
                 head.items.append((_SERVICE_TIME, value))
         self._charge(status, self._pool.host)
         stream.details = "via_upstream"
-        if stream.route.response_rules is not None:
-            stream.route.response_rules.apply_to_response(head, stream)
+        route = stream.route
+        if route is not None and route.response_rules is not None:
+            route.response_rules.apply_to_response(head, stream)
         if end_stream:
             self._finish()
         stream.encode_headers(head, end_stream)

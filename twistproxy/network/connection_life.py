@@ -9,12 +9,12 @@ from twistproxy.model.http_manager import HttpManagerSettings
 from twistproxy.observe import flags
 from twistproxy.observe.stats import HttpManagerStats
 from twistproxy.primitives.deadlines import Deadlines
-from twistproxy.stream.stream import Stream
+from twistproxy.stream.stream import Connection, Stream
 
 _FOREVER = float("inf")
 
 
-class ConnectionLife:
+class ConnectionLife(Connection):
     """The part of `HttpConnection` that time is about; a member of `Deadlines`.
 
     stream             the request that is under way
@@ -35,7 +35,6 @@ class ConnectionLife:
         "_stats",
         "_unsent",
         "closing",
-        "codec",
         "deadline",
         "head_due",
         "is_soft_draining",

@@ -31,7 +31,7 @@ from twistproxy.stream.local_replies import LocalReplies
 from twistproxy.stream.request_headers import RequestHeaders
 from twistproxy.stream.response_headers import ResponseHeaders
 from twistproxy.stream.sanitise import Sanitiser, refuse_path
-from twistproxy.stream.stream import Stream
+from twistproxy.stream.stream import Context, Stream
 from twistproxy.stream.upgrades import Upgrades
 
 _FOREVER = float("inf")
@@ -42,7 +42,7 @@ _CONTINUE = ResponseHead(100, [])
 _numbers = itertools.count(1)
 
 
-class HttpConnectionManager:
+class HttpConnectionManager(Context):
     """What all connections of one filter chain share; the `Context` of their streams.
 
     `pick_route` may be replaced while connections live: each request takes the routes of its moment.
@@ -207,7 +207,7 @@ class HttpConnectionManager:
 class HttpConnection(ConnectionLife):
     """One downstream connection: `api.codec.ServerCallbacks` of its codec, `Connection` of its streams."""
 
-    __slots__ = ("_local", "_manager", "_remote", "is_upgraded", "number", "remote_host", "tls")
+    __slots__ = ("_local", "_manager", "_remote", "is_upgraded")
 
     def __init__(
         self, manager: HttpConnectionManager, codec: ServerCodec, remote: Address, local: Address

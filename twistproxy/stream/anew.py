@@ -19,7 +19,8 @@ def begin_anew(stream: Stream, response: ResponseHead, follower: Follower, heade
     context = stream.context
     stream.response = response
     stream.details = "internal_redirect"
-    stream.cluster = stream.route.cluster or ""
+    route = stream.route
+    stream.cluster = "" if route is None else route.cluster or ""
     stream.end = now = context.monotonic()
     context.deadlines.discard(stream)
     stream.upstream = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from twistproxy.api.codec import RequestEncoder, ResetReason, ResponseEncoder, ServerCodec, TunnelEnd
 from twistproxy.api.http_filter import FilterChain, UpstreamSide
@@ -26,6 +26,7 @@ from twistproxy.observe.stats import HttpManagerStats
 from twistproxy.primitives.byte_meter import ByteMeter
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import RuntimeValues
+from twistproxy.route.action import Route
 from twistproxy.stream.chain import FilterWalk
 from twistproxy.stream.extras import Extras
 from twistproxy.stream.filter_side import FilterSide
@@ -33,12 +34,16 @@ from twistproxy.stream.local_replies import LocalReplies, to_grpc
 from twistproxy.stream.remote import Client
 from twistproxy.stream.request_headers import RequestHeaders
 from twistproxy.stream.response_headers import ResponseHeaders
+from twistproxy.upstream.host import Host
 
 _FOREVER = float("inf")
 
 
-class Context(Protocol):
-    """What all streams of one connection manager share."""
+class Context:
+    """What all streams of one connection manager share.
+
+    A base class and no Protocol, as is `Connection`: compiled, its attributes are read without being looked up.
+    """
 
     settings: HttpManagerSettings
     stats: HttpManagerStats
@@ -63,16 +68,21 @@ class Context(Protocol):
 
     def check(self, stream: Stream, head: RequestHead, /) -> bool:
         """Whether the request can be routed; if not, it has been answered."""
+        raise NotImplementedError
 
     def log(self, stream: Stream, complete: bool) -> None:
         """It is over.  `complete`: what is left of the response is about to be encoded."""
+        raise NotImplementedError
 
     def log_redirected(self, stream: Stream) -> None:
         """The stream is about to begin anew."""
+        raise NotImplementedError
 
 
-class Connection(Protocol):
+class Connection:
     """The downstream connection of a stream."""
+
+    __slots__ = ("codec", "number", "remote_host", "tls")
 
     number: int
     codec: ServerCodec
@@ -80,21 +90,27 @@ class Connection(Protocol):
     tls: bool
 
     @property
-    def remote_text(self) -> str: ...
+    def remote_text(self) -> str:
+        raise NotImplementedError
 
     @property
-    def local_text(self) -> str: ...
+    def local_text(self) -> str:
+        raise NotImplementedError
 
     @property
-    def local_port(self) -> int: ...
+    def local_port(self) -> int:
+        raise NotImplementedError
 
-    def stream_ended(self, stream: Stream, now: float) -> None: ...
+    def stream_ended(self, stream: Stream, now: float) -> None:
+        raise NotImplementedError
 
     def upgraded(self) -> None:
         """The request asks for a tunnel, and may."""
+        raise NotImplementedError
 
     def answered_early(self) -> None:
         """The response about to be encoded begins before the whole request was read: let it be the last one."""
+        raise NotImplementedError
 
 
 class Stream(FilterSide):
@@ -162,7 +178,7 @@ class Stream(FilterSide):
         self.upstream: UpstreamSide | None = None
         self.head: RequestHead = None  # type: ignore[assignment]  # `decode_headers` is the first call
         self.response: ResponseHead | None = None
-        self.route: Any = None
+        self.route: Route | None = None
         self.request_ended_at = self.response_at = self.end = 0.0
         self.bytes_received = self.bytes_sent = self.flags = self.attempts = 0
         self.metadata: dict[str, Any] | None = None
@@ -171,7 +187,7 @@ class Stream(FilterSide):
         self.details = self.failure = ""
         self._random = -1
         self.counts: RequestCounts | None = None
-        self.host: Any = None
+        self.host: Host | None = None
         self.upstream_connection: Any = None
         self.upstream_meter: ByteMeter | None = None
         self.cluster = ""
