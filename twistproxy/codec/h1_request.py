@@ -5,6 +5,8 @@ Pure: a head goes in and is changed in place; a `Refusal` comes out, or what the
 
 from __future__ import annotations
 
+import re
+
 from twistproxy.http.message import HttpVersion, RequestHead
 from twistproxy.http.target import split_target
 from twistproxy.model.http1 import Http1Settings
@@ -26,6 +28,9 @@ _KEPT_NOMINATIONS = frozenset((b"close", b"keep-alive", b"te", b"upgrade", b"con
 
 #: Fields that `Connection` may not name: what they say of the client must not be lost on the way.
 _REFUSED_NOMINATIONS = frozenset((b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"))
+
+_SCHEME = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*)://")
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 class Refusal:
@@ -49,6 +54,22 @@ class Framing:
         self.close = close
 
 
+def _why_no_target(head: RequestHead) -> str:
+    """Envoy's detail for a target that is none."""
+    scheme = _SCHEME.match(head.path)
+    if scheme is not None and scheme[1].lower() not in (b"http", b"https"):
+        return "http1.invalid_scheme"
+    if scheme is not None or head.path[:1] == b"*" or head.method == b"CONNECT":
+        return "http1.invalid_url"
+    return "http1.codec_error"
+
+
+def malformed_details(data: bytes) -> str:
+    """Envoy's detail for a head that is none: whether there are control characters in it."""
+    head = data.partition(b"\r\n\r\n")[0]
+    return "http1.invalid_characters" if _CONTROL.search(head) else "http1.codec_error"
+
+
 def check_target(head: RequestHead, http10: bool, settings: Http1Settings) -> Refusal | None:
     """Target forms other than a plain path, HTTP/1.0, and QUERY, which must have content."""
     if http10:
@@ -59,8 +80,7 @@ def check_target(head: RequestHead, http10: bool, settings: Http1Settings) -> Re
         return Refusal(400, b"", "query_missing_content_type")
     split = split_target(head.method, head.path, settings.allow_absolute_url)
     if split is None:
-        absolute = b"://" in head.path or head.path == b"*" or head.method == b"CONNECT"
-        return Refusal(400, b"Bad Request", "http1.invalid_url" if absolute else "http1.codec_error")
+        return Refusal(400, b"Bad Request", _why_no_target(head))
     scheme, authority, head.path = split
     if scheme:
         head.scheme = scheme

@@ -23,7 +23,15 @@ from twistproxy.codec.h1_parse import (
     mended,
     parse_request,
 )
-from twistproxy.codec.h1_request import CHUNKED, CONNECT, UPGRADE, Refusal, check_target, take_framing
+from twistproxy.codec.h1_request import (
+    CHUNKED,
+    CONNECT,
+    UPGRADE,
+    Refusal,
+    check_target,
+    malformed_details,
+    take_framing,
+)
 from twistproxy.codec.h1_response_writer import CLOSED, HEAD, RESPONSE, ResponseWriter
 from twistproxy.errors import RemoteProtocolError
 from twistproxy.http.headers import HeaderMap
@@ -183,7 +191,7 @@ class Http1ServerConnection(ResponseWriter):
             if _OTHER_VERSION.match(data.lstrip(b"\r\n")):
                 self.refuse(426, b"Upgrade Required", "low_version")
             else:
-                self.refuse(400, b"Bad Request", "http1.codec_error")
+                self.refuse(400, b"Bad Request", malformed_details(data))
         elif len(data) > settings.max_head_bytes:
             return self._too_large()
         elif data:

@@ -126,6 +126,7 @@ class UpstreamRequest:
 
     def start(self) -> None:
         """Ask the pool for a stream."""
+        self._stream.host = self._pool.host
         self._pool.new_stream(self)
         self._late = True
 
@@ -160,8 +161,7 @@ class UpstreamRequest:
     def pool_failed(self, failure: PoolFailure, detail: str) -> None:
         self._done = True
         stream = self._stream
-        if failure != PoolFailure.OVERFLOW:
-            stream.host = self._pool.host
+        stream.host = None if failure == PoolFailure.OVERFLOW else self._pool.host
         self._reset(_POOL_RESETS[failure], detail)
 
     # ---- from the stream: `UpstreamSide`

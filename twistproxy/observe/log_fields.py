@@ -118,7 +118,7 @@ def _path_text(head: Any) -> str | None:
 
 
 def _authority(head: Any) -> str | None:
-    return text_of(head.authority) if head.authority or head.method else None
+    return text_of(head.authority) or None
 
 
 def _scheme(head: Any) -> str | None:

@@ -82,8 +82,8 @@ def _metadata(argument: str, clocks: Clocks) -> Operator:
     return _lookup(_KINDS[kind], rest)
 
 
-def _always(metadata_of: _Metadata) -> Spec:
-    return Spec(lambda argument, clocks: _lookup(metadata_of, argument))
+def _always(metadata_of: _Metadata, length: bool = False) -> Spec:
+    return Spec(lambda argument, clocks: _lookup(metadata_of, argument), length=length)
 
 
 def _filter_state(argument: str, clocks: Clocks) -> Operator:
@@ -101,8 +101,8 @@ def _filter_state(argument: str, clocks: Clocks) -> Operator:
 
 WITH_ARGUMENT: dict[str, Spec] = {
     "METADATA": Spec(_metadata, required=False),
-    "DYNAMIC_METADATA": _always(_dynamic),
-    "UPSTREAM_METADATA": Spec(lambda argument, clocks: _lookup(_of_upstream_host, argument), length=False),
+    "DYNAMIC_METADATA": _always(_dynamic, length=True),
+    "UPSTREAM_METADATA": _always(_of_upstream_host),
     "CLUSTER_METADATA": _always(_of_cluster),
     "FILTER_STATE": Spec(_filter_state, required=False),
     "UPSTREAM_FILTER_STATE": Spec(_filter_state, required=False),

@@ -230,6 +230,7 @@ _SENTENCES: dict[str, str | Callable[[Any, str], str]] = {
     "http.invalid_authority": _bad_host,
     "http1.codec_error": "what the client sent is no HTTP/1.1",
     "http1.invalid_characters": "the head of the request has characters in it that no head may have",
+    "http1.invalid_scheme": "the target of the request is a URL of another scheme than http and https",
     "http1.invalid_url": "the target of the request is no URL that can be answered here",
     "http1.too_many_headers": "the request has too many headers (max_headers_count)",
     "http1.headers_too_large": "the head of the request is too large (max_request_headers_kb)",
