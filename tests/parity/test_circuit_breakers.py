@@ -39,6 +39,11 @@ def configure(proxy: Proxy) -> Config:
     for name, limits in LIMITS.items():
         clusters.append(cluster(name, proxy.origin(name).port, circuit_breakers={"thresholds": [limits]}))
         routes.append({"match": {"prefix": f"/{name}"}, "route": {"cluster": name}})
+    thresholds = [{"max_requests": 0}, {"priority": "HIGH", "max_requests": 1}]
+    clusters.append(cluster("both", proxy.origin("both").port, circuit_breakers={"thresholds": thresholds}))
+    for path, priority in (("/both-high", "HIGH"), ("/both", "DEFAULT")):
+        action = {"cluster": "both", "priority": priority}
+        routes.append({"match": {"prefix": path}, "route": action})
     log = access_log(
         proxy.log().path, "%REQ(:PATH)%|%RESPONSE_CODE%|%RESPONSE_FLAGS%|%RESPONSE_CODE_DETAILS%\n"
     )
@@ -178,6 +183,10 @@ def test_a_client_that_leaves_frees_the_connection(proxy: Proxy) -> None:
     client.close()
     assert proxy.stat_becomes("cluster.cx1pend1.upstream_cx_active", 0)
     assert proxy.ask("/cx1pend1/again").status == 200
+
+
+def test_priorities_have_limits_of_their_own(proxy: Proxy) -> None:
+    assert (proxy.ask("/both").text, proxy.ask("/both-high").text) == (OVERFLOW, "hello")
 
 
 def test_many_at_once_by_default(proxy: Proxy) -> None:
