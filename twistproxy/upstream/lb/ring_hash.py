@@ -8,6 +8,7 @@ hosts that is soon replaced costs nothing.
 from __future__ import annotations
 
 import math
+from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
 from random import Random
@@ -33,7 +34,7 @@ class RingHash:
         self._random = random
         self._settings = settings
         self._built = False
-        self._hashes: list[int] = []
+        self._hashes = array("Q")
         self._places: list[Host] = []
         self._sizes = (0, 0, 0)
 
@@ -70,18 +71,20 @@ class RingHash:
         # So many places that the lightest host has a whole number of them.
         scale = min(math.ceil(lowest * settings.minimum_size) / lowest, float(settings.maximum_size))
         hashed = murmur_hash if settings.murmur else xxhash.xxh64_intdigest
-        ring: list[tuple[int, int]] = []
+        hashes: list[int] = []
+        owners: list[Host] = []
         wanted = 0.0
         size = fewest = math.ceil(scale)
         most = 0
-        for number, (host, share) in enumerate(zip(hosts, shares)):
+        for host, share in zip(hosts, shares):
             key = hash_key(host, settings.use_hostname) + b"_"
             wanted += scale * share
-            count = max(0, math.ceil(wanted) - len(ring))
-            ring.extend([(hashed(key + b"%d" % at), number) for at in range(count)])
+            count = max(0, math.ceil(wanted) - len(hashes))
+            hashes.extend([hashed(key + b"%d" % at) for at in range(count)])
+            owners.extend([host] * count)
             fewest = min(fewest, count)
             most = max(most, count)
-        ring.sort()
-        self._hashes = [value for value, _ in ring]
-        self._places = [hosts[number] for _, number in ring]
+        order = sorted(range(len(hashes)), key=hashes.__getitem__)
+        self._hashes = array("Q", [hashes[at] for at in order])
+        self._places = [owners[at] for at in order]
         self._sizes = (size, fewest, most)
