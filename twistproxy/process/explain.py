@@ -115,7 +115,10 @@ def _listener(settings: ListenerSettings) -> dict[str, Any]:
         "address": str(settings.address),
         "filter_chain": settings.filter_chain.name,
         "stat_prefix": manager.stat_prefix,
-        "http_filters": ["envoy.filters.http.router"],
+        "http_filters": [
+            *(f"{one.name} (disabled)" if one.disabled else one.name for one in manager.filters),
+            "envoy.filters.http.router",
+        ],
     }
 
 
