@@ -153,7 +153,7 @@ def build_header_mutation_override(reader: Reader) -> RouteFilter:
 
 def _mutations(reader: Reader, most_specific_wins: bool) -> HeaderMutationSettings:
     def mutations(field: str) -> tuple[Mutation, ...]:
-        return tuple(_mutation(one) for one in reader.messages(field))
+        return tuple(build_mutation(one) for one in reader.messages(field))
 
     return HeaderMutationSettings(
         mutations("request_mutations"),
@@ -165,7 +165,7 @@ def _mutations(reader: Reader, most_specific_wins: bool) -> HeaderMutationSettin
     )
 
 
-def _mutation(reader: Reader) -> Mutation:
+def build_mutation(reader: Reader) -> Mutation:
     """envoy.config.common.mutation_rules.v3.HeaderMutation."""
     kind = reader.oneof("action")
     if kind == "append":

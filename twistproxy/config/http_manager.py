@@ -12,6 +12,7 @@ from twistproxy.config.http_filters import build_http_filters
 from twistproxy.config.local_reply import build_local_replies
 from twistproxy.config.manager_heads import (
     build_detections,
+    build_early_mutations,
     build_proxy_status,
     build_sanitise,
     build_scheme,
@@ -82,6 +83,7 @@ def build_http_manager(reader: Reader, clusters: Set[str], node: Node) -> HttpMa
         node_id=node.id.encode() if agent else b"",
         sanitise=build_sanitise(reader),
         via=reader.string("via").encode(),
+        early_mutations=build_early_mutations(reader),
         upgrades=build_manager_upgrades(reader),
         stays_open_after_error=stays_open_after_error(reader),
     )

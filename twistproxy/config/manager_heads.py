@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from twistproxy.config.fields import Reader
+from twistproxy.config.filter_settings import build_mutation
 from twistproxy.config.values import cidr
 from twistproxy.model.address import Cidr
 from twistproxy.model.bootstrap import Node
+from twistproxy.model.http_filters import Mutation
 from twistproxy.model.http_manager import (
     HeaderDetection,
     ProxyStatusSettings,
@@ -90,19 +92,29 @@ def build_detections(reader: Reader) -> tuple[XffDetection | HeaderDetection, ..
 
 def _detection(one: Reader) -> list[XffDetection | HeaderDetection]:
     """The extension, in a list, which is empty if there is something wrong with it."""
-    one.ignore("name")
-    config = one.unpack("typed_config")
+    config = _extension(one)
     if config is None:
-        if not one.has("typed_config"):
-            one.problem("a typed_config is expected", "typed_config")
         return []
     if config.type_name == _DETECTION + "xff.v3.XffConfig":
         return [_xff(config)]
     if config.type_name == _DETECTION + "custom_header.v3.CustomHeaderConfig":
         return [_custom_header(config)]
+    _unknown(one, config)
+    return []
+
+
+def _extension(one: Reader) -> Reader | None:
+    """What a TypedExtensionConfig holds; None, and a problem, if that is nothing."""
+    one.ignore("name")
+    config = one.unpack("typed_config")
+    if config is None and not one.has("typed_config"):
+        one.problem("a typed_config is expected", "typed_config")
+    return config
+
+
+def _unknown(one: Reader, config: Reader) -> None:
     one.problem(f"the extension {config.type_name} is not implemented", "typed_config")
     config.ignore(*(field.name for field in config.raw.DESCRIPTOR.fields))
-    return []
 
 
 def _xff(config: Reader) -> XffDetection:
@@ -127,6 +139,21 @@ def _custom_header(config: Reader) -> HeaderDetection:
         config.boolean("allow_extension_to_set_address_as_trusted"),
         status,
     )
+
+
+_EARLY = "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
+
+
+def build_early_mutations(reader: Reader) -> tuple[Mutation, ...]:
+    """`early_header_mutation_extensions`, one after the other."""
+    found: list[Mutation] = []
+    for one in reader.messages("early_header_mutation_extensions"):
+        config = _extension(one)
+        if config is not None and config.type_name == _EARLY:
+            found += [build_mutation(each) for each in config.messages("mutations")]
+        elif config is not None:
+            _unknown(one, config)
+    return tuple(found)
 
 
 def build_scheme(reader: Reader) -> bytes:
@@ -154,8 +181,7 @@ def build_tracing(reader: Reader) -> tuple[TracingSettings | None, bool]:
             pack = config.boolean("pack_trace_reason", True)
             by_request_id = config.boolean("use_request_id_for_trace_sampling", True)
         else:
-            extension.problem(f"the extension {config.type_name} is not implemented", "typed_config")
-            config.ignore(*(field.name for field in config.raw.DESCRIPTOR.fields))
+            _unknown(extension, config)
     tracing = reader.message("tracing")
     if tracing is None:
         return None, pack

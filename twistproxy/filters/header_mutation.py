@@ -14,7 +14,7 @@ from twistproxy.model.header_rules import HeaderRules
 from twistproxy.model.http_filters import HeaderMutationSettings, Mutation, QueryMutation
 
 #: Acts on the headers of one message.
-_Step = Callable[[Any, Any], None]
+Step = Callable[[Any, Any], None]
 
 
 class HeaderMutationFilter:
@@ -34,10 +34,10 @@ class HeaderMutationFilter:
         response = [mutation for level in levels for mutation in level.response]
         request_trailers = [mutation for level in levels for mutation in level.request_trailers]
         response_trailers = [mutation for level in levels for mutation in level.response_trailers]
-        self._request = _request_steps(request, tools)
+        self._request = request_steps(request, tools)
         self._response = _response_steps(response, tools)
-        self._request_trailers = _request_steps(request_trailers, tools)
-        self._response_trailers = _request_steps(response_trailers, tools)
+        self._request_trailers = request_steps(request_trailers, tools)
+        self._response_trailers = request_steps(response_trailers, tools)
         self._query = [mutation for level in levels for mutation in level.query]
 
     def decode_headers(self, stream: Any, head: RequestHead, end_stream: bool) -> FilterStatus:
@@ -78,8 +78,9 @@ def _runs(mutations: Iterable[Mutation]) -> Iterable[list[HeaderRules] | Callabl
         yield rules
 
 
-def _request_steps(mutations: Iterable[Mutation], tools: FilterTools) -> list[_Step]:
-    steps: list[_Step] = []
+def request_steps(mutations: Iterable[Mutation], tools: FilterTools) -> list[Step]:
+    """What the mutations do to a request's head, step by step."""
+    steps: list[Step] = []
     for run in _runs(mutations):
         if isinstance(run, list):
             edits = tools.edit_requests(run)
@@ -90,8 +91,8 @@ def _request_steps(mutations: Iterable[Mutation], tools: FilterTools) -> list[_S
     return steps
 
 
-def _response_steps(mutations: Iterable[Mutation], tools: FilterTools) -> list[_Step]:
-    steps: list[_Step] = []
+def _response_steps(mutations: Iterable[Mutation], tools: FilterTools) -> list[Step]:
+    steps: list[Step] = []
     for run in _runs(mutations):
         if isinstance(run, list):
             edits = tools.edit_responses(run)
@@ -102,7 +103,7 @@ def _response_steps(mutations: Iterable[Mutation], tools: FilterTools) -> list[_
     return steps
 
 
-def _without_stream(remove: Callable[[Any], None]) -> _Step:
+def _without_stream(remove: Callable[[Any], None]) -> Step:
     return lambda headers, stream: remove(headers)
 
 

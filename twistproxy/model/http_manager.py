@@ -9,7 +9,7 @@ from typing import Any
 from twistproxy.model.access_log import AT_THE_END, AccessLogOptions, AccessLogSettings
 from twistproxy.model.address import Cidr
 from twistproxy.model.http1 import Http1Settings
-from twistproxy.model.http_filters import HttpFilterSettings
+from twistproxy.model.http_filters import HttpFilterSettings, Mutation
 from twistproxy.model.local_reply import PLAIN_REPLIES, LocalReplySettings
 from twistproxy.model.route import RouteConfiguration
 from twistproxy.model.upgrade import UpgradeSettings
@@ -91,6 +91,7 @@ class HttpManagerSettings:
     scheme      what the scheme of every request is taken for; b"" for what it is
     keep_client_cert  x-forwarded-client-cert of a connection without a certificate stays
     pack_trace_reason  a request id tells whether, and why, its request is traced
+    early_mutations  what is done to the headers of a request before anything else
     user_agent, node_id  what `add_user_agent` tells upstreams of us; both b"" if it is not set
     stays_open_after_error  a request that is refused whole does not end its connection
     filters              before the router
@@ -137,6 +138,7 @@ class HttpManagerSettings:
     node_id: bytes = b""
     sanitise: SanitiseSettings = SanitiseSettings()
     via: bytes = b""
+    early_mutations: tuple[Mutation, ...] = ()
     filter_chain_name: str = ""
     listener_metadata: Mapping[str, Any] | None = field(default=None, hash=False)
     log_options: AccessLogOptions = AT_THE_END

@@ -4,7 +4,7 @@ http_connection_management)."""
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
@@ -63,6 +63,7 @@ class HttpConnectionManager(Context):
         runtime: RuntimeValues,
         buffer_limit: int | None = None,
         local_replies: LocalReplies | None = None,
+        early_steps: Sequence[Callable[[Any, Any], None]] = (),
     ) -> None:
         self.settings = settings
         self.stats = stats
@@ -93,7 +94,8 @@ class HttpConnectionManager(Context):
         #: bytes that filters may hold of a request or a response
         self.buffer_limit = _DEFAULT_BUFFER_LIMIT if buffer_limit is None else buffer_limit
         sanitise = settings.sanitise
-        self._sanitiser = None if sanitise == SanitiseSettings() else Sanitiser(sanitise)
+        needed = early_steps or sanitise != SanitiseSettings()
+        self._sanitiser = Sanitiser(sanitise, early_steps) if needed else None
 
     def accept(self, transport: Transport, remote: Address, local: Address) -> Http1ServerConnection:
         """The handler of a new connection: its codec, so that nothing lies between transport and parser."""

@@ -14,6 +14,7 @@ from typing import Any
 from twistproxy.api.access_log import AccessLog, LogFiles
 from twistproxy.api.clock import Clock
 from twistproxy.api.transport import ConnectionFactory, Connector, Transport, TransportHandler
+from twistproxy.filters.header_mutation import request_steps
 from twistproxy.filters.router import RouterFilter
 from twistproxy.filters.tools import FilterTools
 from twistproxy.filters.variants import make_chain
@@ -142,7 +143,8 @@ class Runtime:
         self, settings: HttpManagerSettings, parts: ManagerParts, buffer_limit: int | None = None
     ) -> HttpConnectionManager:
         router = RouterFilter(parts.get_cluster, parts.stats, settings, parts.clock.wall, buffer_limit)
-        chain = make_chain(settings.filters, router, self._filter_tools(parts))
+        tools = self._filter_tools(parts)
+        chain = make_chain(settings.filters, router, tools)
         return HttpConnectionManager(
             settings,
             parts.stats,
@@ -157,6 +159,7 @@ class Runtime:
             self._values,
             buffer_limit,
             build_local_replies(settings.local_replies, self._clocks),
+            request_steps(settings.early_mutations, tools),
         )
 
     def _filter_tools(self, parts: ManagerParts) -> FilterTools:

@@ -7,6 +7,8 @@ A connection manager has a `Sanitiser` only if something of it is configured.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from twistproxy.http.message import RequestHead
 from twistproxy.http.path import merge_slashes, normalise, unescape_slashes
@@ -18,12 +20,16 @@ _MAX_PORT = 2**32 - 1  # what Envoy takes for a number here
 
 
 class Sanitiser:
-    """The rules of one connection manager."""
+    """The rules of one connection manager.
 
-    __slots__ = ("_settings",)
+    early  steps that change a request's headers, which are given head and stream
+    """
 
-    def __init__(self, settings: SanitiseSettings) -> None:
+    __slots__ = ("_early", "_settings")
+
+    def __init__(self, settings: SanitiseSettings, early: Sequence[Callable[[Any, Any], None]]) -> None:
         self._settings = settings
+        self._early = early
 
     def apply(self, stream: Stream, head: RequestHead) -> bool:
         """Change `head` in place, or answer the request and return False."""
@@ -32,7 +38,11 @@ class Sanitiser:
             head.authority = _without_dot(head.authority)
         if settings.strip_port:
             _strip_port(head, stream.connection.local_port if settings.strip_port == "matching" else None)
-        return self._path(stream, head)
+        if not self._path(stream, head):
+            return False
+        for step in self._early:
+            step(head, stream)
+        return True
 
     def _path(self, stream: Stream, head: RequestHead) -> bool:
         settings = self._settings
