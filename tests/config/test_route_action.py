@@ -72,6 +72,11 @@ def test_host_rewrites(fields: dict[str, Any], expected: HostRewrite | None) -> 
             "direct_response.body.filename",
             "/does/not/exist",
         ),
+        (
+            {"direct_response": {"status": 200, "body": {"filename": "/dev/zero"}}},
+            "direct_response.body.filename",
+            "Invalid path: /dev/zero",
+        ),
     ],
 )
 def test_refused(route: dict[str, Any], place: str, text: str) -> None:

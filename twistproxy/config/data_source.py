@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 
 from twistproxy.config.fields import Reader
+
+#: What is no file there may never end.  Envoy refuses the same (InstanceImplPosix::illegalPath).
+_NOT_FILES = re.compile(r"/(?:dev|sys|proc)(?:/|$)")
 
 
 def read_data_source(source: Reader) -> bytes:
@@ -22,6 +26,9 @@ def read_data_source(source: Reader) -> bytes:
         return value or b""
     if kind == "filename":
         path = source.string("filename")
+        if _NOT_FILES.match(os.path.realpath(path)):
+            source.problem(f"Invalid path: {path}", "filename")
+            return b""
         try:
             with open(path, "rb") as file:
                 return file.read()
