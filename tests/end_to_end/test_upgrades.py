@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from twistproxy.api.http_filter import FilterChain, FilterStatus
 from twistproxy.model.cluster import Thresholds
 from twistproxy.model.route import ClusterAction, RouteMatch, RouteSettings
 from twistproxy.model.upgrade import ConnectSettings, UpgradeSettings
@@ -202,4 +203,32 @@ def test_tunnels_count_against_the_limits() -> None:
     data_plane.turn()
     data_plane.turn()
     assert second.take().startswith(b"HTTP/1.1 200 ")
+    data_plane.finish()
+
+
+class Listening:
+    """A filter that hears what passes through a tunnel."""
+
+    def decode_data(self, _stream: object, data: bytes, _end_stream: bool) -> FilterStatus:
+        self.seen = data
+        return FilterStatus.CONTINUE
+
+    def encode_data(self, _stream: object, data: bytes, _end_stream: bool) -> FilterStatus:
+        self.said = data
+        return FilterStatus.CONTINUE
+
+
+def test_filters_see_what_passes() -> None:
+    data_plane = plane()
+    running = data_plane.runtime._listeners["main"].manager
+    listening = Listening()
+    running.chain = FilterChain((listening,), running.chain.router)
+    client, upstream = opened(data_plane)
+    client.receive(b"question")
+    upstream.receive(b"answer")
+    assert (upstream.take(), client.take()) == (b"question", b"answer")
+    assert (listening.seen, listening.said) == (b"question", b"answer")
+    upstream.end()
+    data_plane.turn()
+    assert client.write_closed
     data_plane.finish()

@@ -37,6 +37,8 @@ def configure(proxy: Proxy) -> Config:
         one("end", "tcp", connect_config={}),
         one("post", "tcp", connect_config={"allow_post": True}),
         one("dead", "dead", connect_config={}),
+        one("proxy1", "tcp", connect_config={"proxy_protocol_config": {"version": "V1"}}),
+        one("proxy2", "tcp", connect_config={"proxy_protocol_config": {"version": "V2"}}),
         listener(
             "off",
             proxy.port("off"),
@@ -222,6 +224,23 @@ def test_ended_here_by_the_client(proxy: Proxy) -> None:
         assert client.send(connect("leaves")).read_head().status == 200
         echoed(client, b"abc")
     assert logged(proxy, "leaves")[:3] == ("200", "DC", "downstream_remote_disconnect")
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_ended_here_with_a_proxy_header(proxy: Proxy, version: int) -> None:
+    with proxy.client(f"proxy{version}") as client:
+        assert client.send(connect("proxied"), "hello").read_head().status == 200
+        ports = client.local_port, proxy.port(f"proxy{version}")
+        if version == 1:
+            header = f"PROXY TCP4 127.0.0.1 127.0.0.1 {ports[0]} {ports[1]}\r\n".encode()
+        else:
+            loopback = b"\x7f\0\0\1"
+            header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + loopback + loopback
+            header += ports[0].to_bytes(2, "big") + ports[1].to_bytes(2, "big")
+        while not client.buffer.endswith(b"hello>"):
+            assert client.read_some()
+        # Whether it came by itself does not matter.
+        assert client.buffer.replace(b"><", b"") == b"<" + header + b"hello>"
 
 
 def test_nobody_there(proxy: Proxy) -> None:

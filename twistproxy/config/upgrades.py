@@ -30,10 +30,9 @@ def build_route_upgrades(reader: Reader) -> tuple[tuple[UpgradeSettings, ...], C
         kind = one.string("upgrade_type")
         if kind.lower() != "connect":
             one.problem(f"Non-CONNECT upgrade type {kind} has ConnectConfig", "connect_config")
-        connect = ConnectSettings(config.boolean("allow_post"))
-        if config.message("proxy_protocol_config") is not None:
-            config.problem("is not implemented", "proxy_protocol_config")
-            config.ignore("proxy_protocol_config")
+        proxy = config.message("proxy_protocol_config")
+        version = "" if proxy is None else proxy.enum("version")
+        connect = ConnectSettings(config.boolean("allow_post"), version)
     return tuple(found.values()), connect
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from twistproxy.api.codec import RequestEncoder
+from twistproxy.filters.proxy_protocol import proxy_header
 from twistproxy.filters.upstream_request import UpstreamRequest
 from twistproxy.http.message import ResponseHead
 from twistproxy.stream.upgrades import open_tunnel
@@ -20,6 +21,12 @@ class UpgradeRequest(UpstreamRequest):
         stream = self._stream
         stream.host = host
         stream.attached(encoder)
+        route = stream.route
+        connect = None if route is None else route.connect
+        if connect is not None and connect.proxy_protocol and not self._pool.speaks_http:
+            connection = stream.connection
+            header = proxy_header(connect.proxy_protocol, connection.remote_text, connection.local_text)
+            encoder.encode_data(header, False)
         encoder.encode_upgrade(self._head)
 
     def send_data(self, data: bytes, end_stream: bool) -> None:

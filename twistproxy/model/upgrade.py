@@ -15,6 +15,11 @@ class UpgradeSettings:
 
 @dataclass(frozen=True, slots=True)
 class ConnectSettings:
-    """A CONNECT ends here and becomes a TCP connection to the cluster.  `allow_post`: so does a POST."""
+    """A CONNECT ends here and becomes a TCP connection to the cluster.
+
+    allow_post      so does a POST
+    proxy_protocol  the version of the PROXY protocol that the connection begins with: "V1", "V2", or "" for none
+    """
 
     allow_post: bool = False
+    proxy_protocol: str = ""
