@@ -169,7 +169,7 @@ class Http1ClientConnection(RequestWriter):
         if held:
             news = is_news(held, data)
             data = held + data
-            if not news and len(data) <= self._settings.max_head_bytes:
+            if not news and len(data) <= self._max_head:
                 self._partial = data
                 return b""
             self._partial = b""
@@ -186,12 +186,12 @@ class Http1ClientConnection(RequestWriter):
                         return self._response(parsed, data[size:])
             if parsed != INCOMPLETE:
                 return self._protocol_error("malformed response head")
-            if len(data) > self._settings.max_head_bytes:
+            if len(data) > self._max_head:
                 return self._protocol_error("headers too large")
             self._partial = data
             return b""
         size = parsed[0]
-        if size > self._settings.max_head_bytes:
+        if size > self._max_head:
             return self._protocol_error("headers too large")
         return self._response(parsed, data[size:] if size != len(data) else b"")
 

@@ -46,6 +46,7 @@ class RequestWriter(MessageWriter):
         "_backed_up",
         "_chunked",
         "_keep_alive",
+        "_max_head",
         "_max_headers",
         "_partial",
         "_read_pauses",
@@ -87,6 +88,7 @@ class RequestWriter(MessageWriter):
         self.switched = False
         self.passage: Passage | None = None
         self._settings = settings
+        self._max_head = settings.max_head_bytes
         self._max_headers = settings.max_headers
         self._sink: ResponseDecoder | None = None
         self._state = IDLE

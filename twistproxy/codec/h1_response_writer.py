@@ -38,10 +38,13 @@ class ResponseWriter(MessageWriter):
         "_held",
         "_held_paused",
         "_http10",
+        "_max_head",
+        "_max_headers",
         "_partial",
         "_read_pauses",
         "_responding",
         "_response_to_head",
+        "_screens_names",
         "_settings",
         "_state",
         "_stream",
@@ -59,7 +62,11 @@ class ResponseWriter(MessageWriter):
     def __init__(self, transport: Transport, settings: Http1Settings) -> None:
         super().__init__(transport)
         self.callbacks: ServerCallbacks = None  # type: ignore[assignment]  # set by whoever owns the connection
+        # What each head needs of the settings is copied: compiled, an attribute of our own costs no look-up.
         self._settings = settings
+        self._max_head = settings.max_head_bytes
+        self._max_headers = settings.max_headers
+        self._screens_names = bool(settings.underscores)
         self._state = HEAD
         self._stream: RequestDecoder | None = None  # until the request or the response ends it
         self._responding = False  # a request was handed on and its response is not complete

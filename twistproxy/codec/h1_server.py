@@ -143,20 +143,19 @@ class Http1ServerConnection(ResponseWriter):
 
     def _take_head(self, data: bytes) -> bytes:
         """Take a head from the start of `data` and hand the request on.  Returns what is behind it."""
-        settings = self._settings
         held = self._partial
         if held:
             news = is_news(held, data)
             data = held + data
-            if not news and len(data) <= settings.max_head_bytes:
+            if not news and len(data) <= self._max_head:
                 self._partial = data
                 return b""
             self._partial = b""
-        parsed = parse_request(data, settings.max_headers)
+        parsed = parse_request(data, self._max_headers)
         if isinstance(parsed, int):
             return self._take_unusual_head(data, parsed)
         size = parsed[0]
-        if size > settings.max_head_bytes:
+        if size > self._max_head:
             return self._too_large()
         if self.metered:
             self._measure(len(data), parsed)
@@ -212,7 +211,7 @@ class Http1ServerConnection(ResponseWriter):
         head = RequestHead(method, target, host or b"", items, index)
         http10 = minor == 0
         length = 0
-        if self._settings.underscores and self._underscored(head):
+        if self._screens_names and self._underscored(head):
             self.refuse(400, b"Bad Request", _UNDERSCORE)
             return
         if target[:1] != b"/" or http10 or method is _CONNECT_METHOD or method is _QUERY:

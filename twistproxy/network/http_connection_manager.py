@@ -79,6 +79,7 @@ class HttpConnectionManager(Context):
         self.max_stream_duration = settings.max_stream_duration or _FOREVER
         self.first_timeout = min(self.stream_idle_timeout, self.max_stream_duration)
         self.request_timeout = settings.request_timeout
+        self.max_requests = settings.max_requests_per_connection
         self.admit_upgrade: Callable[[Any, RequestHead], bool] = Upgrades(settings.upgrades, stats).admit
         self.connections: set[HttpConnection] = set()
         self.draining = False
@@ -245,7 +246,7 @@ class HttpConnection(ConnectionLife):
         stats.downstream_rq_http1_total += 1
         self.head_due = 0.0
         self.requests += 1
-        most = manager.settings.max_requests_per_connection
+        most = manager.max_requests
         if most and self.requests >= most:
             stats.downstream_cx_max_requests_reached += 1
             self.codec.drain()

@@ -32,6 +32,7 @@ class HttpPool:
         "_connector",
         "_draining",
         "_idle",
+        "_idle_timeout",
         "_limited",
         "_open",
         "_pending",
@@ -60,6 +61,7 @@ class HttpPool:
         self.deadline = 0.0
         self.speaks_http = True
         self._settings = settings
+        self._idle_timeout = settings.idle_timeout or 0.0
         self._clock = clock
         self._connector = connector
         self._timeouts = timeouts
@@ -189,7 +191,7 @@ class HttpPool:
 
     def _keep(self, connection: Http1ClientConnection) -> None:
         self._idle.append(connection)
-        idle_timeout = self._settings.idle_timeout
+        idle_timeout = self._idle_timeout
         if idle_timeout:
             connection.used_at = now = self._clock.monotonic()
             if not self.deadline:
@@ -206,7 +208,7 @@ class HttpPool:
 
     def on_deadline(self, now: float) -> None:
         """Close what was not used for `idle_timeout`, the longest unused are first in the list, or is too old."""
-        idle_timeout = self._settings.idle_timeout or _FOREVER
+        idle_timeout = self._idle_timeout or _FOREVER
         idle = self._idle
         while idle and idle[0].used_at + idle_timeout <= now:
             self.stats.upstream_cx_idle_timeout += 1
