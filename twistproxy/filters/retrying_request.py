@@ -265,12 +265,8 @@ class RetryingRequest:
         if self._retry_reset(attempt, ResetReason.LOCAL_RESET, False):
             return
         status = 504 if self._request.complete else 408
-        self._fail(
-            status,
-            b"upstream max stream duration reached",
-            flags.UMSDR,
-            "upstream_max_stream_duration_reached",
-        )
+        body = b"upstream max stream duration reached"
+        self._fail(status, body, flags.UMSDR, "upstream_max_stream_duration_reached")
 
     def _hedge(self, attempt: Attempt) -> None:
         """The attempt is slow: let another one race against it."""
@@ -300,8 +296,7 @@ class RetryingRequest:
         attempt = Attempt(
             self, self._stream, self._cluster, pool, request.head, request.head_only, self._envoy_headers
         )
-        attempts = self._timers.attempts
-        attempts.append(attempt)
+        self._timers.attempts.append(attempt)
         attempt.start()
         if attempt in self._timers.attempts:
             request.send(attempt)
@@ -383,12 +378,8 @@ class RetryingRequest:
         self._timers.rearm()
         if self._timers.attempts:
             return False
-        self._fail(
-            507,
-            b"exceeded request buffer limit while retrying upstream",
-            0,
-            "request_payload_exceeded_retry_buffer_limit",
-        )
+        body = b"exceeded request buffer limit while retrying upstream"
+        self._fail(507, body, 0, "request_payload_exceeded_retry_buffer_limit")
         return True
 
     # ---- our own answers
