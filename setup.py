@@ -23,7 +23,8 @@ COMPILED = """
     http/condition http/date http/grpc http/header_match http/headers http/known_headers http/location
     http/message http/path http/status http/target
     network/connection_life network/http_connection_manager
-    observe/histogram observe/request_id observe/route_stats observe/stats
+    observe/histogram observe/request_id observe/route_stats observe/stats observe/cluster_stats
+    observe/manager_stats
     primitives/byte_meter primitives/deadlines primitives/described primitives/murmur_hash primitives/runtime
     primitives/string_match primitives/value_match primitives/weighted_cycle
     route/action route/cluster_choice route/conditions route/counting route/direct_reply route/entry

@@ -13,7 +13,7 @@ from twistproxy.http.headers import Header
 from twistproxy.http.message import RequestHead, ResponseHead
 from twistproxy.model.cluster import Thresholds
 from twistproxy.model.retry import RETRY_ON, RETRY_ON_GRPC, ResetHeader, RetryPolicy, retry_words
-from twistproxy.observe.stats import ClusterStats
+from twistproxy.observe.cluster_stats import ClusterStats
 from twistproxy.primitives.runtime import RuntimeValues
 from twistproxy.upstream.resource_limits import ResourceLimits
 

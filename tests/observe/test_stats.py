@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from twistproxy.observe.stats import ClusterStats, HttpManagerStats, ListenerStats, Snapshot, collect_statuses
+from twistproxy.observe.cluster_stats import ClusterStats
+from twistproxy.observe.manager_stats import HttpManagerStats, ListenerStats
+from twistproxy.observe.stats import Snapshot, collect_statuses
 
 
 def test_every_counter_and_gauge_is_written_once_under_the_prefix() -> None:

@@ -17,7 +17,7 @@ from twistproxy.model.internal_redirect import (
     PreviousRoutes,
     RedirectPredicate,
 )
-from twistproxy.observe.stats import HttpManagerStats
+from twistproxy.observe.manager_stats import HttpManagerStats
 from twistproxy.route.action import Route
 from twistproxy.stream.anew import begin_anew
 from twistproxy.stream.stream import Stream

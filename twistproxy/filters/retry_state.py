@@ -11,8 +11,8 @@ from twistproxy.filters.timeouts import number
 from twistproxy.http.message import RequestHead, ResponseHead
 from twistproxy.model.retry import RETRY_ON, RETRY_ON_GRPC, ResetHeader, RetryPolicy, retry_words
 from twistproxy.observe import flags
+from twistproxy.observe.cluster_stats import ClusterStats
 from twistproxy.observe.route_stats import RequestCounts
-from twistproxy.observe.stats import ClusterStats
 from twistproxy.primitives.backoff import Backoff
 from twistproxy.primitives.runtime import RuntimeValues
 from twistproxy.upstream.resource_limits import ResourceLimits

@@ -21,7 +21,7 @@ from twistproxy.model.http_manager import HttpManagerSettings
 from twistproxy.model.retry import NO_PLAN
 from twistproxy.model.upgrade import ConnectSettings
 from twistproxy.observe import flags
-from twistproxy.observe.stats import HttpManagerStats
+from twistproxy.observe.manager_stats import HttpManagerStats
 from twistproxy.route.action import Route
 from twistproxy.stream.stream import Stream
 from twistproxy.upstream.cluster import Cluster

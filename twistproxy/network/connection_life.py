@@ -7,7 +7,7 @@ from collections.abc import Callable
 from twistproxy.api.codec import ResponseEncoder, ServerCodec
 from twistproxy.model.http_manager import HttpManagerSettings
 from twistproxy.observe import flags
-from twistproxy.observe.stats import HttpManagerStats
+from twistproxy.observe.manager_stats import HttpManagerStats
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.stream.stream import Connection, Stream
 

@@ -23,8 +23,8 @@ from twistproxy.network.connection_life import ConnectionLife
 from twistproxy.observe import flags
 from twistproxy.observe.early_logs import EarlyLogs
 from twistproxy.observe.log_reason import ReasonSource
+from twistproxy.observe.manager_stats import HttpManagerStats
 from twistproxy.observe.request_id import RequestIds
-from twistproxy.observe.stats import HttpManagerStats
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import RuntimeValues
 from twistproxy.stream.local_replies import LocalReplies

@@ -14,7 +14,7 @@ from twistproxy.http.message import RequestHead
 from twistproxy.model.address import Address, TcpAddress
 from twistproxy.model.http_manager import HttpManagerSettings
 from twistproxy.network.http_connection_manager import HttpConnectionManager
-from twistproxy.observe.stats import HttpManagerStats
+from twistproxy.observe.manager_stats import HttpManagerStats
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.route.action import Route
 from twistproxy.route.table import Consideration, RouteTable

@@ -29,9 +29,10 @@ from twistproxy.model.listener import ListenerSettings
 from twistproxy.model.server_options import ServerOptions
 from twistproxy.network.http_connection_manager import HttpConnectionManager
 from twistproxy.observe.access_log import Clocks, compile_log_format
+from twistproxy.observe.manager_stats import HttpManagerStats, ListenerStats
 from twistproxy.observe.request_id import RequestIds
 from twistproxy.observe.route_stats import RouteStatsRegistry
-from twistproxy.observe.stats import HttpManagerStats, ListenerStats, Snapshot
+from twistproxy.observe.stats import Snapshot
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import Plain, RuntimeValues
 from twistproxy.process.explain import Question, explain

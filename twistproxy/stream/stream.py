@@ -21,8 +21,8 @@ from twistproxy.model.http_manager import HttpManagerSettings
 from twistproxy.observe import flags
 from twistproxy.observe.early_logs import EarlyLogs
 from twistproxy.observe.log_reason import ReasonSource
+from twistproxy.observe.manager_stats import HttpManagerStats
 from twistproxy.observe.route_stats import RequestCounts
-from twistproxy.observe.stats import HttpManagerStats
 from twistproxy.primitives.byte_meter import ByteMeter
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import RuntimeValues

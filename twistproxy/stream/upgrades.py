@@ -5,7 +5,7 @@ from __future__ import annotations
 from twistproxy.api.codec import TunnelEnd
 from twistproxy.http.message import RequestHead
 from twistproxy.model.upgrade import UpgradeSettings
-from twistproxy.observe.stats import HttpManagerStats
+from twistproxy.observe.manager_stats import HttpManagerStats
 from twistproxy.stream.stream import Stream
 
 

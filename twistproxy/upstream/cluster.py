@@ -12,7 +12,8 @@ from twistproxy.model.address import Address
 from twistproxy.model.cluster import ClusterSettings
 from twistproxy.model.discovery import DnsSource
 from twistproxy.model.endpoint import Endpoint
-from twistproxy.observe.stats import ClusterStats, Snapshot
+from twistproxy.observe.cluster_stats import ClusterStats
+from twistproxy.observe.stats import Snapshot
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import RuntimeValues
 from twistproxy.upstream.hashing import HashTables

@@ -7,7 +7,8 @@ from random import Random
 from typing import Any
 
 from twistproxy.model.cluster import MaglevSettings, RingHashSettings
-from twistproxy.observe.stats import ClusterStats, Snapshot
+from twistproxy.observe.cluster_stats import ClusterStats
+from twistproxy.observe.stats import Snapshot
 from twistproxy.upstream.host import Host
 from twistproxy.upstream.lb.choose import HashBalancer, bounded, hash_table
 from twistproxy.upstream.lb.maglev import Maglev

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twistproxy.model.endpoint import Endpoint
-from twistproxy.observe.stats import HostStats
+from twistproxy.observe.cluster_stats import HostStats
 
 #: EDS health states other than healthy (envoy.config.core.v3.HealthStatus), as `/clusters` shows them.
 _FLAGS = {

@@ -15,7 +15,7 @@ from twistproxy.codec.h1_client import Http1ClientConnection
 from twistproxy.codec.h1_extended import ExtendedClientConnection
 from twistproxy.model.address import PipeAddress
 from twistproxy.model.cluster import ClusterSettings
-from twistproxy.observe.stats import ClusterStats
+from twistproxy.observe.cluster_stats import ClusterStats
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.upstream.host import Host
 from twistproxy.upstream.resource_limits import ResourceLimits

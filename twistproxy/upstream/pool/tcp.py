@@ -6,7 +6,7 @@ from twistproxy.api.clock import Clock
 from twistproxy.api.transport import Connector, Transport
 from twistproxy.codec.tcp_client import TcpClientConnection
 from twistproxy.model.cluster import ClusterSettings
-from twistproxy.observe.stats import ClusterStats
+from twistproxy.observe.cluster_stats import ClusterStats
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.upstream.host import Host
 from twistproxy.upstream.pool.http import HttpPool
