@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from twistproxy.http.target import split_target, valid_host
+from twistproxy.http import target
+from twistproxy.http.target import split_target, valid_host, valid_referer
 
 
 @pytest.mark.parametrize(
@@ -47,3 +50,19 @@ def test_absolute_targets_may_be_off() -> None:
     assert split_target(b"GET", b"http://b/c", False) == (b"", b"", b"http://b/c")
     assert split_target(b"GET", b"b", False) is None
     assert split_target(b"GET", b"/c", False) == (b"", b"", b"/c")
+
+
+@given(
+    st.sampled_from(
+        [b"http://a.example", b"https://[::1]:8080", b"http://a:65536", b"http://u@a", b"http://a?q", b"a"]
+    ),
+    st.lists(
+        st.sampled_from([b"/", b"?", b"#", b"x", b'"', b" ", b"\xe9", b"\x7f", b"//", b":"]), max_size=6
+    ),
+)
+def test_an_origin_that_is_known_changes_no_verdict(origin: bytes, rest: list[bytes]) -> None:
+    referer = origin + b"".join(rest)
+    target._good_origins.clear()
+    first = valid_referer(referer)
+    valid_referer(origin + b"/")
+    assert valid_referer(referer) == first

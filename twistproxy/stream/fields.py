@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from twistproxy.http.known_headers import EXTERNAL_STRIP
 from twistproxy.http.message import RequestHead
-from twistproxy.http.target import valid_referer
 
 XFF = b"x-forwarded-for"
 XFP = b"x-forwarded-proto"
@@ -15,11 +14,11 @@ FORCE_TRACE = b"x-envoy-force-trace"
 REFERER = b"referer"
 
 #: Present in few requests; one look tells whether any of it has to be dealt with.
-UNUSUAL = EXTERNAL_STRIP | {INTERNAL, b"te", b"x-forwarded-client-cert", REFERER, XFF}
+UNUSUAL = EXTERNAL_STRIP | {INTERNAL, b"te", b"x-forwarded-client-cert"}
 
 
 def clean(head: RequestHead, keep_client_cert: bool) -> None:
-    """Take away what nobody may say, and what is not well formed."""
+    """Take away what nobody may say."""
     index = head.index
     if INTERNAL in index:
         head.remove(INTERNAL)
@@ -27,8 +26,6 @@ def clean(head: RequestHead, keep_client_cert: bool) -> None:
         head.remove(b"x-forwarded-client-cert")
     if b"te" in index:
         _keep_trailers(head)
-    if REFERER in index and not valid_referer(index[REFERER]):
-        head.remove(REFERER)
 
 
 def _keep_trailers(head: RequestHead) -> None:

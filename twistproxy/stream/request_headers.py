@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from twistproxy.http.known_headers import EXTERNAL_STRIP, SINGLE_REQUEST
 from twistproxy.http.message import RequestHead
+from twistproxy.http.target import valid_referer
 from twistproxy.model.http_manager import HttpManagerSettings, XffDetection
 from twistproxy.model.route import RouteConfiguration
 from twistproxy.observe.request_id import RequestIds
 from twistproxy.primitives.runtime import RuntimeValues
-from twistproxy.stream.fields import REQUEST_ID, UNUSUAL, XFF, XFP, clean, scheme_of
+from twistproxy.stream.fields import REFERER, REQUEST_ID, UNUSUAL, XFF, XFP, clean, scheme_of
 from twistproxy.stream.remote import Client, Downstream
 from twistproxy.stream.trust import Trust
 
@@ -62,14 +63,16 @@ class RequestHeaders:
         index = head.index
         if len(items) != len(index):
             head.join(SINGLE_REQUEST)
+        if REFERER in index and not valid_referer(index[REFERER]):
+            head.remove(REFERER)
         if self._trust is not None:
             return self._trust.apply(head, downstream)
         client: Client | None = None
         if not self._unusual.isdisjoint(index):
             clean(head, False)
             head.remove_all(self._external_strip)
-            if XFF in index:
-                client = Client(index[XFF])
+        if XFF in index:
+            client = Client(index[XFF])
         if XFP not in index:
             scheme = b"https" if downstream.tls else b"http"
             items.append((XFP, scheme))
