@@ -30,9 +30,9 @@ COMPILED = """
     route/action route/cluster_choice route/conditions route/counting route/direct_reply route/entry
     route/hash_policy route/header_rules route/match_tree route/mirroring route/path_index route/path_match
     route/redirect route/rewrite route/substitution route/table route/uri_template route/virtual_host
-    stream/anew stream/chain stream/extras stream/fields stream/filter_side stream/proxy_status stream/remote
-    stream/request_headers stream/response_headers stream/sanitise stream/stream stream/tracing stream/trust
-    stream/upgrades
+    stream/anew stream/chain stream/context stream/extras stream/fields stream/filter_side stream/limits
+    stream/proxy_status stream/record stream/remote stream/request_headers stream/response_headers
+    stream/sanitise stream/stream stream/tracing stream/trust stream/upgrades
     upstream/cluster upstream/hashing upstream/host upstream/resource_limits upstream/pool/http
     upstream/pool/tcp upstream/lb/bounded_load upstream/lb/hash_keys upstream/lb/least_request
     upstream/lb/maglev upstream/lb/random_choice upstream/lb/ring_hash upstream/lb/round_robin

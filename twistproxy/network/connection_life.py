@@ -9,7 +9,8 @@ from twistproxy.model.http_manager import HttpManagerSettings
 from twistproxy.observe import flags
 from twistproxy.observe.manager_stats import HttpManagerStats
 from twistproxy.primitives.deadlines import Deadlines
-from twistproxy.stream.stream import Connection, Stream
+from twistproxy.stream.context import Connection
+from twistproxy.stream.stream import Stream
 
 _FOREVER = float("inf")
 

@@ -27,11 +27,12 @@ from twistproxy.observe.manager_stats import HttpManagerStats
 from twistproxy.observe.request_id import RequestIds
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import RuntimeValues
+from twistproxy.stream.context import Context
 from twistproxy.stream.local_replies import LocalReplies
 from twistproxy.stream.request_headers import RequestHeaders
 from twistproxy.stream.response_headers import ResponseHeaders
 from twistproxy.stream.sanitise import Sanitiser, refuse_path
-from twistproxy.stream.stream import Context, Stream
+from twistproxy.stream.stream import Stream
 from twistproxy.stream.upgrades import Upgrades
 
 _FOREVER = float("inf")

@@ -7,195 +7,25 @@ reset by either side, or timed out.  It is also the record of itself that statis
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from random import Random
-from typing import Any, cast
+from typing import cast
 
-from twistproxy.api.codec import RequestEncoder, ResetReason, ResponseEncoder, ServerCodec, TunnelEnd
-from twistproxy.api.http_filter import FilterChain, UpstreamSide
+from twistproxy.api.codec import ResetReason, TunnelEnd
 from twistproxy.http.grpc import is_grpc
 from twistproxy.http.headers import Header, HeaderMap
 from twistproxy.http.message import RequestHead, ResponseHead, ResponseWithTrailers
-from twistproxy.model.address import TcpAddress
-from twistproxy.model.http_manager import HttpManagerSettings
 from twistproxy.observe import flags
-from twistproxy.observe.early_logs import EarlyLogs
-from twistproxy.observe.log_reason import ReasonSource
-from twistproxy.observe.manager_stats import HttpManagerStats
-from twistproxy.observe.route_stats import RequestCounts
-from twistproxy.primitives.byte_meter import ByteMeter
-from twistproxy.primitives.deadlines import Deadlines
-from twistproxy.primitives.runtime import RuntimeValues
-from twistproxy.route.action import Route
 from twistproxy.stream.chain import FilterWalk
-from twistproxy.stream.extras import Extras
-from twistproxy.stream.filter_side import FilterSide
-from twistproxy.stream.local_replies import LocalReplies, to_grpc
+from twistproxy.stream.context import Connection as Connection
+from twistproxy.stream.context import Context as Context
+from twistproxy.stream.limits import LimitedStream
+from twistproxy.stream.local_replies import to_grpc
 from twistproxy.stream.remote import Client
-from twistproxy.stream.request_headers import RequestHeaders
-from twistproxy.stream.response_headers import ResponseHeaders
-from twistproxy.upstream.host import Host
-
-_FOREVER = float("inf")
 
 
-class Context:
-    """What all streams of one connection manager share.
+class Stream(LimitedStream):
+    """See `record.StreamRecord` for its attributes."""
 
-    A base class and no Protocol, as is `Connection`: compiled, its attributes are read without being looked up.
-    """
-
-    settings: HttpManagerSettings
-    stats: HttpManagerStats
-    monotonic: Callable[[], float]
-    deadlines: Deadlines
-    random: Random
-    runtime: RuntimeValues
-    early_logs: EarlyLogs | None
-    metered: bool
-    reasons: ReasonSource | None
-    local_replies: LocalReplies | None
-    request_headers: RequestHeaders
-    response_headers: ResponseHeaders
-    chain: FilterChain
-    pick_route: Callable[[RequestHead, Any], Any]
-    buffer_limit: int
-    stream_idle_timeout: float
-    max_stream_duration: float
-    first_timeout: float
-    request_timeout: float
-    admit_upgrade: Callable[[Any, RequestHead], bool]
-
-    def check(self, stream: Stream, head: RequestHead, /) -> bool:
-        """Whether the request can be routed; if not, it has been answered."""
-        raise NotImplementedError
-
-    def log(self, stream: Stream, complete: bool) -> None:
-        """It is over.  `complete`: what is left of the response is about to be encoded."""
-        raise NotImplementedError
-
-    def log_redirected(self, stream: Stream) -> None:
-        """The stream is about to begin anew."""
-        raise NotImplementedError
-
-
-class Connection:
-    """The downstream connection of a stream."""
-
-    __slots__ = ("codec", "number", "remote_host", "tls")
-
-    number: int
-    codec: ServerCodec
-    remote_host: str
-    tls: bool
-
-    @property
-    def remote_text(self) -> str:
-        raise NotImplementedError
-
-    @property
-    def local_text(self) -> str:
-        raise NotImplementedError
-
-    @property
-    def local_port(self) -> int:
-        raise NotImplementedError
-
-    def stream_ended(self, stream: Stream, now: float) -> None:
-        raise NotImplementedError
-
-    def upgraded(self) -> None:
-        """The request asks for a tunnel, and may."""
-        raise NotImplementedError
-
-    def answered_early(self) -> None:
-        """The response about to be encoded begins before the whole request was read: let it be the last one."""
-        raise NotImplementedError
-
-
-class Stream(FilterSide):
-    """Attributes that others read:
-
-    head, response        the heads, None before they are known
-    route                 the route taken (`route.action.Route`), or None
-    client                what the head tells of its sender beyond the connection, None for nothing
-    start, end            monotonic seconds; `end` 0 until it is over
-    response_at           when the upstream's head came, 0 before
-    request_ended_at      when the last byte of the request came, 0 before
-    bytes_received/_sent  content only
-    flags, details        response flags (`observe.flags`) and Envoy's %RESPONSE_CODE_DETAILS%
-    host, cluster         the upstream host and the cluster's name, once chosen
-    upstream_connection   the codec of the upstream connection, once there is one
-    upstream_meter        the bytes that passed over it for this request, if they are measured
-    extras                what few streams have, None for the others
-    failure               why the upstream's transport failed, in words
-    counts                where the request is counted beside its cluster, None for nowhere
-    attempts              how often an upstream was chosen for the request
-    metadata              dynamic metadata, namespace → plain structure; None while nobody has left any
-    health_check          the request is a health check of ours, which some logs leave out
-    """
-
-    __slots__ = (
-        "_encoder",
-        "_random",
-        "attempts",
-        "bytes_received",
-        "bytes_sent",
-        "client",
-        "cluster",
-        "connection",
-        "context",
-        "counts",
-        "deadline",
-        "details",
-        "duration_at",
-        "end",
-        "extras",
-        "failure",
-        "flags",
-        "head",
-        "health_check",
-        "host",
-        "idle_timeout",
-        "last_activity",
-        "metadata",
-        "request_ended_at",
-        "response",
-        "response_at",
-        "route",
-        "start",
-        "timeout_at",
-        "upstream",
-        "upstream_connection",
-        "upstream_meter",
-    )
-
-    def __init__(self, context: Context, connection: Connection, encoder: ResponseEncoder) -> None:
-        self.context = context
-        self.connection = connection
-        self._encoder = encoder
-        self._walk = None
-        self.upstream: UpstreamSide | None = None
-        self.head: RequestHead = None  # type: ignore[assignment]  # `decode_headers` is the first call
-        self.response: ResponseHead | None = None
-        self.route: Route | None = None
-        self.request_ended_at = self.response_at = self.end = 0.0
-        self.bytes_received = self.bytes_sent = self.flags = self.attempts = 0
-        self.metadata: dict[str, Any] | None = None
-        self.health_check = False
-        self.client: Client | None = None
-        self.details = self.failure = ""
-        self._random = -1
-        self.counts: RequestCounts | None = None
-        self.host: Host | None = None
-        self.upstream_connection: Any = None
-        self.upstream_meter: ByteMeter | None = None
-        self.cluster = ""
-        self.extras: Extras | None = None
-        self.timeout_at = _FOREVER
-        self.start = self.last_activity = now = context.monotonic()
-        self.idle_timeout = context.stream_idle_timeout
-        self.duration_at = now + context.max_stream_duration
+    __slots__ = ()
 
     # ---- the request, from the codec
 
@@ -247,13 +77,6 @@ class Stream(FilterSide):
         if not client.no_route:
             self.route = context.pick_route(head, self)
         return True
-
-    @property
-    def remote_text(self) -> str:
-        """The client's address and port; the port is 0 where proxies before us tell the address."""
-        client = self.client
-        host = client.host() if client is not None else ""
-        return str(TcpAddress(host, 0)) if host else self.connection.remote_text
 
     def decode_data(self, data: bytes, end_stream: bool) -> None:
         if self.end:
@@ -308,40 +131,11 @@ class Stream(FilterSide):
 
     # ---- for filters and the router
 
-    def random_value(self) -> int:
-        """A number of 62 bits that is this request's own: what is done to a share of requests is done to it or not,
-        whenever one asks."""
-        if self._random < 0:
-            self._random = self.context.random.getrandbits(62)
-        return self._random
-
-    def extra(self) -> Extras:
-        extras = self.extras
-        if extras is None:
-            self.extras = extras = Extras()
-        return extras
-
     def leave_filters(self) -> None:
         """The filters have seen the last of the request as it was."""
         walk, self._walk = self._walk, None
         if walk is not None:
             walk.ended()
-
-    def client_host(self) -> str:
-        """The client's address without a port, as far as it is known; "" on a Unix socket."""
-        client = self.client
-        return (client.host() if client is not None else "") or self.connection.remote_host
-
-    def attached(self, encoder: RequestEncoder) -> None:
-        """This connection to the upstream carries the request, or the answer that is taken."""
-        self.upstream_connection = encoder
-        if self.context.metered:
-            meter = encoder.meter
-            if meter is None:
-                meter = encoder.measure()
-                if self.upstream_meter is not None:
-                    meter.follow(self.upstream_meter)
-            self.upstream_meter = meter
 
     def pause_request(self) -> None:
         """Read no more of the request's content for now.  Counted."""
@@ -362,23 +156,6 @@ class Stream(FilterSide):
         self.route = route = self.context.pick_route(self.head, self)
         if self._walk is not None:
             self._walk.use(self.context.chain.for_route(route))
-
-    def set_timeout(self, when: float) -> None:
-        """The route's time limit, in monotonic seconds."""
-        self.timeout_at = when
-        if when < self.deadline:
-            self.deadline = when
-            self.context.deadlines.add(self)
-
-    def set_limits(self, idle_timeout: float | None, duration: float | None) -> None:
-        """A route's limits in place of the manager's: of silence, and of the whole stream.  Seconds, 0 for none; None:
-        as it is."""
-        if idle_timeout is not None:
-            self.idle_timeout = idle_timeout or _FOREVER
-        if duration is not None:
-            self.duration_at = self.start + (duration or _FOREVER)
-        self.deadline = min(self.deadline, self.last_activity + self.idle_timeout, self.duration_at)
-        self.context.deadlines.add(self)
 
     def local_reply(
         self,
@@ -504,38 +281,7 @@ class Stream(FilterSide):
         self._end()
         self._encoder.encode_trailers(trailers)
 
-    # ---- time, and the end
-
-    def on_deadline(self, now: float) -> None:
-        """Called by `Deadlines`."""
-        context = self.context
-        if now >= self.timeout_at:
-            self.timeout_at = _FOREVER
-            self.deadline = min(now + self.idle_timeout, self.duration_at)
-            if self.upstream is not None:  # a filter may hold a response that is complete
-                self.upstream.timed_out()
-            return
-        if (
-            context.request_timeout
-            and not self.request_ended_at
-            and self.response is None
-            and now >= self.start + context.request_timeout
-        ):
-            context.stats.downstream_rq_timeout += 1
-            self.local_reply(408, b"request timeout", 0, "request_overall_timeout")
-            return
-        if now >= self.duration_at:
-            context.stats.downstream_rq_max_duration_reached += 1
-            status = 504 if self.request_ended_at else 408
-            self.local_reply(status, b"downstream duration timeout", 0, "max_duration_timeout")
-            return
-        idle_at = self.last_activity + self.idle_timeout
-        if now >= idle_at:
-            context.stats.downstream_rq_idle_timeout += 1
-            status = 504 if self.request_ended_at else 408  # whose silence it is
-            self.local_reply(status, b"stream timeout", flags.SI, "stream_idle_timeout")
-            return
-        self.deadline = min(self.timeout_at, idle_at, self.duration_at)
+    # ---- the end
 
     def _cancel_upstream(self) -> None:
         upstream, self.upstream = self.upstream, None
