@@ -249,3 +249,17 @@ def test_a_typed_struct_of_our_own_stays_one(root: Reader) -> None:
 def test_a_field_that_the_message_does_not_have_is_a_bug(root: Reader) -> None:
     with pytest.raises(AttributeError):
         root.string("nonsense")
+
+
+def test_an_enum_with_a_number_that_is_no_value() -> None:
+    report = Report()
+    root = Reader(load_text(TEXT).message, report)
+    cluster = root.message_or_empty("static_resources").messages("clusters")[0]
+    cluster.raw.lb_policy = 77
+    assert cluster.enum("lb_policy") == "ROUND_ROBIN"
+    assert [(one.path, one.message) for one in report.problems] == [
+        (
+            "static_resources.clusters[0].lb_policy",
+            "77 is no value of envoy.config.cluster.v3.Cluster.LbPolicy",
+        )
+    ]

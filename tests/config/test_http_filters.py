@@ -10,7 +10,13 @@ from google.protobuf.json_format import ParseDict
 from twistproxy.config.fields import Reader, Report
 from twistproxy.config.http_filters import build_filter_level, build_http_filters, with_outer
 from twistproxy.config.types import message_class
-from twistproxy.model.http_filters import BufferSettings, FilterLevel, HttpFilterSettings, RouteFilter
+from twistproxy.model.http_filters import (
+    BufferSettings,
+    FilterLevel,
+    HttpFilterSettings,
+    QueryMutation,
+    RouteFilter,
+)
 
 TYPES = "type.googleapis.com/envoy.extensions.filters.http."
 ROUTER = {"name": "router", "typed_config": {"@type": f"{TYPES}router.v3.Router"}}
@@ -140,3 +146,19 @@ def test_levels_that_say_nothing_are_left_out() -> None:
     outer: tuple[FilterLevel, ...] = ({"a": RouteFilter()},)
     assert with_outer({}, outer) is outer
     assert with_outer({"b": RouteFilter()}, outer) == ({"b": RouteFilter()}, {"a": RouteFilter()})
+
+
+def test_the_deprecated_form_of_a_query_mutation() -> None:
+    name = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"
+
+    def mutation(value: str) -> dict[str, Any]:
+        entry = {"append": {"entry": {"key": "k", "value": value}}}
+        config = {"@type": f"type.googleapis.com/{name}", "mutations": {"query_parameter_mutations": [entry]}}
+        return {"name": "m", "typed_config": config}
+
+    assert message_class(name) is not None
+    found, wrong = chain(mutation("dg=="), ROUTER)
+    assert wrong == []
+    assert found[0].settings.query == (QueryMutation("k", "v", "APPEND_IF_EXISTS_OR_ADD"),)
+    found, wrong = chain(mutation("/w=="), ROUTER)
+    assert [one.rpartition(": ")[2] for one in wrong] == ["is not UTF-8 text"]

@@ -110,7 +110,7 @@ def test_metadata_that_is_not_there() -> None:
     for metadata in (None, {}, {"ns": {}}, {"ns": {"b": 1}}, {"other": {"a": 1}}):
         assert not condition.matches(head(), SimpleNamespace(metadata=metadata))
     assert not condition.matches(head(), None)
-    assert condition.describe() == "dynamic metadata ns: a is present"
+    assert condition.describe() == "dynamic metadata 'ns', 'a' is present"
 
 
 def test_a_share_of_requests() -> None:

@@ -107,3 +107,9 @@ def test_several() -> None:
     assert hashed(request, HeaderHash("x-a", terminal=True), b) == first
     assert hashed(request, HeaderHash("x-none", terminal=True), b) == second
     assert hashed(request, a, HeaderHash("x-none", terminal=True), b) == first
+
+
+def test_a_substitution_that_names_no_group_replaces_nothing() -> None:
+    request = head((b"x-a", b"/p/1"))
+    assert hashed(request, HeaderHash("x-a", "^/p/", "\\9")) == of(b"/p/1")
+    assert hashed(request, HeaderHash("x-a", "^/p/", "a\\")) == of(b"a1")

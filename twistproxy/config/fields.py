@@ -158,9 +158,10 @@ class Reader:
         return default if value is None else float(value.numerator / _DENOMINATORS[value.denominator])
 
     def enum(self, name: str) -> str:
-        """The name of an enum field's value (`ROUND_ROBIN`); for a number without a name, its digits."""
+        """The name of an enum field's value (`ROUND_ROBIN`); for a number without one, which is a problem, that of
+        the first."""
         self._read.setdefault(name, None)
-        return _enum_name(self.raw, name, getattr(self.raw, name))
+        return self._enum_name(name, getattr(self.raw, name), name)
 
     def struct(self, name: str) -> dict[str, Any]:
         """A google.protobuf.Struct as plain Python values; {} if unset."""
@@ -182,7 +183,8 @@ class Reader:
     def enums(self, name: str) -> list[str]:
         """The value names of a repeated enum field."""
         self._read.setdefault(name, None)
-        return [_enum_name(self.raw, name, number) for number in getattr(self.raw, name)]
+        numbers = getattr(self.raw, name)
+        return [self._enum_name(name, number, f"{name}[{at}]") for at, number in enumerate(numbers)]
 
     def map_strings(self, name: str) -> dict[str, str]:
         """A map<string, string> field."""
@@ -287,6 +289,14 @@ class Reader:
             return None
         return value
 
+    def _enum_name(self, name: str, number: int, at: str) -> str:
+        enum = self.raw.DESCRIPTOR.fields_by_name[name].enum_type
+        known = enum.values_by_number.get(number)
+        if known is None:
+            self.problem(f"{number} is no value of {enum.full_name}", at)
+            known = enum.values[0]
+        return str(known.name)
+
     def _is_present(self, name: str) -> bool:
         """Whether a scalar with presence (a oneof's member) is set; False for one without presence."""
         try:
@@ -323,8 +333,3 @@ class Reader:
         for problem in filler.problems:
             self.report.add(f"{self.path_of(at)}.{problem.path}", problem.message)
         return real
-
-
-def _enum_name(message: Any, name: str, number: int) -> str:
-    known = message.DESCRIPTOR.fields_by_name[name].enum_type.values_by_number.get(number)
-    return known.name if known is not None else str(number)

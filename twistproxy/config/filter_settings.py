@@ -192,12 +192,21 @@ def _query_mutation(reader: Reader) -> QueryMutation:
     value = ""
     given: Any = record.message("value") if record.raw.DESCRIPTOR.name == "KeyValuePair" else None
     if given is None:
-        value = record.string("value")
+        value = _text(record)
     elif given.oneof("kind") == "string_value":
         value = given.string("string_value")
     else:
         given.problem("only strings are implemented")
     return QueryMutation(record.string("key"), value, append.enum("action"))
+
+
+def _text(record: Reader) -> str:
+    """The value of a KeyValue, whose bytes have to be text here."""
+    try:
+        return record.octets("value").decode()
+    except UnicodeDecodeError:
+        record.problem("is not UTF-8 text", "value")
+        return ""
 
 
 def build_set_metadata(reader: Reader, cluster: str) -> SetMetadataSettings:

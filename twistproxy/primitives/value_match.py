@@ -50,8 +50,8 @@ class IsNumber(ValueMatcher):
 
     def describe(self) -> str:
         if self.end is None:
-            return f"is the number {self.start:g}"
-        return f"is a number from {self.start:g} to below {self.end:g}"
+            return f"is the number {self.start!r}"
+        return f"is a number from {self.start!r} to below {self.end!r}"
 
 
 class IsText(ValueMatcher):
@@ -150,5 +150,5 @@ class MetadataMatcher(Described):
         return found
 
     def describe(self) -> str:
-        words = f"metadata {self.namespace}: {'.'.join(self.path)} {self.value.describe()}"
+        words = f"metadata {self.namespace!r}, {'.'.join(map(repr, self.path))} {self.value.describe()}"
         return f"not: {words}" if self.invert else words

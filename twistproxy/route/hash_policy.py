@@ -3,11 +3,9 @@ envoy.config.route.v3.RouteAction.HashPolicy)."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
-import re2
 import xxhash
 
 from twistproxy.http.message import RequestHead
@@ -18,6 +16,7 @@ from twistproxy.model.hash_policy import (
     QueryParameterHash,
     SourceAddressHash,
 )
+from twistproxy.route.substitution import Substitution
 
 _MASK = 0xFFFFFFFFFFFFFFFF
 
@@ -66,8 +65,7 @@ def _header(policy: HeaderHash) -> _Method:
     pseudo = {b":authority": "authority", b"host": "authority", b":path": "path", b":method": "method"}.get(
         name
     )
-    pattern = None if policy.pattern is None else re2.compile(policy.pattern.encode())
-    template = re.sub(rb"\\(\d)", rb"\\g<\1>", policy.substitution.encode())
+    rewrite = None if policy.pattern is None else Substitution(policy.pattern, policy.substitution)
 
     def method(head: RequestHead, stream: Any) -> int | None:
         if pseudo is not None:
@@ -76,8 +74,8 @@ def _header(policy: HeaderHash) -> _Method:
             values = head.get_all(name)
         else:
             return None
-        if pattern is not None:
-            values = [pattern.sub(template, value) for value in values]
+        if rewrite is not None:
+            values = [rewrite.apply(value) for value in values]
         found = 0
         # Sorted, for the order in which they come says nothing.
         for value in sorted(values):
