@@ -99,6 +99,7 @@ POLICIES: dict[str, tuple[Config | None, Config]] = {
         {"retry_on": "5xx", "num_retries": 1, "per_try_timeout": "0.05s"},
         {"hedge_policy": {"hedge_on_per_try_timeout": True}, "timeout": "0.3s"},
     ),
+    "told": (None, {}),  # by a header rule
     "high": ({"retry_on": "5xx", "num_retries": 1}, {"priority": "HIGH"}),
 }
 CLUSTERS: dict[str, Config] = {
@@ -130,6 +131,8 @@ def routes() -> list[Config]:
             route["retry_policy"] = policy
         found.append({"match": {"path": f"/{name}"}, "route": route})
     found[[*POLICIES].index("body")]["per_request_buffer_limit_bytes"] = 10
+    told = [{"header": {"key": "x-envoy-retry-on", "value": "5xx"}}]
+    found[[*POLICIES].index("told")]["request_headers_to_add"] = told
     return found
 
 
@@ -321,6 +324,7 @@ CASES: dict[str, tuple[str, Answer, int, int, int, str]] = {
     "no-policy": ("none", status(503), 1, 503, 1, "-"),
     "empty-policy": ("empty", status(503), 1, 503, 1, "-"),
     "nonsense": ("nonsense", status(503), 1, 503, 1, "-"),
+    "told-by-a-rule": ("told", status(503), 1, 200, 2, "-"),
     "5xx-once": ("r5xx", status(500), 1, 200, 2, "-"),
     "5xx-twice": ("r5xx", status(503), 2, 503, 2, "URX"),
     "5xx-599": ("r5xx", status(599), 1, 200, 2, "-"),

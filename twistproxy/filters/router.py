@@ -64,8 +64,9 @@ class RouterFilter:
         self._strict = settings.strict_check_headers
         self._respect_expected = settings.respect_expected_rq_timeout
         self._buffer_limit = BUFFER_LIMIT if buffer_limit is None else buffer_limit
-        # Whether a request may have to be looked at for headers that tell the router what to do.
-        self._special = bool(settings.internal_cidrs or self._strict)
+        # Whether a request may have to be looked at for headers that tell the router what to do: they come from clients
+        # inside, or from filters.
+        self._special = bool(settings.internal_cidrs or self._strict or settings.filters)
 
     def decode_headers(self, stream: Stream, head: RequestHead, end_stream: bool) -> None:
         stats = self._stats

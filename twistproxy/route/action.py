@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twistproxy.model.http_filters import FilterLevel
 from twistproxy.model.internal_redirect import InternalRedirectSettings
-from twistproxy.model.retry import RequestPlan
+from twistproxy.model.retry import NO_PLAN, RequestPlan
 from twistproxy.model.route import (
     ClusterAction,
     RedirectAction,
@@ -106,6 +106,9 @@ class Route:
             self.timeout = action.timeout
             self.plan = action.plan
             self.one_attempt = action.plan is None or action.plan.one_attempt
+            if rules.tell_router(settings.headers, weighted.headers):
+                self.plan = action.plan or NO_PLAN
+                self.one_attempt = False
             self.timeout_text = b"%d" % round(action.timeout * 1000)
             self.not_found_status = action.cluster_not_found_status
             self.high_priority = action.high_priority

@@ -188,6 +188,11 @@ class OuterRules:
         self._most_specific_wins = most_specific_wins
         self.clocks = clocks
 
+    def tell_router(self, route: RuleLevel, cluster: RuleLevel) -> bool:
+        """Whether requests get headers that may tell the router to retry (x-envoy-retry-on and its likes)."""
+        levels = (cluster, route, *self._outer)
+        return any(one.name.startswith("x-envoy-") for level in levels for one in level.request.add)
+
     def compile(
         self, route: RuleLevel, cluster: RuleLevel = NO_RULES, host: bytes = b""
     ) -> tuple[HeaderEdits | None, HeaderEdits | None]:
