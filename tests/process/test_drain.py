@@ -69,6 +69,42 @@ def test_the_time_is_a_limit() -> None:
     assert clock.getDelayedCalls() == []
 
 
+class SlowPlane(Plane):
+    """Aborted connections are gone a turn later, as those of a reactor are."""
+
+    def active_connections(self) -> int:
+        left = self.connections
+        if self.aborted:
+            self.connections = 0
+        return left
+
+    def abort_all(self) -> None:
+        self.aborted = True
+
+
+def test_what_is_aborted_is_gone_before_the_end() -> None:
+    """Else the last requests would be in no log."""
+    plane = SlowPlane(3, 1)
+    clock, _, done = drain(plane, 5.0)
+    clock.pump([0.05] * 100)
+    assert done == []
+    clock.pump([0.05] * 4)
+    assert len(done) == 1
+    assert plane.connections == 0
+
+
+def test_connections_that_cannot_be_aborted_do_not_hold_it_up() -> None:
+    class Stuck(Plane):
+        def abort_all(self) -> None:
+            self.aborted = True
+
+    plane = Stuck(3, 1)
+    clock, _, done = drain(plane, 5.0)
+    clock.pump([0.05] * 110)
+    assert len(done) == 1
+    assert clock.getDelayedCalls() == []
+
+
 def test_hurry_only_ever_shortens() -> None:
     plane = Plane(1, 1)
     clock, one, done = drain(plane, 5.0)

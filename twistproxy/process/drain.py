@@ -12,6 +12,8 @@ _POLL = 0.05
 #: Seconds for which idle connections stay open, so that their next answer can tell the other side to close.
 #: A connection that we close while a request is on its way to us is a request lost.
 _GRACE = 0.5
+#: Seconds that connections which did not end in time have to be gone: their requests are logged and counted then.
+_LAST_LOOK = 0.2
 
 
 class Drainable(Protocol):
@@ -50,8 +52,7 @@ class Drain:
             plane.close_idle()
         if now >= self._deadline:
             plane.abort_all()
-            self._done()
-        elif plane.active_connections() == 0:
+        if plane.active_connections() == 0 or now >= self._deadline + _LAST_LOOK:
             self._done()
         else:
             self._clock.call_later(_POLL, self._look)

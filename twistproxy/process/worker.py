@@ -105,6 +105,7 @@ class Worker:
         self._drain_time = options.drain_time
         self._discovery: DiscoveryLink | None = None
         self._generation = 0
+        self._runtime: Mapping[str, Plain] = {}
         self._sockets: dict[int, int] = {}
         self._listeners: dict[int, Listener] = {}
         self._warming: tuple[ConfigMessage, Bootstrap] | None = None
@@ -137,7 +138,7 @@ class Worker:
             self._plane.drain()
         elif kind == "stop":
             self._plane.abort_all()
-            self._leave()
+            self._reactor.callLater(0.0, self._leave)  # once their requests are logged
         elif kind == "stop_listening":
             self._stop_listening(message["keys"])
         elif kind == "reopen":
@@ -153,6 +154,7 @@ class Worker:
         passed = [socket.key for socket in config.sockets if socket.passed]
         self._sockets.update(zip(passed, fds))
         if self._drain is not None:
+            self._close(passed)  # whoever comes next accepts there
             return
         if config.generation == self._generation:
             self._link.send(messages.ready(config.generation))
@@ -177,7 +179,11 @@ class Worker:
             config, bootstrap = self._warming
             self._warming = (replace(config, runtime=values), bootstrap)
         if self._generation:
-            self._plane.set_runtime(values)
+            self._set_runtime(values)
+
+    def _set_runtime(self, values: Mapping[str, Plain]) -> None:
+        self._runtime = values
+        self._plane.set_runtime(values)
 
     def _title(self, config: ConfigMessage) -> None:
         prepare_process(f"worker {config.slot}")
@@ -204,19 +210,12 @@ class Worker:
         assert self._discovery is not None
         config, bootstrap = self._warming
         self._warming = None
-        self._plane.set_runtime(config.runtime)
-        try:
-            self._plane.apply(bootstrap)
-        except ConfigError as e:
-            self._refuse(config, e.problems)
-            return
-        except OSError as e:
-            problem = f"cannot open {e.filename}: {e.strerror}" if e.filename else str(e)
-            self._refuse(config, [ConfigProblem("", problem, config.source)])
-            return
-        except Exception as e:
-            _log.failure("cannot apply generation {number}", number=config.generation)
-            self._refuse(config, [ConfigProblem("", f"{type(e).__name__}: {e}", config.source)])
+        former = self._runtime
+        self._set_runtime(config.runtime)
+        problems = self._apply(config, bootstrap)
+        if problems:
+            self._set_runtime(former)
+            self._refuse(config, problems)
             return
         self._generation = config.generation
         self._plane.set_healthy(config.healthy)
@@ -226,6 +225,20 @@ class Worker:
                 self._plane.update_endpoints(endpoints)
         self._listen(config)
         self._link.send(messages.ready(config.generation))
+
+    def _apply(self, config: ConfigMessage, bootstrap: Bootstrap) -> list[ConfigProblem]:
+        """Returns what speaks against it."""
+        try:
+            self._plane.apply(bootstrap)
+        except ConfigError as e:
+            return e.problems
+        except OSError as e:
+            problem = f"cannot open {e.filename}: {e.strerror}" if e.filename else str(e)
+            return [ConfigProblem("", problem, config.source)]
+        except Exception as e:
+            _log.failure("cannot apply generation {number}", number=config.generation)
+            return [ConfigProblem("", f"{type(e).__name__}: {e}", config.source)]
+        return []
 
     def _refuse(self, config: ConfigMessage, problems: list[ConfigProblem]) -> None:
         self._close(list(self._sockets))
