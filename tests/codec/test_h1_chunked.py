@@ -122,3 +122,17 @@ def test_a_million_small_chunks_take_linear_time_and_no_memory() -> None:
     for _ in range(20):
         total += sum(map(len, decoder.feed(data)))
     assert total == 200000 and not decoder.done
+
+
+@pytest.mark.parametrize("value", [b"a\x01b", b"\x0b", b"a\x7f", b"a\x1b[0m", b"a\rb", b"a\0"])
+def test_trailers_have_no_control_characters(value: bytes) -> None:
+    with pytest.raises(RemoteProtocolError):
+        decode(b"0\r\nx: " + value + b"\r\n\r\n")
+
+
+def test_number_of_trailers() -> None:
+    decoder = ChunkedDecoder(1000, 3)
+    decoder.feed(b"0\r\n" + b"x: v\r\n" * 3)
+    with pytest.raises(RemoteProtocolError) as found:
+        decoder.feed(b"x: v\r\n")
+    assert found.value.status_hint == 431

@@ -105,13 +105,15 @@ def test_a_reload_that_cannot_be_done_changes_nothing(program: Program, mistake:
             program.write([listener(program.port), listener(new, "n"), listener(other.getsockname()[1], "b")])
         else:
             new = free_port()
-            program.write([listener(program.port), listener(new, "n")], [cluster("refused by workers")])
+            layers = [{"name": "s", "static_layer": {"n": 1}}]
+            listeners = [listener(program.port), listener(new, "n")]
+            program.write(listeners, [cluster("refused by workers")], layers=layers)
         reload(program)
         if mistake == "address in use":
             assert not program.open(new)
             assert "another program uses this address" in program.log()
     assert program.stat("server.reloads_rejected") == 1
-    assert program.get().endswith(" a 0")
+    assert all(program.get().endswith(" a 0") for _ in range(20))
     assert program.children() == before
     assert program.admin("/ready") == "LIVE"
     if mistake != "not JSON":

@@ -7,6 +7,7 @@ import pytest
 from .harness import Proxy
 from .origin import raw, text
 from .settings import Config, bootstrap, cluster, listener, protocol_options, routes_to
+from .wire import Ended
 
 pytestmark = pytest.mark.parity
 
@@ -213,6 +214,45 @@ def test_trailers(proxy: Proxy, name: str) -> None:
         [("x-r", "1")] if both else [],
     )
     assert (seen.body, response.text) == (b"abc", "abc")
+
+
+#: What comes behind the last chunk, and whether it is taken where trailers are passed on, and where they are dropped.
+TRAILERS = {
+    "a control character": ("x-t: a\x01b\r\n", False, False),
+    "a vertical tab": ("x-t: a\x0bb\r\n", False, False),
+    "DEL": ("x-t: a\x7fb\r\n", False, False),
+    "a tab": ("x-t: a\tb\r\n", True, True),
+    "a name that is none": (":path: /\r\n", False, False),
+    "100 of them": ("x-t: v\r\n" * 100, True, True),
+    "101 of them": ("x-t: v\r\n" * 101, False, True),
+}
+
+
+@pytest.mark.parametrize("name", ["trailers_both", "plain"])
+@pytest.mark.parametrize("which", TRAILERS)
+def test_trailers_that_are_none(proxy: Proxy, which: str, name: str) -> None:
+    trailers, passed_on, dropped = TRAILERS[which]
+    taken = dropped if name == "plain" else passed_on
+    with proxy.client(name) as client:
+        head = "POST /s HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n"
+        status = client.send(head, f"{trailers}\r\n").read().status
+        assert status == (200 if taken else 431 if "101" in which else 400)
+        if not taken:
+            assert client.ended()
+    answer = f"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n{trailers}\r\n"
+    proxy.origin().on("/r", raw(answer))
+    with proxy.client(name) as client:
+        client.send("GET /r HTTP/1.1\r\nhost: a\r\n\r\n")
+        if taken:
+            assert client.read().text == "abc"
+        else:
+            # Envoy cuts it off; here it was not begun yet.
+            try:
+                found: object = client.read().status
+            except Ended:
+                found = "cut"
+            proxy.may_be_stricter(found, "cut", 502)
+    proxy.origin().forget()
 
 
 def test_large_response_head(proxy: Proxy) -> None:

@@ -16,7 +16,7 @@ _QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])
 _EXTENSION = rb"[ \t]*;[ \t]*" + _TOKEN + rb"(?:[ \t]*=[ \t]*(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?"
 #: chunk-size [ chunk-ext ]; 15 hex digits cannot overflow anybody's 64 bits.
 _SIZE_LINE = re.compile(rb"0*([0-9A-Fa-f]{1,15})(?:" + _EXTENSION + rb")*")
-_TRAILER = re.compile(rb"(" + _TOKEN + rb"):[ \t]*([^\0\r\n]*)")
+_TRAILER = re.compile(rb"(" + _TOKEN + rb"):[ \t]*([\t \x21-\x7e\x80-\xff]*)")
 
 #: A size line is 16 digits and, rarely, extensions; HAProxy and nginx stop far earlier.
 MAX_SIZE_LINE = 4096
@@ -40,7 +40,8 @@ class ChunkedDecoder:
     """`feed(data)` returns the pieces of content that `data` brings.
 
     After the last chunk and the trailers `done` is True, `trailers` has them and `rest` the bytes behind.  Raises
-    `RemoteProtocolError` at the first byte that is wrong.  `max_trailers` limits the trailer section, in bytes.
+    `RemoteProtocolError` at the first byte that is wrong.  `max_trailers` limits the trailer section, in bytes, and
+    `most_trailers` the number of its fields.
     """
 
     __slots__ = (
@@ -48,17 +49,21 @@ class ChunkedDecoder:
         "_left",
         "_line",
         "_max_trailers",
+        "_most_trailers",
         "_trailer_bytes",
+        "_trailer_count",
         "done",
         "rest",
         "trailers",
     )
 
-    def __init__(self, max_trailers: int = 60 * 1024) -> None:
+    def __init__(self, max_trailers: int = 60 * 1024, most_trailers: int = 1 << 30) -> None:
         self._line = b""  # an unfinished line
         self._left = 0  # bytes of content left; -1: its CRLF is due; -2: reading trailers
         self._max_trailers = max_trailers
+        self._most_trailers = most_trailers
         self._trailer_bytes = 0
+        self._trailer_count = 0
         self._extensions = 0
         self.trailers: list[Header] = []
         self.rest = b""
@@ -127,7 +132,8 @@ class ChunkedDecoder:
             self.done = True
             return True
         self._trailer_bytes += len(line)
-        if self._trailer_bytes > self._max_trailers:
+        self._trailer_count += 1
+        if self._trailer_bytes > self._max_trailers or self._trailer_count > self._most_trailers:
             raise RemoteProtocolError("trailers are too large", 431)
         match = _TRAILER.fullmatch(line)
         if match is None:

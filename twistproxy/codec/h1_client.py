@@ -279,7 +279,8 @@ class Http1ClientConnection(RequestWriter):
                     self._protocol_error("content-length with transfer-encoding")
                     return CLOSED
                 head.remove(b"content-length")
-            self._chunked = ChunkedDecoder()
+            most = self._max_headers if self._settings.enable_trailers else 1 << 30
+            self._chunked = ChunkedDecoder(most_trailers=most)
             state = CHUNKED
         elif b"content-length" in index:
             value = index[b"content-length"]

@@ -238,7 +238,9 @@ class Http1ServerConnection(ResponseWriter):
             length = framing.length
             self._close_after = framing.close
             if length == CHUNKED:
-                self._chunked = ChunkedDecoder(self._settings.max_head_bytes)
+                # Trailers that are dropped are not counted, as by Envoy.
+                most = self._max_headers if self._settings.enable_trailers else 1 << 30
+                self._chunked = ChunkedDecoder(self._max_head, most)
         self._state = length or RESPONSE
         self._response_to_head = method == b"HEAD"
         self._chunked_out = False

@@ -14,7 +14,8 @@ class MemoryLog:
 
     @property
     def lines(self) -> list[str]:
-        return self.text.splitlines()
+        """Without their ends; what follows the last of them too."""
+        return self.text.removesuffix("\n").split("\n") if self.text else []
 
 
 class MemoryLogFiles:
