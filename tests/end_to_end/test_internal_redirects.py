@@ -8,6 +8,7 @@ import pytest
 
 from twistproxy.model.address import TcpAddress
 from twistproxy.model.endpoint import Endpoint
+from twistproxy.model.http_filters import FaultSettings, HttpFilterSettings, RuntimeFraction
 from twistproxy.model.internal_redirect import InternalRedirectSettings
 from twistproxy.model.mirror import MirrorSettings
 from twistproxy.model.retry import RETRY_ON, RequestPlan, RetryPolicy
@@ -21,7 +22,7 @@ MOVED = b"HTTP/1.1 302 X\r\nLocation: http://a/b\r\nContent-Length: 0\r\n\r\n"
 MOVED_WITH_CONTENT = MOVED.replace(b"th: 0", b"th: 4") + b"gone"
 
 
-def plane_that_follows(**action: Any) -> DataPlane:
+def plane_that_follows(manager_filters: tuple[HttpFilterSettings, ...] = (), **action: Any) -> DataPlane:
     """What begins with "/a" is followed; "/direct" answers; the rest goes to the cluster "app"."""
     policy = InternalRedirectSettings(most=3, cross_scheme=True)
     routes = (
@@ -30,7 +31,7 @@ def plane_that_follows(**action: Any) -> DataPlane:
         RouteSettings(RouteMatch(prefix="/"), ClusterAction("app")),
     )
     other = cluster("mirror", endpoints=(Endpoint(TcpAddress("10.0.0.2", 80)),))
-    return DataPlane(manager(routes_to(*routes)), cluster(), other)
+    return DataPlane(manager(routes_to(*routes), filters=manager_filters), cluster(), other)
 
 
 @pytest.mark.parametrize("moved", [MOVED, MOVED_WITH_CONTENT])
@@ -160,4 +161,19 @@ def test_with_a_mirror() -> None:
     mirror.receive(OK)
     upstream.receive(OK)
     assert client.take().endswith(b"ok")
+    plane.finish()
+
+
+def test_filters_hear_of_the_end_of_what_was_redirected() -> None:
+    faults = HttpFilterSettings("f", FaultSettings(RuntimeFraction(100), 100, "", RuntimeFraction(0), 0, ""))
+    plane = plane_that_follows(manager_filters=(faults,))
+    client = plane.client()
+    client.receive(GET)
+    plane.clock.advance(0.11)
+    plane.upstream.receive(MOVED)
+    assert plane.runtime.snapshot()["gauges"]["http.ingress.fault.active_faults"] == 1
+    plane.clock.advance(0.11)
+    plane.upstream.receive(OK)
+    assert client.take().endswith(b"ok")
+    assert plane.runtime.snapshot()["gauges"]["http.ingress.fault.active_faults"] == 0
     plane.finish()

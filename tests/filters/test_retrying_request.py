@@ -172,3 +172,21 @@ def test_duration_of_the_stream(whole: bool) -> None:
     assert data.log == [f"{'GET' if whole else 'POST'} /x {status} - max_duration_timeout 0 27"]
     assert data.counter("http.ingress.downstream_rq_max_duration_reached") == 1
     data.finish()
+
+
+def test_a_head_whose_content_has_not_come_goes_to_a_connection_that_is_free() -> None:
+    data = plane()
+    for _ in range(2):
+        other = data.client()
+        other.receive(GET)
+        data.turn()
+    for connection in data.connector.connections:
+        connection.receive(OK)
+        connection.take()
+    client = data.client()
+    client.receive(POST)
+    data.connector.connections[1].receive(BAD)
+    data.clock.advance(0.11)
+    assert data.connector.connections[0].take().startswith(b"POST /x ")
+    client.lose("")
+    data.finish()

@@ -454,3 +454,28 @@ def test_a_filter_may_have_the_route_picked_anew() -> None:
     assert client.take().startswith(b"HTTP/1.1 404")
     assert asked == [b"/x", b"/other"]
     plane.finish()
+
+
+def test_a_filter_that_the_new_route_has_not_hears_of_the_end_too() -> None:
+    ending = Ending()
+    plane = with_filters(ending, Rerouting())
+    running = plane.runtime._listeners["main"].manager
+    there, gone = running.chain, FilterChain((None, None), running.chain.router)
+
+    class Chains:
+        """The first route has all filters, the other one none."""
+
+        def __init__(self) -> None:
+            self.left = [there]
+
+        def select(self, route: Any) -> FilterChain:
+            return self.left.pop() if self.left else gone
+
+        def routes_changed(self) -> None: ...
+
+    running.chain = FilterChain((), there.router, Chains())
+    client = plane.client()
+    client.receive(GET)
+    plane.upstream.receive(ANSWER)
+    assert ending.ended == [b"/x"]
+    plane.finish()

@@ -222,3 +222,15 @@ def test_set_endpoints_keeps_hosts_that_stay() -> None:
     bed.clock.advance()
     assert bed.connector.connections[0].closed
     bed.finish()
+
+
+def test_all_who_wait_are_told_that_the_cluster_may_have_no_more_requests() -> None:
+    """Nothing else would: the host has a free connection, and the requests that are too many are at other hosts."""
+    bed = Bed(default_thresholds=Thresholds(max_connections=1, max_requests=1))
+    waiting = [bed.ask(), bed.ask()]
+    bed.pool.limits.requests += 1  # at another host
+    bed.clock.advance()
+    assert [one.failed for one in waiting] == [(PoolFailure.OVERFLOW, "")] * 2
+    bed.pool.limits.requests -= 1
+    assert bed.ask().encoder is not None
+    bed.finish()

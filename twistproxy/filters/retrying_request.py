@@ -324,6 +324,7 @@ class RetryingRequest:
         since = self._complete_at
         self._timeouts.tell(head, int((stream.context.monotonic() - since) * 1000) if since else 0)
         self._attempt(host)
+        self.flush_request()  # a head that waits for content would wait for the client
 
     def _retry_reset(self, attempt: Attempt, reason: ResetReason, is_timeout: bool) -> bool:
         """Whether another attempt takes the place of this one, which has no response."""

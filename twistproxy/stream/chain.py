@@ -332,11 +332,11 @@ class FilterWalk:
     notes  what filters remember of it
     """
 
-    __slots__ = ("_chain", "_past_filters", "_stream", "decoding", "encoding", "notes")
+    __slots__ = ("_ends", "_past_filters", "_stream", "decoding", "encoding", "notes")
 
     def __init__(self, stream: Stream, chain: FilterChain, limit: int) -> None:
         self._stream = stream
-        self._chain = chain
+        self._ends = chain.ends  # of all the filters that may have seen it
         self._past_filters = False
         self.decoding = _Decoding(stream, chain, limit)
         self.encoding = _Encoding(stream, chain, limit)
@@ -344,7 +344,7 @@ class FilterWalk:
 
     def use(self, chain: FilterChain) -> None:
         """The route has changed."""
-        self._chain = chain
+        self._ends += tuple(one for one in chain.ends if one not in self._ends)
         self.decoding.use(chain.decoding)
         self.encoding.use(chain.encoding)
 
@@ -395,5 +395,5 @@ class FilterWalk:
     def ended(self) -> None:
         """The stream is over."""
         self.decoding.over = self.encoding.over = True
-        for stream_ended in self._chain.ends:
+        for stream_ended in self._ends:
             stream_ended(self._stream)

@@ -133,9 +133,9 @@ class Stream(LimitedStream):
 
     def leave_filters(self) -> None:
         """The filters have seen the last of the request as it was."""
-        walk, self._walk = self._walk, None
-        if walk is not None:
-            walk.ended()
+        if self._walk is not None:
+            self._walk.ended()  # filters look at their notes once more
+            self._walk = None
 
     def pause_request(self) -> None:
         """Read no more of the request's content for now.  Counted."""

@@ -175,17 +175,21 @@ class HttpPool:
         self.host.stats.rq_active -= 1
 
     def _serve_pending(self, connection: Http1ClientConnection) -> None:
+        """Give a free connection to the first request that waits.  Where the cluster may have no more requests, none of
+        them can have it; they must not wait, since nothing may come that would wake them."""
         limits = self.limits
-        request = self._pending.popleft()
-        self._no_longer_pending()
-        if limits.requests >= limits.max_requests:
-            if self._draining:
-                connection.close()
-            else:
-                self._keep(connection)
+        pending = self._pending
+        while pending:
+            request = pending.popleft()
+            self._no_longer_pending()
+            if limits.requests < limits.max_requests:
+                self._attach(connection, request)
+                return
             self._too_many_requests(request)
+        if self._draining:
+            connection.close()
         else:
-            self._attach(connection, request)
+            self._keep(connection)
 
     # ---- connections
 
