@@ -90,3 +90,16 @@ def test_locations(action: dict[str, Any], expected: bytes) -> None:
 
 def test_a_port_that_is_not_the_default_stays_with_another_scheme() -> None:
     assert location(RouteMatch(prefix="/"), b"/", b"a:8080", https=True) == b"https://a:8080/"
+
+
+def test_a_redirect_rewrites_the_path_of_the_request() -> None:
+    def seen(keep_original: bool, **action: Any) -> tuple[bytes, bytes | None]:
+        request = head(b"/a/b?c")
+        route = compile_route(RouteSettings(RouteMatch(prefix="/a"), RedirectAction(**action)), "v")
+        assert route.redirect is not None
+        route.redirect.location(request, keep_original)
+        return request.path, request.get(b"x-envoy-original-path")
+
+    assert seen(True, prefix_rewrite="/n", strip_query=True) == (b"/n/b?c", b"/a/b?c")
+    assert seen(False, regex_rewrite=RegexRewrite("/a", "/n")) == (b"/n/b?c", None)
+    assert seen(True, path="/n") == seen(True, host="h") == (b"/a/b?c", None)

@@ -240,7 +240,7 @@ class RouterFilter:
         self._stats.rq_direct_response += 1
         redirect = route.redirect
         if redirect is not None:
-            location: tuple[Header, ...] = ((b"location", redirect.location(head)),)
+            location: tuple[Header, ...] = ((b"location", redirect.location(head, self._envoy_headers)),)
             stream.local_reply(redirect.status, b"", 0, "direct_response", location)
             return
         direct = route.direct_response

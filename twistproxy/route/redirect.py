@@ -5,7 +5,7 @@ from __future__ import annotations
 from twistproxy.http.message import RequestHead
 from twistproxy.model.route import RedirectAction
 from twistproxy.route.path_match import PathMatcher
-from twistproxy.route.rewrite import safe_path
+from twistproxy.route.rewrite import ORIGINAL_PATH, safe_path
 from twistproxy.route.substitution import Substitution
 
 _DEFAULT_PORTS = ((b"http", b":80"), (b"https", b":443"))
@@ -41,8 +41,12 @@ class Redirect:
             self._regex = Substitution(action.regex_rewrite.pattern, action.regex_rewrite.substitution)
         self._strip_query = action.strip_query
 
-    def location(self, head: RequestHead) -> bytes:
-        """The Location for this request."""
+    def location(self, head: RequestHead, keep_original: bool = False) -> bytes:
+        """The Location for this request.
+
+        A prefix or a regular expression rewrites the path of `head` itself, which header rules and logs then see
+        (Envoy: DirectResponseEntry::rewritePathHeader).  `keep_original`: as it was it goes to x-envoy-original-path.
+        """
         scheme = head.scheme
         new_scheme = self._scheme or scheme
         host, port = _split_port(head.authority)
@@ -50,22 +54,34 @@ class Redirect:
             host, port = self._host, b""
         elif not self._keep_port and new_scheme != scheme and (scheme, port) in _DEFAULT_PORTS:
             port = b""  # the default port of the old scheme would be wrong with the new one
-        path = self._new_path(head.path)
+        path = self._new_path(head, keep_original)
         slash = b"" if path[:1] == b"/" else b"/"
         return new_scheme + b"://" + host + (self._port or port) + slash + path
 
-    def _new_path(self, path: bytes) -> bytes:
-        bare, mark, query = path.partition(b"?")
+    def _new_path(self, head: RequestHead, keep_original: bool) -> bytes:
+        path = head.path
         if self._path:
             # A path with a query of its own replaces both, whatever else is said.
-            return self._path if self._strip_query or b"?" in self._path else self._path + mark + query
-        if self._prefix:
-            path = self._prefix + path[self._match.matched_length(path) :]
-        elif self._regex is not None:
-            new = self._regex.apply(bare)
-            if new:
-                path = safe_path(new) + mark + query
+            if self._strip_query or b"?" in self._path:
+                return self._path
+            _, mark, query = path.partition(b"?")
+            return self._path + mark + query
+        new = self._rewritten(path)
+        if new:
+            if keep_original:
+                head.set(ORIGINAL_PATH, path)
+            head.path = path = new
         return path.partition(b"?")[0] if self._strip_query else path
+
+    def _rewritten(self, path: bytes) -> bytes:
+        """b"" if the path stays."""
+        if self._prefix:
+            return self._prefix + path[self._match.matched_length(path) :]
+        if self._regex is None:
+            return b""
+        bare, mark, query = path.partition(b"?")
+        new = self._regex.apply(bare)
+        return safe_path(new) + mark + query if new else b""
 
 
 def location_of(head: RequestHead) -> bytes:

@@ -18,7 +18,7 @@ from twistproxy.route.path_match import PathMatcher
 from twistproxy.route.substitution import Substitution
 from twistproxy.route.uri_template import TemplateRewrite, UriTemplate
 
-_ORIGINAL_PATH = b"x-envoy-original-path"
+ORIGINAL_PATH = b"x-envoy-original-path"
 _ORIGINAL_HOST = b"x-envoy-original-host"
 _FORWARDED_HOST = b"x-forwarded-host"
 
@@ -157,7 +157,7 @@ class RequestRewrites:
             path = self._path.apply(head.path, stream)
             if path:
                 if keep_original:
-                    head.set(_ORIGINAL_PATH, head.path)
+                    head.set(ORIGINAL_PATH, head.path)
                 head.path = path
 
     def name_host(self, head: RequestHead, hostname: str, keep_original: bool) -> None:
