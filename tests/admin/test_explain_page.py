@@ -7,6 +7,7 @@ import pytest
 from twisted.internet.defer import Deferred, succeed
 
 from twistproxy.admin.answer import Answer, PageError, parse_query
+from twistproxy.admin.commands import BY_PATH
 from twistproxy.admin.explain_page import explain_page, explanation_text
 
 from .fakes import FakeView
@@ -28,7 +29,7 @@ class View(FakeView):
 
 
 def get(view: View, query: str) -> Answer:
-    found = explain_page(view, parse_query(query))
+    found = explain_page(view, parse_query(query, BY_PATH["explain"].form))
     if isinstance(found, Answer):
         return found
     answers: list[Answer] = []
@@ -39,14 +40,15 @@ def get(view: View, query: str) -> Answer:
 def test_the_question() -> None:
     view = View(ANSWER)
     get(
-        view, "path=/x%3Fq%3D1&host=a&method=PUT&header=X-One:1&header=x-two:%20a:b&listener=l&from=192.0.2.1"
+        view,
+        "path=/x%3Fq%3D1&host=a&method=PUT&header=X-One:1&header=x-two:+a:b%2Bc&listener=l&from=192.0.2.1",
     )
     assert view.questions == [
         {
             "method": "PUT",
             "host": "a",
             "path": "/x?q=1",
-            "headers": [["X-One", "1"], ["x-two", "a:b"]],
+            "headers": [["X-One", "1"], ["x-two", "a:b+c"]],
             "listener": "l",
             "from": "192.0.2.1",
         }

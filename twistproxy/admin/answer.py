@@ -52,8 +52,10 @@ def bad_request(text: str, content_type: str = TEXT) -> PageError:
     return PageError(Answer(text, 400, content_type))
 
 
-def parse_query(text: str) -> Query:
-    """Split a query string.  "+" stays a plus; no "=" means empty."""
+def parse_query(text: str, form: bool = False) -> Query:
+    """Split a query string.  No "=" means empty.  "+" stays a plus, as for Envoy; in a `form` it is a space."""
+    if form:
+        text = text.replace("+", "%20")
     parts = (part.partition("=") for part in text.split("&"))
     return Query((_decode(name), _decode(value)) for name, _, value in parts if name)
 

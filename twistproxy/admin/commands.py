@@ -34,13 +34,15 @@ class Param:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One page.  `path` without its slash; `mutating` pages answer to POST only."""
+    """One page.  `path` without its slash; `mutating` pages answer to POST only.  `form`: "+" in its query is a space, as
+    browsers and curl write one."""
 
     path: str
     help: str
     handler: Handler
     params: tuple[Param, ...] = ()
     mutating: bool = False
+    form: bool = False
 
 
 _REGEX = "Regular expression (Google re2) for filtering"
@@ -119,6 +121,7 @@ COMMANDS: tuple[Command, ...] = (
             Param("from", "The address it comes from; 127.0.0.1 if it is not given"),
             Param("format", "Format to use", ("text", "json")),
         ),
+        form=True,
     ),
     Command("healthcheck/fail", "cause the server to fail health checks", pages.fail_page, mutating=True),
     Command("healthcheck/ok", "cause the server to pass health checks", pages.ok_page, mutating=True),

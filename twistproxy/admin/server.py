@@ -63,7 +63,7 @@ class AdminResource(Resource):
         if command.mutating and request.method != b"POST":
             method = request.method.decode("latin-1")
             return Answer(f"Method {method} not allowed, POST required.", 405)
-        result = command.handler(self._view, parse_query(_parameters(request)))
+        result = command.handler(self._view, parse_query(_parameters(request), command.form))
         return await result if isinstance(result, Deferred) else result
 
     def _send(self, answer: Answer, request: Request, path: str) -> None:
