@@ -148,6 +148,16 @@ class RetryState:
         """Whether anything is ever retried, so that the request must be kept."""
         return self._on != 0
 
+    @property
+    def conditions(self) -> int:
+        """On what it is: bits of `RETRY_ON` and `RETRY_ON_GRPC`."""
+        return self._on
+
+    @property
+    def left(self) -> int:
+        """How many retries there may still be."""
+        return self._left
+
     # ---- the policy
 
     def after_head(self, head: ResponseHead) -> Decision:

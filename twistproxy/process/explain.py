@@ -15,6 +15,7 @@ from typing import Any
 from twistproxy.model.address import TcpAddress
 from twistproxy.model.listener import ListenerSettings
 from twistproxy.observe.flags import flag_text
+from twistproxy.process.in_force import filters_in_force, in_force
 from twistproxy.process.trial import Trial, TrialParts
 from twistproxy.route.action import Route
 from twistproxy.route.table import Consideration, RouteTable
@@ -68,25 +69,29 @@ def explain(
     """The explanation, as JSON values.
 
     summary       one sentence
-    listener      name, address, filter_chain, stat_prefix, http_filters
+    listener      name, address, filter_chain, stat_prefix, http_filters (the chain in order, as the route has it)
     virtual_host  route_configuration, name (None if there is none for the host), domain; absent if the request was
                   answered before it came to routing, as are the following
     routes        number, name, match, taken, failed (words) for each route considered, in order; `routes_left_out`
                   is how many of those that do not match were left out
-    route         what the route that is taken does
+    route         what the route that is taken does, and what is in force then: `process.in_force`
     request       method, path, host, headers as the upstream gets them
     cluster       name, lb_policy, hosts (address, eligible, verdict), hosts_left_out, notes
     reply         status, headers, body, flags, details: an answer by the proxy itself
     """
     trial = Trial(listener.filter_chain.http_manager, listener.address, table, parts)
     trial.run(question.as_bytes(), TcpAddress(question.source, 50000))
-    out: dict[str, Any] = {"summary": "", "listener": _listener(listener)}
+    out: dict[str, Any] = {"summary": "", "listener": {}}
     stream = trial.stream
     considered = trial.considered
+    out["listener"] = _listener(listener, None if considered is None else considered.route)
     if considered is not None:
         out |= _routing(considered, table)
         if considered.route is not None:
-            out["route"] = dict(_route(considered.route, stream))
+            out["route"] = dict(_route(considered.route))
+            if considered.route.cluster is not None and trial.head is not None:
+                settings = listener.filter_chain.http_manager
+                out["route"] |= in_force(stream, trial.head, settings, trial.cluster)
     sent = trial.request_sent
     if sent is not None:
         out["request"] = sent
@@ -94,31 +99,27 @@ def explain(
     if cluster is not None:
         out["cluster"] = _cluster(cluster, stream.host)
     what = f"{question.method} {question.path} on host {question.host!r}"
+    goes = "goes to" if sent is not None else "becomes a TCP connection to"
     reply = trial.reply
-    if reply is not None:
+    if reply is not None and stream.details != "via_upstream":
         flags = flag_text(stream.flags)
         out["reply"] = {**reply, "flags": flags, "details": stream.details}
         out["summary"] = f"{what} is answered {reply['status']} by the proxy itself ({stream.details})."
-    elif sent is not None:
-        out["summary"] = (
-            f"{what} goes to cluster {stream.cluster!r}, this time to {stream.host.address_text}."
-        )
+    elif stream is not None and stream.host is not None and cluster is not None:
+        out["summary"] = f"{what} {goes} cluster {stream.cluster!r}, this time to {stream.host.address_text}."
     else:
         out["summary"] = f"{what} is no request that could be answered."
     return out
 
 
-def _listener(settings: ListenerSettings) -> dict[str, Any]:
+def _listener(settings: ListenerSettings, route: Route | None) -> dict[str, Any]:
     manager = settings.filter_chain.http_manager
     return {
         "name": settings.name,
         "address": str(settings.address),
         "filter_chain": settings.filter_chain.name,
         "stat_prefix": manager.stat_prefix,
-        "http_filters": [
-            *(f"{one.name} (disabled)" if one.disabled else one.name for one in manager.filters),
-            "envoy.filters.http.router",
-        ],
+        "http_filters": filters_in_force(manager, route),
     }
 
 
@@ -148,7 +149,7 @@ def _routing(considered: Consideration, table: RouteTable) -> dict[str, Any]:
     return {"virtual_host": host, "routes": routes, "routes_left_out": left_out}
 
 
-def _route(route: Route, stream: Any) -> Iterator[tuple[str, Any]]:
+def _route(route: Route) -> Iterator[tuple[str, Any]]:
     yield "name", route.name or None
     if route.redirect is not None:
         yield "action", f"redirect with status {route.redirect.status}"
@@ -156,7 +157,6 @@ def _route(route: Route, stream: Any) -> Iterator[tuple[str, Any]]:
         yield "action", f"direct response with status {route.direct_response.status}"
     else:
         yield "action", f"forward to cluster {route.cluster!r}"
-        yield "timeout", f"{route.timeout:g} s" if route.timeout else "none"
         yield "priority", "HIGH" if route.high_priority else "DEFAULT"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -55,6 +56,7 @@ class Trial:
 
     stream      how far it came
     considered  how its route was found; None if it was answered before
+    head        the request as it was then
     cluster     the cluster that it was meant for, with the hosts of the live one; None if there is none
     """
 
@@ -77,6 +79,7 @@ class Trial:
         )
         self.stream: Any = None
         self.considered: Consideration | None = None
+        self.head: RequestHead | None = None
 
     def run(self, request: bytes, source: Address) -> None:
         codec = self._manager.accept(self._client, source, self._local)
@@ -84,6 +87,7 @@ class Trial:
         if self.stream is None:
             (connection,) = self._manager.connections
             self.stream = connection.stream
+        self._clock.settle()
         self._connector.settle()
 
     @property
@@ -92,9 +96,10 @@ class Trial:
 
     @property
     def request_sent(self) -> dict[str, Any] | None:
-        """method, path, host and headers as the upstream got them; None if nothing was sent."""
-        sent = b"".join(bytes(transport.written) for transport in self._connector.transports)
-        if not sent:
+        """method, path, host and headers as the upstream got them; None if nothing was sent, or no HTTP."""
+        transports = self._connector.transports
+        sent = bytes(transports[0].written) if transports else b""  # those behind it are of mirrors
+        if b" HTTP/1.1\r\n" not in sent:
             return None
         first, fields = _head(sent)
         method, path, _ = first.split(" ", 2)
@@ -115,6 +120,15 @@ class Trial:
         return {"status": int(first.split(" ", 2)[1]), "headers": fields, "body": body}
 
     def _pick(self, head: RequestHead, stream: Any) -> Route | None:
+        self.head = RequestHead(
+            head.method,
+            head.path,
+            head.authority,
+            list(head.items),
+            dict(head.index),
+            head.version,
+            head.scheme,
+        )
         self.considered = self._table.consider(head, stream)
         return self.considered.route
 
@@ -127,6 +141,7 @@ class Trial:
 
     def _copy(self, live: Cluster) -> Cluster:
         copy = Cluster(live.settings, self._clock, self._connector, self._deadlines, self._parts.random)
+        copy.use_runtime(self._manager.runtime)
         if live.warm:
             copy.set_endpoints(tuple(host.endpoint for host in live.hosts.values()))
         return copy
@@ -142,9 +157,10 @@ def _head(data: bytes) -> tuple[str, list[list[str]]]:
 
 
 class _StandingClock:
-    """`api.clock.Clock`: the time does not pass, and nothing comes due."""
+    """`api.clock.Clock`: the time does not pass.  What a filter waits for comes due at once, in `settle`."""
 
     def __init__(self, clock: Clock) -> None:
+        self._due: list[_Due] = []
         self._now = clock.monotonic()
         self._wall = clock.wall()
 
@@ -154,12 +170,30 @@ class _StandingClock:
     def wall(self) -> float:
         return self._wall
 
-    def call_later(self, delay: float, call: Callable[..., Any], *args: Any) -> Never:
-        return Never()
+    def call_later(self, delay: float, call: Callable[..., Any], *args: Any) -> _Due:
+        due = _Due(partial(call, *args))
+        self._due.append(due)
+        return due
+
+    def settle(self) -> None:
+        due, self._due = self._due, []
+        for one in due:
+            if one.call is not None:
+                one.call()
+
+
+class _Due:
+    """`api.clock.Timer`: what waits for `settle`."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self.call: Callable[[], Any] | None = call
+
+    def cancel(self) -> None:
+        self.call = None
 
 
 class Never:
-    """`api.clock.Timer` and `api.transport.ConnectAttempt`."""
+    """`api.transport.ConnectAttempt`."""
 
     def cancel(self) -> None:
         """There is nothing to cancel."""

@@ -28,12 +28,13 @@ class HashPolicies:
     """The policies of one route, asked in their order.
 
     `hash(head, stream)` → 0 to 2**64 - 1, or None if none of them applies.  A cookie that the client is to get is
-    added to the `cookies` of `stream.extra()`.
+    added to the `cookies` of `stream.extra()`.  `settings`: what they were made from.
     """
 
-    __slots__ = ("_methods",)
+    __slots__ = ("_methods", "settings")
 
     def __init__(self, policies: tuple[HashPolicy, ...]) -> None:
+        self.settings = policies
         self._methods = [(_compiled(policy), policy.terminal) for policy in policies]
 
     def hash(self, head: RequestHead, stream: Any) -> int | None:
