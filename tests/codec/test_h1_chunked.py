@@ -136,3 +136,10 @@ def test_number_of_trailers() -> None:
     with pytest.raises(RemoteProtocolError) as found:
         decoder.feed(b"x: v\r\n")
     assert found.value.status_hint == 431
+
+
+@pytest.mark.parametrize("data", [b"hello", b"g", b"1g", b"-1", b"0x5", b"5_"])
+def test_a_size_is_refused_at_its_first_wrong_byte(data: bytes) -> None:
+    """Whoever sends it may send nothing more, and would wait."""
+    with pytest.raises(RemoteProtocolError):
+        decode(data)

@@ -119,3 +119,41 @@ def test_old_upstream_connections() -> None:
     second.receive(ok)
     assert second.closing
     plane.finish()
+
+
+def test_connections_that_a_drain_ends() -> None:
+    """Requests that are cut off are logged as Envoy does, at once, and the connections are counted as ended by us."""
+    plane = DataPlane()
+    client = plane.client()
+    client.receive(GET)
+    idle = plane.client()
+    assert plane.upstream.take()
+    plane.runtime.abort_all()
+    assert plane.log == ["GET / 0 DC downstream_local_disconnect 0 0"]
+    plane.turn()
+    assert client.closed and idle.closed
+    counters = plane.runtime.snapshot()["counters"]
+    prefix = "http.ingress.downstream_cx_destroy"
+    found = {name.removeprefix(prefix): value for name, value in counters.items() if name.startswith(prefix)}
+    expected = {
+        "": 2,
+        "_active_rq": 1,
+        "_local": 2,
+        "_local_active_rq": 1,
+        "_remote": 0,
+        "_remote_active_rq": 0,
+    }
+    assert found == expected
+    plane.finish()
+
+
+def test_connections_that_are_drained_are_counted() -> None:
+    plane = answering()
+    client, idle = plane.client(), plane.client()
+    client.receive(GET)
+    plane.runtime.drain()
+    client.receive(GET)
+    assert client.take().endswith(b"x" * 1000) and client.closing
+    assert not idle.closing
+    assert plane.counter("http.ingress.downstream_cx_drain_close") == 1
+    plane.finish()

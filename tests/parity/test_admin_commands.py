@@ -76,6 +76,7 @@ def test_healthcheck_fail_and_ok(proxy: Proxy) -> None:
         assert proxy.admin_json("/server_info")["state"] == "DRAINING"
         answer = client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").read()
         assert (answer.status, answer["connection"]) == (200, "close")
+    assert sum(proxy.stats("downstream_cx_drain_close").values()) == 1
     assert post(proxy, "/healthcheck/ok") == "OK\n"
     assert proxy.admin("/ready").text == "LIVE\n"
     with proxy.client() as client:

@@ -16,6 +16,8 @@ _QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])
 _EXTENSION = rb"[ \t]*;[ \t]*" + _TOKEN + rb"(?:[ \t]*=[ \t]*(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?"
 #: chunk-size [ chunk-ext ]; 15 hex digits cannot overflow anybody's 64 bits.
 _SIZE_LINE = re.compile(rb"0*([0-9A-Fa-f]{1,15})(?:" + _EXTENSION + rb")*")
+#: What an unfinished one may be.
+_SIZE_START = re.compile(rb"[0-9A-Fa-f]*(?:[ \t;\r]|\Z)")
 _TRAILER = re.compile(rb"(" + _TOKEN + rb"):[ \t]*([\t \x21-\x7e\x80-\xff]*)")
 
 #: A size line is 16 digits and, rarely, extensions; HAProxy and nginx stop far earlier.
@@ -112,7 +114,7 @@ class ChunkedDecoder:
         limit = 1 if self._left == -1 else (MAX_SIZE_LINE if self._left == 0 else self._max_trailers)
         if len(line) > limit or (self._left == -1 and line != b"\r"):
             raise RemoteProtocolError("chunk line is too long")
-        if self._left == 0 and line.rstrip(b"\r") and not line[:1].isalnum():
+        if self._left == 0 and _SIZE_START.match(line) is None:
             raise RemoteProtocolError("chunk size is not a number")
         self._line = line
 

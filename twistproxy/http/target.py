@@ -6,6 +6,8 @@ import re
 
 #: reg-name, IPv4 or IP-literal with a port; no userinfo, no delimiter that would end an authority (RFC 3986, 3.2).
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+(?:%25[\w.~%-]+)?\]|[!$&'()*+,;=\w.~%-]*)(?::[0-9]*)?", re.ASCII)
+#: What Envoy takes in an absolute form and in that of CONNECT is narrower: names of letters, digits, "-" and ".".
+_AUTHORITY = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::[0-9]+)?")
 _ABSOLUTE = re.compile(rb"(https?)://([^/?#]*)([/?].*)?", re.IGNORECASE)
 
 #: An absolute URI without userinfo and with a port below 65536, or a relative reference; neither with a fragment.
@@ -53,10 +55,12 @@ def valid_referer(value: bytes) -> bool:
     return True
 
 
-def _port(authority: bytes) -> bytes:
-    """The digits of the port, b"0" if there is none."""
+def _good_authority(authority: bytes) -> bool:
+    """Whether a target may name it."""
+    if _AUTHORITY.fullmatch(authority) is None:
+        return False
     port = authority.rpartition(b":")[2]
-    return port if port.isdigit() and b":" in authority else b"0"
+    return b":" not in authority or not port.isdigit() or (len(port) < 20 and int(port) < 65536)
 
 
 def split_target(method: bytes, target: bytes, allow_absolute: bool) -> tuple[bytes, bytes, bytes] | None:
@@ -67,7 +71,7 @@ def split_target(method: bytes, target: bytes, allow_absolute: bool) -> tuple[by
     fragment stays in it.
     """
     if method == b"CONNECT":
-        return (b"", target, b"") if target and _HOST.fullmatch(target) and b":" in target else None
+        return (b"", target, b"") if b":" in target and _good_authority(target) else None
     if target[:1] == b"/":
         return b"", b"", target
     if target == b"*":
@@ -75,6 +79,6 @@ def split_target(method: bytes, target: bytes, allow_absolute: bool) -> tuple[by
     if not allow_absolute:
         return (b"", b"", target) if b"://" in target else None  # no path for anybody: 404
     match = _ABSOLUTE.fullmatch(target)
-    if match is None or not match.group(2) or int(_port(match.group(2))) > 65535:
+    if match is None or not _good_authority(match.group(2)):
         return None
     return match.group(1).lower(), match.group(2), match.group(3) or b"/"

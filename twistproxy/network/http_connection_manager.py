@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 from twistproxy.api.access_log import AccessLog
 from twistproxy.api.clock import Clock
@@ -139,7 +139,7 @@ class HttpConnectionManager(Context):
 
     def abort_all(self) -> None:
         for connection in list(self.connections):
-            connection.codec.transport.abortConnection()
+            connection.abort()
 
     def check(self, stream: Stream, head: RequestHead) -> bool:
         """Answer what cannot be a request to anybody, and return False."""
@@ -174,6 +174,8 @@ class HttpConnectionManager(Context):
         if response is not None:
             stats.statuses[response.status // 100 * 100] += 1
             stats.downstream_rq_completed += 1
+            if self.draining:
+                cast("HttpConnection", stream.connection).drained()
         stats.rq_time.record(int((stream.end - stream.start) * 1000))
         if self.early_logs is not None:
             self.early_logs.ended(stream)
@@ -211,7 +213,7 @@ class HttpConnectionManager(Context):
 class HttpConnection(ConnectionLife):
     """One downstream connection: `api.codec.ServerCallbacks` of its codec, `Connection` of its streams."""
 
-    __slots__ = ("_local", "_manager", "_remote", "is_upgraded")
+    __slots__ = ("_is_drained", "_local", "_manager", "_remote", "is_upgraded")
 
     def __init__(
         self, manager: HttpConnectionManager, codec: ServerCodec, remote: Address, local: Address
@@ -224,6 +226,7 @@ class HttpConnection(ConnectionLife):
         self.remote_host = remote.host if isinstance(remote, TcpAddress) else ""
         self.tls = False
         self.is_upgraded = False
+        self._is_drained = False
 
     @property
     def remote_text(self) -> str:
@@ -285,6 +288,14 @@ class HttpConnection(ConnectionLife):
         stream.head = RequestHead(b"", b"", b"", [], {}, scheme=b"")
         return stream
 
+    def abort(self) -> None:
+        """End it now, with whatever is under way."""
+        stream = self.stream
+        self.codec.give_up()
+        if stream is not None:
+            stream.on_reset(ResetReason.LOCAL_RESET, "")
+        self.codec.transport.abortConnection()
+
     def response_overtook(self) -> None:
         self.close_later()
 
@@ -307,6 +318,12 @@ class HttpConnection(ConnectionLife):
     def stream_ended(self, stream: Stream, now: float) -> None:
         self.stream = None
         self.used_at = now
+
+    def drained(self) -> None:
+        """A response of it said that it ends because everything does."""
+        if not self._is_drained:
+            self._is_drained = True
+            self._stats.downstream_cx_drain_close += 1
 
     def upgraded(self) -> None:
         self.is_upgraded = True

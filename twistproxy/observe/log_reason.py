@@ -226,6 +226,7 @@ _SENTENCES: dict[str, str | Callable[[Any, str], str]] = {
     "absolute_path_rejected": "the target of the request is neither a path nor a URL",
     "path_normalization_failed": _bad_path,
     "low_version": "the request is neither HTTP/1.1 nor HTTP/1.0",
+    "downstream_local_disconnect": "the proxy ended the connection: the time to drain it was over",
     "downstream_remote_disconnect": _left,
     "http.invalid_authority": _bad_host,
     "http1.codec_error": "what the client sent is no HTTP/1.1",

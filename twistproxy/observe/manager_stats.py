@@ -15,8 +15,10 @@ class HttpManagerStats(Group):
         "downstream_cx_destroy",
         "downstream_cx_destroy_active_rq",
         "downstream_cx_destroy_local",
+        "downstream_cx_destroy_local_active_rq",
         "downstream_cx_destroy_remote",
         "downstream_cx_destroy_remote_active_rq",
+        "downstream_cx_drain_close",
         "downstream_cx_http1_total",
         "downstream_cx_idle_timeout",
         "downstream_cx_max_duration_reached",
@@ -58,8 +60,6 @@ class HttpManagerStats(Group):
     GAUGES = ()
     #: Shown as Envoy shows them, for features that are not there to count.
     ZEROS = (
-        "downstream_cx_destroy_local_active_rq",
-        "downstream_cx_drain_close",
         "downstream_cx_http2_total",
         "downstream_cx_http3_total",
         "downstream_cx_overload_disable_keepalive",
@@ -89,8 +89,10 @@ class HttpManagerStats(Group):
         self.downstream_cx_destroy = 0
         self.downstream_cx_destroy_active_rq = 0
         self.downstream_cx_destroy_local = 0
+        self.downstream_cx_destroy_local_active_rq = 0
         self.downstream_cx_destroy_remote = 0
         self.downstream_cx_destroy_remote_active_rq = 0
+        self.downstream_cx_drain_close = 0
         self.downstream_cx_http1_total = 0
         self.downstream_cx_idle_timeout = 0
         self.downstream_cx_max_duration_reached = 0

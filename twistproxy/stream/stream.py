@@ -104,7 +104,7 @@ class Stream(LimitedStream):
             self.upstream.send_trailers(trailers)
 
     def on_reset(self, reason: ResetReason, detail: str) -> None:
-        """The downstream is gone, or what it sends makes no sense."""
+        """The downstream is gone, what it sends makes no sense, or we end its connection (LOCAL_RESET)."""
         if self.end:
             return
         if reason == ResetReason.PROTOCOL_ERROR:
@@ -112,10 +112,14 @@ class Stream(LimitedStream):
             self.details = "http1.codec_error"
         else:
             self.flags |= flags.DC
-            self.details = "downstream_remote_disconnect"
             stats = self.context.stats
             stats.downstream_cx_destroy_active_rq += 1
-            stats.downstream_cx_destroy_remote_active_rq += 1
+            if reason == ResetReason.LOCAL_RESET:
+                self.details = "downstream_local_disconnect"
+                stats.downstream_cx_destroy_local_active_rq += 1
+            else:
+                self.details = "downstream_remote_disconnect"
+                stats.downstream_cx_destroy_remote_active_rq += 1
         if self.request_ended_at:
             self.context.stats.downstream_rq_rx_reset += 1
         self._cancel_upstream()
