@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from twistproxy.primitives.runtime import Plain, RuntimeValues
+from twistproxy.primitives.runtime import Plain, RuntimeValue, RuntimeValues
 
 
 @pytest.mark.parametrize(
@@ -78,3 +78,7 @@ def test_replacing_takes_everything_else_away() -> None:
     values.replace({"both": 2})
     assert values.get_integer("old", 9) == 9
     assert values.get_integer("both", 9) == 2
+
+
+def test_a_denominator_that_is_none() -> None:
+    assert RuntimeValue({"numerator": 1, "denominator": {"a": 1}}).denominator == 0

@@ -26,6 +26,9 @@ def read_data_source(source: Reader) -> bytes:
         return value or b""
     if kind == "filename":
         path = source.string("filename")
+        if "\0" in path:
+            source.problem(f"Invalid path: {path}", "filename")
+            return b""
         if _NOT_FILES.match(os.path.realpath(path)):
             source.problem(f"Invalid path: {path}", "filename")
             return b""

@@ -40,6 +40,7 @@ NOT_IMPLEMENTED = "is set, but twistproxy does not implement it"
 
 _Default = TypeVar("_Default")
 _Children: TypeAlias = "Reader | list[Reader] | dict[str, Reader] | None"
+_MOST_SECONDS = 2**63 // 10**9  # in nanoseconds they fit into 64 bits
 _DENOMINATORS = {0: 100.0, 1: 10_000.0, 2: 1_000_000.0}  # FractionalPercent.DenominatorType
 
 
@@ -148,9 +149,15 @@ class Reader:
         return float(value.value) if value is not None else default
 
     def duration(self, name: str, default: _Default = None) -> float | _Default:  # type: ignore[assignment]
-        """A Duration in seconds; `default` if unset."""
+        """A Duration in seconds; `default` if unset.  What Envoy cannot count is a problem (Envoy: DurationUtil)."""
         value = self._scalar(name)
-        return default if value is None else float(value.seconds + value.nanos / 1e9)
+        if value is None:
+            return default
+        if value.seconds < 0 or value.nanos < 0:
+            self.problem("Invalid duration: Expected positive duration", name)
+        elif value.seconds > _MOST_SECONDS:
+            self.problem("Invalid duration: Duration out-of-range", name)
+        return float(value.seconds + value.nanos / 1e9)
 
     def fraction(self, name: str, default: _Default = None) -> float | _Default:  # type: ignore[assignment]
         """A FractionalPercent as 0.0 to 1.0; `default` if unset."""

@@ -48,8 +48,6 @@ def _header(reader: Reader, terminal: bool) -> HeaderHash:
 
 def _cookie(reader: Reader, terminal: bool) -> CookieHash:
     ttl = reader.duration("ttl")
-    if ttl is not None and ttl < 0:
-        reader.problem("Invalid duration: Expected positive duration", "ttl")
     attributes = tuple((one.string("name"), one.string("value")) for one in reader.messages("attributes"))
     path = reader.string("path")
     return CookieHash(reader.string("name"), None if ttl is None else int(ttl), path, attributes, terminal)

@@ -70,7 +70,7 @@ def _of_today(value: str) -> str:
 def _metadata_path(found: re.Match[str]) -> str:
     try:
         keys = json.loads(found[2])
-    except ValueError:
+    except (ValueError, RecursionError):
         return found[0]
     return f"%{found[1]}_METADATA({':'.join(map(str, keys))})%"
 

@@ -69,7 +69,7 @@ def _parse(text: str, clocks: Clocks, extra: Extra) -> list[str | tuple[str, Ope
     at = 0
     while (start := text.find("%", at)) >= 0:
         match = _COMMAND.match(text, start)
-        if match is None or (match[3] and int(match[3]) >= _LARGEST_LIMIT):
+        if match is None or (match[3] and (len(match[3]) > 20 or int(match[3]) >= _LARGEST_LIMIT)):
             raise FormatError(
                 f"Incorrect configuration: {text}. Couldn't find valid command at position {start}"
             )

@@ -11,7 +11,7 @@ from twistproxy.observe.log_syntax import Clocks, FormatError, Operator, Spec
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Beyond strftime's: %s, %f with a digit for the precision (Envoy), and absl's %E3S, %E*S, %E3f, %E4Y, %Ez, %ET, %:z.
-_SPECIAL = re.compile(r"%(?:(%)|E?(s)|([1-9]?)f|(\*f)|E(\d+|\*)([Sf])|(E4Y|ET|Ez|:z))")
+_SPECIAL = re.compile(r"%(?:(%)|E?(s)|([1-9]?)f|(\*f)|E(\d{1,4}|\*)([Sf])|(E4Y|ET|Ez|:z))")
 _NEWLINE = re.compile(r"%[-_0^#]*[1-9]*[EO]?n")
 
 
@@ -70,7 +70,7 @@ def _custom(form: str, moment: float, zone: tzinfo | None) -> str:
             return digits.rstrip("0") or "0"
         if other:
             return _of_absl(other, date)
-        fraction = digits.rstrip("0") if width == "*" else (digits + "0" * int(width))[: int(width)]
+        fraction = digits.rstrip("0") if width == "*" else (digits + "0" * 9)[: int(width)]
         if kind == "f":
             return fraction or "0"
         return f"{date:%S}.{fraction}" if fraction else f"{date:%S}"

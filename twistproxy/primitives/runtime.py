@@ -65,7 +65,7 @@ class RuntimeValue:
         if not value.keys() <= {"numerator", "denominator"}:
             return
         numerator = value.get("numerator", 0)
-        denominator = DENOMINATORS.get(value.get("denominator", "HUNDRED"), 0)
+        denominator = DENOMINATORS.get(str(value.get("denominator", "HUNDRED")), 0)
         if isinstance(numerator, (int, float)) and 0 <= numerator <= _MOST_UINT32:
             self.numerator = int(numerator)
             self.denominator = denominator
