@@ -66,3 +66,16 @@ def test_the_runtime_decides_on_time_and_status() -> None:
     client.receive(GET)
     assert client.take().startswith(b"HTTP/1.1 503")
     made.finish()
+
+
+def test_names_of_counters_from_requests_do_not_pile_up() -> None:
+    made = plane(delay_share=NONE, abort_share=ALL, abort_status=503)
+    client = made.client()
+    for number in range(1500):
+        client.receive(
+            GET.replace(b"\r\n\r\n", b"\r\nx-envoy-downstream-service-cluster: c%d\r\n\r\n" % number)
+        )
+    names = [name for name in made.runtime.snapshot()["counters"] if ".fault.c" in name]
+    assert 900 < len(names) <= 1000
+    assert made.counter("http.ingress.fault.aborts_injected") == 1500
+    made.finish()

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from twistproxy.http.message import RequestHead
+from twistproxy.model.http_filters import RouteFilter
 from twistproxy.model.route import (
     ClusterAction,
     ClusterHeader,
@@ -78,6 +79,15 @@ def test_names_from_headers_do_not_pile_up() -> None:
     assert len(found.index.entries[0].choice._kept) <= 256  # type: ignore[attr-defined]
     assert chosen(routes, head()) == ""
     assert chosen(routes, head((b"x-cluster", b"\xff"))) == "\N{REPLACEMENT CHARACTER}"
+
+
+def test_routes_that_headers_name_have_the_same_settings_of_filters() -> None:
+    """Chains of filters are kept by that object, so there must not be one for each name."""
+    routes = table(WeightedClusters((WeightedCluster(1, "", "x-cluster", filters={"f": RouteFilter()}),)))
+    picked = [routes.pick(head((b"x-cluster", name)), stream(0)) for name in (b"a", b"b")]
+    first, second = [one.filters for one in picked if one is not None]
+    assert first is second
+    assert first == ({"f": RouteFilter()},)
 
 
 def test_a_header_among_weights() -> None:

@@ -12,6 +12,10 @@ from twistproxy.model.internal_redirect import (
 )
 
 _PREFIX = "envoy.extensions.internal_redirect."
+#: Copied from a response they would say something wrong about the request's content or connection.
+_FRAMING = frozenset(
+    ("connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade")
+)
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
 
@@ -30,6 +34,8 @@ def build_internal_redirects(action: Reader) -> InternalRedirectSettings | None:
             policy.problem(
                 ":-prefixed headers or Hosts may not be specified here.", f"response_headers_to_copy[{at}]"
             )
+        elif name in _FRAMING:
+            policy.problem(f"{name} belongs to the response's own framing", f"response_headers_to_copy[{at}]")
     found = [_predicate(one) for one in policy.messages("predicates")]
     return InternalRedirectSettings(
         most=policy.integer("max_internal_redirects", 1),

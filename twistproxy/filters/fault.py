@@ -15,6 +15,8 @@ from twistproxy.primitives.string_match import parse_integer
 _ABORTS, _DELAYS, _OVERFLOW = "fault.aborts_injected", "fault.delays_injected", "fault.faults_overflow"
 _ACTIVE = "fault.active_faults"
 _NO_LIMIT = 2**62
+#: Counters of the filters of one connection manager: the names of some come from requests.
+_MAX_COUNTERS = 1000
 
 
 class FaultFilter:
@@ -124,7 +126,8 @@ class FaultFilter:
         cluster = head.get(b"x-envoy-downstream-service-cluster")
         if cluster and self._settings.cluster_stats:
             name = f"fault.{cluster.decode('latin-1')}.{counter.removeprefix('fault.')}"
-            self._counters[name] = self._counters.get(name, 0) + 1
+            if name in self._counters or len(self._counters) < _MAX_COUNTERS:
+                self._counters[name] = self._counters.get(name, 0) + 1
         if not stream.notes.get((self, "active")):
             stream.notes[(self, "active")] = True
             self._tools.gauges[_ACTIVE] += 1

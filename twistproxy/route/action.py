@@ -77,8 +77,6 @@ class Route:
         self.metadata = settings.metadata
         self.host_metadata = rules.host_metadata
         self.filters: tuple[FilterLevel, ...] = settings.filters
-        if weighted.filters:
-            self.filters = (weighted.filters, *settings.filters)
         self.cluster: str | None = None
         self.direct_response: DirectReply | None = None
         self.plan: RequestPlan | None = None

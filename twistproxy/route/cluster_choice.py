@@ -12,6 +12,7 @@ from typing import Any
 from twistproxy.http.header_match import is_pseudo, pseudo_header
 from twistproxy.http.message import RequestHead
 from twistproxy.model.hash_policy import CookieHash
+from twistproxy.model.http_filters import FilterLevel
 from twistproxy.model.route import (
     ClusterAction,
     ClusterHeader,
@@ -150,14 +151,16 @@ def compile_choice(
     plain = action
     choice = action.choice
 
-    def to_cluster(name: str, one: WeightedCluster) -> Route:
-        chosen = replace(settings, action=replace(plain, cluster=name, choice=None))
-        return compile_route(chosen, one)
+    def to_cluster(name: str, one: WeightedCluster, filters: tuple[FilterLevel, ...]) -> Route:
+        forward = replace(plain, cluster=name, choice=None)
+        return compile_route(replace(settings, action=forward, filters=filters), one)
 
     def weighted(one: WeightedCluster) -> ClusterChoice:
+        # One object, however many routes headers name: chains of filters are made and kept by it.
+        filters = (one.filters, *settings.filters) if one.filters else settings.filters
         if one.cluster_header:
-            return ByHeader(one.cluster_header, lambda name: to_cluster(name, one))
-        return Fixed(to_cluster(one.cluster, one))
+            return ByHeader(one.cluster_header, lambda name: to_cluster(name, one, filters))
+        return Fixed(to_cluster(one.cluster, one, filters))
 
     if isinstance(choice, ClusterHeader):
         return weighted(WeightedCluster(1, cluster_header=choice.name))
