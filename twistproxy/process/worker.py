@@ -311,6 +311,7 @@ class Worker:
         if self._leaving:
             return
         self._leaving = True
+        self._log_files.flush()
         self._link.send(messages.snapshot(0, self._snapshot()))
         if self._discovery is not None:
             self._discovery.stop()
