@@ -93,6 +93,7 @@ def _router(reader: Reader | None) -> dict[str, Any]:
     """The router's settings."""
     if reader is None:
         return {}
+    # Statistics of answers are always kept, they cost nothing to speak of; nothing is traced, so there are no spans.
     reader.ignore("dynamic_stats", "start_child_span")
     return {
         "envoy_headers": not reader.boolean("suppress_envoy_headers"),
