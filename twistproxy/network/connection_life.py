@@ -30,7 +30,6 @@ class ConnectionLife(Connection):
         "_deadlines",
         "_ending",
         "_head_since",
-        "_head_timeout",
         "_monotonic",
         "_settings",
         "_stats",
@@ -52,7 +51,9 @@ class ConnectionLife(Connection):
         deadlines: Deadlines,
         monotonic: Callable[[], float],
         codec: ServerCodec,
+        first_limit: float,
     ) -> None:
+        """`first_limit`: the least of the limits, in seconds, that hold from the start."""
         self._settings = settings
         self._stats = stats
         self._deadlines = deadlines
@@ -68,14 +69,7 @@ class ConnectionLife(Connection):
         self._ending = False  # nothing more is read; what was written goes out
         self._unsent = 0
         self.opened_at = self.used_at = now = monotonic()
-        self._head_timeout = min(
-            settings.request_headers_timeout or _FOREVER,
-            settings.request_timeout or _FOREVER,
-            settings.stream_idle_timeout or _FOREVER,
-        )
-        self.deadline = now + min(
-            settings.idle_timeout or _FOREVER, settings.max_connection_duration or _FOREVER
-        )
+        self.deadline = now + first_limit
 
     def refuse(self, encoder: ResponseEncoder, status: int, body: bytes, flag: int, details: str) -> None:
         """Answer what is no whole request, and close."""
@@ -85,7 +79,12 @@ class ConnectionLife(Connection):
         if self.head_due:
             return
         self._head_since = now = self._monotonic()
-        self.head_due = now + self._head_timeout
+        settings = self._settings
+        self.head_due = now + min(
+            settings.request_headers_timeout or _FOREVER,
+            settings.request_timeout or _FOREVER,
+            settings.stream_idle_timeout or _FOREVER,
+        )
         if self.head_due < self.deadline:
             self.deadline = self.head_due
             self._deadlines.add(self)

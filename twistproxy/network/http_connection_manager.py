@@ -81,6 +81,11 @@ class HttpConnectionManager(Context):
         self.first_timeout = min(self.stream_idle_timeout, self.max_stream_duration)
         self.request_timeout = settings.request_timeout
         self.max_requests = settings.max_requests_per_connection
+        self.first_connection_limit = min(
+            settings.idle_timeout or _FOREVER, settings.max_connection_duration or _FOREVER
+        )
+        self._http1 = settings.http1
+        self._extended = settings.http1.extended
         self.admit_upgrade: Callable[[Any, RequestHead], bool] = Upgrades(settings.upgrades, stats).admit
         self.connections: set[HttpConnection] = set()
         self.draining = False
@@ -101,8 +106,8 @@ class HttpConnectionManager(Context):
 
     def accept(self, transport: Transport, remote: Address, local: Address) -> Http1ServerConnection:
         """The handler of a new connection: its codec, so that nothing lies between transport and parser."""
-        http1 = self.settings.http1
-        if http1.extended:
+        http1 = self._http1
+        if self._extended:
             codec: Http1ServerConnection = ExtendedServerConnection(transport, http1)
         else:
             codec = Http1ServerConnection(transport, http1)
@@ -218,7 +223,14 @@ class HttpConnection(ConnectionLife):
     def __init__(
         self, manager: HttpConnectionManager, codec: ServerCodec, remote: Address, local: Address
     ) -> None:
-        super().__init__(manager.settings, manager.stats, manager.deadlines, manager.monotonic, codec)
+        super().__init__(
+            manager.settings,
+            manager.stats,
+            manager.deadlines,
+            manager.monotonic,
+            codec,
+            manager.first_connection_limit,
+        )
         self._manager = manager
         self._remote = remote
         self._local = local
