@@ -110,6 +110,7 @@ class Proxy:
         self.ports: dict[str, int] = {}
         self.origins: dict[str, Origin] = {}
         self.process: subprocess.Popen[bytes] | None = None
+        self._full: list[socket.socket] = []
 
     # What a configuration asks for, by name; made at the first use.
 
@@ -122,6 +123,18 @@ class Proxy:
         if name not in self.origins:
             self.origins[name] = Origin()
         return self.origins[name]
+
+    def full_port(self) -> int:
+        """The port of a listener whose queue is full, so that a connection to it is never made."""
+        listening = socket.create_server(("127.0.0.1", 0), backlog=0)
+        port: int = listening.getsockname()[1]
+        self._full.append(listening)
+        for _ in range(3):
+            waiting = socket.socket()
+            waiting.setblocking(False)
+            waiting.connect_ex(("127.0.0.1", port))
+            self._full.append(waiting)
+        return port
 
     def log(self, name: str = "main") -> Log:
         return Log(self.directory / f"{name}.log")
@@ -163,6 +176,8 @@ class Proxy:
                 continue
         for origin in self.origins.values():
             origin.stop()
+        while self._full:
+            self._full.pop().close()
 
     def may_be_stricter(self, found: object, at_envoy: object, stricter: object) -> None:
         """Where Envoy breaks a MUST of an RFC, twistproxy may do as Envoy does or as the RFC says."""

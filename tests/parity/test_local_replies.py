@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import socket
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -40,27 +38,6 @@ FORMAT = (
     "\thost=%UPSTREAM_HOST%\tcluster=%UPSTREAM_CLUSTER%\tfailure=%UPSTREAM_TRANSPORT_FAILURE_REASON%"
     "\tsent=%BYTES_SENT%\n"
 )
-_full: list[socket.socket] = []
-
-
-def full_listener() -> int:
-    """The port of a listener whose queue is full, so that a connection to it is never made."""
-    listening = socket.create_server(("127.0.0.1", 0), backlog=0)
-    port: int = listening.getsockname()[1]
-    _full.append(listening)
-    for _ in range(3):
-        waiting = socket.socket()
-        waiting.setblocking(False)
-        waiting.connect_ex(("127.0.0.1", port))
-        _full.append(waiting)
-    return port
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _close_full() -> Iterator[None]:
-    yield
-    while _full:
-        _full.pop().close()
 
 
 def configure(proxy: Proxy) -> Config:
@@ -69,7 +46,7 @@ def configure(proxy: Proxy) -> Config:
         cluster("empty"),
         {"name": "nobody", "type": "STATIC", "connect_timeout": "1s"},
         cluster("refusing", proxy.port("nobody")),
-        cluster("hanging", full_listener(), connect_timeout="0.25s"),
+        cluster("hanging", proxy.full_port(), connect_timeout="0.25s"),
     ]
     log = access_log(proxy.log().path, FORMAT)
     main = listener(

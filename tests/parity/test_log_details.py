@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import socket
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -29,27 +27,6 @@ FORMAT = (
     "\tcluster=%UPSTREAM_CLUSTER%\tattempts=%UPSTREAM_REQUEST_ATTEMPT_COUNT%\troute=%ROUTE_NAME%"
     "\tgot=%BYTES_RECEIVED%\tsent=%BYTES_SENT%\twhole=%REQUEST_DURATION%\tprotocol=%PROTOCOL%\n"
 )
-_full: list[socket.socket] = []
-
-
-def full_listener() -> int:
-    """The port of a listener whose queue is full, so that a connection to it is never made."""
-    listening = socket.create_server(("127.0.0.1", 0), backlog=0)
-    port: int = listening.getsockname()[1]
-    _full.append(listening)
-    for _ in range(3):
-        waiting = socket.socket()
-        waiting.setblocking(False)
-        waiting.connect_ex(("127.0.0.1", port))
-        _full.append(waiting)
-    return port
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _close_full() -> Iterator[None]:
-    yield
-    while _full:
-        _full.pop().close()
 
 
 def configure(proxy: Proxy) -> Config:
@@ -58,7 +35,7 @@ def configure(proxy: Proxy) -> Config:
     clusters = [
         cluster("app", proxy.origin().port),
         cluster("over", 1, circuit_breakers={"thresholds": [{"max_pending_requests": 0}]}),
-        cluster("hanging", full_listener()),
+        cluster("hanging", proxy.full_port()),
     ]
     return bootstrap(proxy.port("admin"), [main], clusters)
 

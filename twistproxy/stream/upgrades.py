@@ -42,8 +42,8 @@ class Upgrades:
         return False
 
 
-class RequestPassage:
-    """`api.codec.Passage` from the downstream to the upstream."""
+class _Passage:
+    """`api.codec.Passage`: what both directions have in common."""
 
     __slots__ = ("_end", "_monotonic", "_stream", "_write")
 
@@ -53,33 +53,32 @@ class RequestPassage:
         self._monotonic = stream.context.monotonic
         self._write = end.transport.write
 
-    def send(self, data: bytes) -> None:
-        stream = self._stream
-        count = len(data)
-        stream.bytes_received += count
-        stream.last_activity = self._monotonic()
+    def _pass(self, data: bytes, count: int) -> None:
+        self._stream.last_activity = self._monotonic()
         self._end.bytes_sent += count
         self._write(data)
 
 
-class ResponsePassage:
-    """`api.codec.Passage` from the upstream to the downstream."""
+class RequestPassage(_Passage):
+    """From the downstream to the upstream."""
 
-    __slots__ = ("_end", "_monotonic", "_stream", "_write")
-
-    def __init__(self, stream: Stream, end: TunnelEnd) -> None:
-        self._stream = stream
-        self._end = end
-        self._monotonic = stream.context.monotonic
-        self._write = end.transport.write
+    __slots__ = ()
 
     def send(self, data: bytes) -> None:
-        stream = self._stream
         count = len(data)
-        stream.bytes_sent += count
-        stream.last_activity = self._monotonic()
-        self._end.bytes_sent += count
-        self._write(data)
+        self._stream.bytes_received += count
+        self._pass(data, count)
+
+
+class ResponsePassage(_Passage):
+    """From the upstream to the downstream."""
+
+    __slots__ = ()
+
+    def send(self, data: bytes) -> None:
+        count = len(data)
+        self._stream.bytes_sent += count
+        self._pass(data, count)
 
 
 def open_tunnel(stream: Stream, upstream: TunnelEnd) -> None:
