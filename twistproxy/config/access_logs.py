@@ -28,7 +28,7 @@ def build_access_logs(owner: Reader, field: str = "access_log") -> tuple[AccessL
             path = _STREAMS[config.type_name]
         else:
             entry.problem(f"the access logger {config.type_name} is not implemented", "typed_config")
-            config.ignore(*(each.name for each in config.raw.DESCRIPTOR.fields))
+            config.ignore_all()
             continue
         condition = entry.message("filter")
         chosen = None if condition is None else build_log_filter(condition)

@@ -28,8 +28,7 @@ def build_cluster_choice(
     if kind == "weighted_clusters":
         return "", _weighted(reader.message_or_empty("weighted_clusters"), known)
     if kind is not None:
-        reader.problem("is not implemented", kind)
-        reader.ignore(kind)
+        reader.refuse(kind)
     return "", None
 
 

@@ -222,10 +222,9 @@ def _eds(reader: Reader, name: str, options: ServerOptions) -> DiscoverySource |
     elif kind == "path":
         path = source.string("path")
     else:
-        source.problem(
-            "endpoints can come from a file (path_config_source) so far, not from a control plane", kind
+        source.refuse(
+            kind, "endpoints can come from a file (path_config_source) so far, not from a control plane"
         )
-        source.ignore(str(kind))
         return None
     unsupported: Any = options.unsupported
     return EdsFileSource(name, config.string("service_name"), path, watched, unsupported)

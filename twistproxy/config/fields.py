@@ -101,6 +101,17 @@ class Reader:
         for name in names:
             self._read[name] = None
 
+    def ignore_all(self) -> None:
+        """So do all fields of this message: what is wrong is said of whoever holds it."""
+        self.ignore(*(field.name for field in self.raw.DESCRIPTOR.fields))
+
+    def refuse(self, field: str | None, text: str = "is not implemented") -> None:
+        """Note a problem of a field, and let that be all that is said of it.  None: of the whole message, which has
+        nothing set."""
+        self.problem(text, field)
+        if field is not None:
+            self.ignore(field)
+
     # is it there
 
     def has(self, name: str) -> bool:
@@ -140,6 +151,10 @@ class Reader:
         if isinstance(value, bool):
             return value
         return bool(value.value) if value is not None else default
+
+    def choice(self, name: str) -> bool | None:
+        """A BoolValue; None if unset."""
+        return self.boolean(name) if self.has(name) else None
 
     def number(self, name: str, default: _Default = None) -> float | _Default:  # type: ignore[assignment]
         """A double, float, DoubleValue or Percent (0 to 100); `default` if unset, as a plain 0 is."""
@@ -193,11 +208,6 @@ class Reader:
         numbers = getattr(self.raw, name)
         return [self._enum_name(name, number, f"{name}[{at}]") for at, number in enumerate(numbers)]
 
-    def map_strings(self, name: str) -> dict[str, str]:
-        """A map<string, string> field."""
-        self._read.setdefault(name, None)
-        return dict(getattr(self.raw, name))
-
     # messages
 
     def message(self, name: str) -> Reader | None:
@@ -217,7 +227,7 @@ class Reader:
         return reader
 
     def messages(self, name: str) -> list[Reader]:
-        """The Readers of a repeated message field (elements of type Any: see `unpack_all`)."""
+        """The Readers of a repeated message field."""
         known = self._read.get(name)
         if isinstance(known, list):
             return known
@@ -257,16 +267,6 @@ class Reader:
         reader = self._opened(getattr(self.raw, name), name)
         self._read[name] = reader
         return reader
-
-    def unpack_all(self, name: str) -> list[Reader]:
-        """The contents of a repeated google.protobuf.Any field, those of unknown type left out."""
-        known = self._read.get(name)
-        if isinstance(known, list):
-            return known
-        opened = (self._opened(item, f"{name}[{i}]") for i, item in enumerate(getattr(self.raw, name)))
-        readers = [reader for reader in opened if reader is not None]
-        self._read[name] = readers
-        return readers
 
     # what was left over
 

@@ -48,13 +48,9 @@ def build_cors_policy(reader: Reader) -> RouteFilter:
             reader.string("allow_headers"),
             reader.string("expose_headers"),
             reader.string("max_age"),
-            reader.boolean("allow_credentials", True) if reader.has("allow_credentials") else None,
-            reader.boolean("allow_private_network_access", True)
-            if reader.has("allow_private_network_access")
-            else None,
-            reader.boolean("forward_not_matching_preflights", True)
-            if reader.has("forward_not_matching_preflights")
-            else None,
+            reader.choice("allow_credentials"),
+            reader.choice("allow_private_network_access"),
+            reader.choice("forward_not_matching_preflights"),
             _fraction(reader, "filter_enabled"),
             _fraction(reader, "shadow_enabled"),
         )
@@ -82,12 +78,10 @@ def build_fault(reader: Reader, cluster: str = "") -> FaultSettings:
     abort = reader.message_or_empty("abort")
     kind = abort.oneof("error_type")
     if kind == "grpc_status":
-        abort.problem("is not implemented; http_status and header_abort are", kind)
-        abort.ignore(kind)
+        abort.refuse(kind, "is not implemented; http_status and header_abort are")
     for field in ("response_rate_limit", "filter_metadata"):
         if reader.has(field):
-            reader.problem("is not implemented", field)
-            reader.ignore(field)
+            reader.refuse(field)
     # They belong to what is refused.
     reader.ignore("response_rate_limit_percent_runtime", "abort_grpc_status_runtime")
     delay_ms: int | None = None
@@ -218,8 +212,7 @@ def build_set_metadata(reader: Reader, cluster: str) -> SetMetadataSettings:
         found.append(MetadataToSet(namespace, value, True))
     for one in reader.messages("metadata"):
         if one.has("typed_value"):
-            one.problem("is not implemented; value is", "typed_value")
-            one.ignore("typed_value")
+            one.refuse("typed_value", "is not implemented; value is")
         found.append(
             MetadataToSet(
                 one.string("metadata_namespace"), one.struct("value"), one.boolean("allow_overwrite")

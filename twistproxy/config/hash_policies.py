@@ -32,8 +32,7 @@ def _policy(reader: Reader) -> HashPolicy | None:
         wanted = reader.message_or_empty("connection_properties").boolean("source_ip")
         return SourceAddressHash(terminal) if wanted else None
     if kind is not None:
-        reader.problem("is not implemented: no filter here sets state that can be hashed", kind)
-        reader.ignore(kind)
+        reader.refuse(kind, "is not implemented: no filter here sets state that can be hashed")
     return None
 
 

@@ -71,7 +71,7 @@ def build_upstream_http(cluster: Reader) -> UpstreamHttp:
             cluster.problem(
                 f"{name}: {entry.type_name} is not implemented", "typed_extension_protocol_options"
             )
-            entry.ignore(*(one.name for one in entry.raw.DESCRIPTOR.fields))
+            entry.ignore_all()
             continue
         explicit = entry.message("explicit_http_config")
         http1 = None
@@ -79,8 +79,7 @@ def build_upstream_http(cluster: Reader) -> UpstreamHttp:
             http1 = explicit.message("http_protocol_options")
             kind = explicit.oneof("protocol_config")
             if kind not in (None, "http_protocol_options"):
-                explicit.problem("only HTTP/1.1 to upstreams is implemented so far", kind)
-                explicit.ignore(str(kind))
+                explicit.refuse(kind, "only HTTP/1.1 to upstreams is implemented so far")
         _read_upstream(entry, http1, found)
         found.retry = build_retry_policy(entry.message("retry_policy"))
     return found

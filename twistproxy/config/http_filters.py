@@ -95,7 +95,7 @@ def build_http_filters(manager: Reader, cluster: str) -> tuple[tuple[HttpFilterS
             continue
         kind = _KINDS.get(config.type_name)
         if kind is None:
-            _ignore_all(config)
+            config.ignore_all()
             if not optional:
                 one.problem(f"the HTTP filter {config.type_name} is not implemented", "typed_config")
             continue
@@ -144,7 +144,7 @@ def _override(name: str, config: Reader, optional: bool) -> RouteFilter | None:
     build = _OVERRIDES.get(config.type_name)
     if build is not None:
         return build(config)
-    _ignore_all(config)
+    config.ignore_all()
     kind = _KINDS.get(config.type_name)
     if config.type_name == ROUTER or (kind is not None and not kind.override):
         config.problem(f"The filter {name} doesn't support virtual host or route specific configurations")
@@ -153,7 +153,3 @@ def _override(name: str, config: Reader, optional: bool) -> RouteFilter | None:
     elif not optional:
         config.problem(f"the HTTP filter of {config.type_name} is not implemented")
     return None
-
-
-def _ignore_all(config: Reader) -> None:
-    config.ignore(*(field.name for field in config.raw.DESCRIPTOR.fields))

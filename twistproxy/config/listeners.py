@@ -73,9 +73,7 @@ def _chain(reader: Reader, clusters: Set[str], node: Node) -> FilterChain | None
 
 
 def _filter_chain(reader: Reader, clusters: Set[str], node: Node) -> FilterChain | None:
-    match = reader.message("filter_chain_match")
-    if match is not None and not match.raw.ListFields():
-        match.ignore()
+    reader.message("filter_chain_match")  # an empty one takes everything; of any other the fields are unread
     socket = reader.message("transport_socket")
     if socket is not None:
         socket.ignore("name")
@@ -91,7 +89,7 @@ def _filter_chain(reader: Reader, clusters: Set[str], node: Node) -> FilterChain
             continue
         if config.type_name != _HTTP_MANAGER:
             one.problem(f"the network filter {config.type_name} is not implemented", "typed_config")
-            config.ignore(*(field.name for field in config.raw.DESCRIPTOR.fields))
+            config.ignore_all()
         elif at != len(filters) - 1:
             one.problem("is a terminal filter and must be the last of the chain")
         else:

@@ -50,7 +50,7 @@ def build_log_filter(reader: Reader) -> LogFilter | None:
     if kind == "log_type_filter":
         return found.ByType(frozenset(one.enums("types")), one.boolean("exclude"))
     reader.problem("is not implemented", kind)
-    one.ignore(*(field.name for field in one.raw.DESCRIPTOR.fields))
+    one.ignore_all()
     return None
 
 

@@ -66,5 +66,5 @@ def _formatters(reader: Reader) -> set[str]:
         types.add(config.type_name)
         if config.type_name not in _KNOWN:
             one.problem(f"the formatter {config.type_name} is not implemented", "typed_config")
-            config.ignore(*(field.name for field in config.raw.DESCRIPTOR.fields))
+            config.ignore_all()
     return types

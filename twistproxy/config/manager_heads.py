@@ -114,7 +114,7 @@ def _extension(one: Reader) -> Reader | None:
 
 def _unknown(one: Reader, config: Reader) -> None:
     one.problem(f"the extension {config.type_name} is not implemented", "typed_config")
-    config.ignore(*(field.name for field in config.raw.DESCRIPTOR.fields))
+    config.ignore_all()
 
 
 def _xff(config: Reader) -> XffDetection:

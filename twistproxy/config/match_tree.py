@@ -38,8 +38,7 @@ class MatchTreeBuilder:
         header = _header(reader.message_or_empty("input"))
         kind = reader.oneof("tree_type")
         if kind not in ("exact_match_map", "prefix_match_map"):
-            reader.problem("is not implemented; exact_match_map and prefix_match_map are", kind)
-            reader.ignore(str(kind))
+            reader.refuse(kind, "is not implemented; exact_match_map and prefix_match_map are")
             return MatchList((), otherwise)
         entries = []
         for key, value in reader.message_or_empty(kind).map_messages("map").items():
@@ -65,8 +64,7 @@ class MatchTreeBuilder:
             return MatchLeaf(self._routes([config]))
         if config is not None and config.type_name == _ROUTES:
             return MatchLeaf(self._routes(config.messages("routes")))
-        action.problem("Route and RouteList are the actions that there are", "typed_config")
-        action.ignore("typed_config")
+        action.refuse("typed_config", "Route and RouteList are the actions that there are")
         return None
 
 
@@ -76,8 +74,7 @@ def _header(reader: Reader) -> str:
     config = reader.unpack("typed_config")
     if config is None or config.type_name != _INPUT:
         saw = "" if config is None else f", saw {config.type_name}"
-        reader.problem(f"Route table can only match on request headers{saw}", "typed_config")
-        reader.ignore("typed_config")
+        reader.refuse("typed_config", f"Route table can only match on request headers{saw}")
         return ""
     return config.string("header_name")
 
@@ -88,8 +85,7 @@ def _predicate(reader: Reader) -> Condition:
         single = reader.message_or_empty("single_predicate")
         name = _header(single.message_or_empty("input"))
         if single.oneof("matcher") != "value_match":
-            single.problem("is not implemented; value_match is", single.oneof("matcher"))
-            single.ignore("custom_match")
+            single.refuse(single.oneof("matcher"), "is not implemented; value_match is")
         return HeaderInput(name, string_matcher(single.message_or_empty("value_match")))
     if kind == "not_matcher":
         return Not(_predicate(reader.message_or_empty("not_matcher")))

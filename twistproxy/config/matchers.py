@@ -52,9 +52,7 @@ def string_matcher(reader: Reader) -> StringMatcher:
         if ignore_case:
             reader.problem("ignore_case has no effect for safe_regex", "ignore_case")
         return Regex(regex(reader.message_or_empty("safe_regex")))
-    reader.problem("is not implemented" if kind else "a pattern is expected", kind)
-    if kind:
-        reader.ignore(kind)
+    reader.refuse(kind, "is not implemented" if kind else "a pattern is expected")
     return Exact("")
 
 

@@ -79,6 +79,5 @@ def _mutation(reader: Reader) -> HeaderRules:
             reader.problem(":-prefixed or host headers may not be removed", "remove")
         return HeaderRules(remove=(name,))
     if kind is not None:
-        reader.problem("is not implemented", kind)
-        reader.ignore(kind)
+        reader.refuse(kind)
     return HeaderRules()

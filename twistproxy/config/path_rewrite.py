@@ -18,8 +18,7 @@ def build_path_rewrite(reader: Reader) -> str | None:
     policy.ignore("name")
     config = policy.unpack("typed_config")
     if config is None or config.type_name != _TEMPLATE:
-        policy.problem("is not implemented; UriTemplateRewriteConfig is", "typed_config")
-        policy.ignore("typed_config")
+        policy.refuse("typed_config", "is not implemented; UriTemplateRewriteConfig is")
         return None
     return config.string("path_template_rewrite")
 

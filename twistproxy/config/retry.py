@@ -161,7 +161,7 @@ def _host_predicates(reader: Reader) -> tuple[bool, bool]:
         else:
             one.problem("of the predicates previous_hosts and omit_canary_hosts are implemented")
             if config is not None:
-                config.ignore(*(field.name for field in config.raw.DESCRIPTOR.fields))
+                config.ignore_all()
     return "previous" in found, "canary" in found
 
 
@@ -189,5 +189,4 @@ def _hedge(reader: Reader | None) -> bool | None:
 
 def _refuse(reader: Reader, name: str) -> None:
     if reader.has(name):
-        reader.problem("is not implemented", name)
-        reader.ignore(name)
+        reader.refuse(name)

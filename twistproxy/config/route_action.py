@@ -50,8 +50,7 @@ def build_action(
         reader.message("non_forwarding_action")
         return ClusterAction("")
     if kind is not None:
-        reader.problem("is not implemented", kind)
-        reader.ignore(kind)
+        reader.refuse(kind)
     return DirectResponse(500)
 
 

@@ -44,8 +44,7 @@ def _template(reader: Reader) -> str | None:
     reader.ignore("name")
     config = reader.unpack("typed_config")
     if config is None or config.type_name != _TEMPLATE:
-        reader.problem("is not implemented; UriTemplateMatchConfig is", "typed_config")
-        reader.ignore("typed_config")
+        reader.refuse("typed_config", "is not implemented; UriTemplateMatchConfig is")
         return None
     text = config.string("path_template")
     try:
@@ -75,13 +74,9 @@ def _conditions(reader: Reader) -> tuple[Condition, ...]:
     found += [_query_parameter(one) for one in reader.messages("query_parameters")]
     tls = reader.message("tls_context")
     if tls is not None:
-        found.append(TlsContext(_choice(tls, "presented"), _choice(tls, "validated")))
+        found.append(TlsContext(tls.choice("presented"), tls.choice("validated")))
     found += [DynamicMetadata(metadata_matcher(one)) for one in reader.messages("dynamic_metadata")]
     return tuple(found)
-
-
-def _choice(reader: Reader, name: str) -> bool | None:
-    return reader.boolean(name) if reader.has(name) else None
 
 
 def _query_parameter(reader: Reader) -> QueryParameter:

@@ -34,8 +34,7 @@ def build_runtime(root: Reader, service_cluster: str) -> tuple[RuntimeLayer, ...
                 )
             layers.append(AdminLayer(name))
         elif kind is not None:
-            reader.problem("is not implemented; static_layer, disk_layer and admin_layer are", kind)
-            reader.ignore(kind)
+            reader.refuse(kind, "is not implemented; static_layer, disk_layer and admin_layer are")
     return tuple(layers)
 
 

@@ -24,8 +24,7 @@ def address(reader: Reader, names_allowed: bool = False) -> Address:
     socket = reader.message("socket_address")
     if socket is None:
         if kind is not None:
-            reader.problem("only socket_address and pipe are implemented", kind)
-            reader.ignore(kind)
+            reader.refuse(kind, "only socket_address and pipe are implemented")
         return TcpAddress("", 0)
     if socket.enum("protocol") != "TCP":
         socket.problem("only TCP is implemented", "protocol")
@@ -38,8 +37,7 @@ def address(reader: Reader, names_allowed: bool = False) -> Address:
             "address",
         )
     if socket.oneof("port_specifier") == "named_port":
-        socket.problem("named ports are not implemented", "named_port")
-        socket.ignore("named_port")
+        socket.refuse("named_port", "named ports are not implemented")
     return TcpAddress(host, port)
 
 
