@@ -9,7 +9,14 @@ from twisted.internet.testing import MemoryReactorClock
 
 from twistproxy.discovery.service import DiscoveryService
 from twistproxy.model.address import TcpAddress
-from twistproxy.model.discovery import DiscoverySource, DnsSource, DnsTarget, EdsFileSource, V1SdsSource
+from twistproxy.model.discovery import (
+    DiscoverySource,
+    DnsSource,
+    DnsTarget,
+    EdsFileSource,
+    StaticSource,
+    V1SdsSource,
+)
 from twistproxy.model.endpoint import Endpoint
 
 from .fakes import FakeLookup, Log, addresses
@@ -158,3 +165,11 @@ def test_stop_leaves_nothing(tmp_path: Path) -> None:
 def test_instances_differ(tmp_path: Path) -> None:
     made = {DiscoveryService(Reactor(), str(tmp_path / "s"), Log().logger).fanout.instance for _ in range(2)}
     assert len(made) == 2
+
+
+def test_endpoints_that_are_fixed_are_published_at_once(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.start(StaticSource("a", (Endpoint(TcpAddress("10.0.0.1", 80)),)))
+    assert world.endpoints("a") == ["10.0.0.1:80"]
+    world.service.configure([StaticSource("a", (Endpoint(TcpAddress("10.0.0.2", 80)),))])
+    assert world.endpoints("a") == ["10.0.0.2:80"]

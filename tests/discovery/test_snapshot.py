@@ -108,3 +108,33 @@ def test_what_is_not_declared_cannot_be_published() -> None:
     assert not store.publish("a", (A,))
     store.failed("a")
     assert store.all() == ()
+
+
+def test_flags_are_set_under_their_mask_only() -> None:
+    store = Store()
+    store.declare("a")
+    store.publish("a", (A, B))
+    store.set_flags("a", {A.address: 0b011}, 0b011)
+    store.set_flags("a", {A.address: 0b110, B.address: 0b110, C.address: 0b100}, 0b100)
+    found = store.get("a")
+    assert found is not None
+    assert [endpoint.flags for endpoint in found.endpoints] == [0b111, 0b100]
+    told = len(store.told)
+    store.set_flags("a", {A.address: 0b100}, 0b100)
+    store.set_flags("unknown", {A.address: 1}, 1)
+    assert len(store.told) == told
+
+
+def test_endpoints_that_stay_keep_their_flags() -> None:
+    store = Store()
+    store.declare("a")
+    store.publish("a", (A, B))
+    store.set_flags("a", {A.address: 1, B.address: 2}, 3)
+    store.publish("a", (replace(A, weight=7), C))
+    found = store.get("a")
+    assert found is not None
+    assert found.endpoints == (replace(A, weight=7, flags=1), C)
+    store.publish("a", (A, B))
+    found = store.get("a")
+    assert found is not None
+    assert [endpoint.flags for endpoint in found.endpoints] == [1, 0]

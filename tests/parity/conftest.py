@@ -1,7 +1,8 @@
 """The `proxy` fixture: each test module runs once on Envoy and once on twistproxy.
 
 A module about what twistproxy does not implement yet says so with `REFUSED`, the paths of the fields that twistproxy
-refuses: its tests run on Envoy only, and one test of its own checks that refusal.
+refuses: its tests run on Envoy only, and one test of its own checks that refusal.  A module in which it can make a
+difference how many workers there are has `CONCURRENCY`, and runs once with each.
 """
 
 from __future__ import annotations
@@ -16,13 +17,17 @@ from .harness import ENGINES, Proxy
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "proxy" in metafunc.fixturenames:
         engines = ("envoy",) if hasattr(metafunc.module, "REFUSED") else ENGINES
-        metafunc.parametrize("proxy", engines, indirect=True, scope="module")
+        workers = getattr(metafunc.module, "CONCURRENCY", (1,))
+        both = [(engine, count) for engine in engines for count in workers]
+        ids = [engine if count == 1 else f"{engine}-{count}w" for engine, count in both]
+        metafunc.parametrize("proxy", both, indirect=True, scope="module", ids=ids)
 
 
 @pytest.fixture(scope="module")
 def proxy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     """The engine on what the module's `configure(proxy)` returns, one start for the whole module."""
-    running = Proxy(request.param, tmp_path_factory.mktemp(request.param))
+    engine, concurrency = request.param
+    running = Proxy(engine, tmp_path_factory.mktemp(engine), concurrency)
     try:
         running.start(request.module.configure(running))
         yield running

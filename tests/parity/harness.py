@@ -35,15 +35,21 @@ def free_port() -> int:
             return port
 
 
-def command(engine: str, config: Path) -> list[str]:
-    """The command line that runs an engine on a configuration file with one worker."""
+def command(engine: str, config: Path, concurrency: int = 1) -> list[str]:
+    """The command line that runs an engine on a configuration file."""
     beside = Path(sys.executable).parent
     if engine == "envoy":
         program = shutil.which("envoy", path=str(beside)) or shutil.which("envoy") or "envoy"
-        flags = ["--concurrency", "1", "--disable-hot-restart", "--file-flush-interval-msec", "20"]
+        flags = [
+            "--concurrency",
+            str(concurrency),
+            "--disable-hot-restart",
+            "--file-flush-interval-msec",
+            "20",
+        ]
         return [program, "-c", str(config), *flags, "-l", "error"]
     twistd = shutil.which("twistd", path=str(beside)) or "twistd"
-    flags = ["--config", str(config), "--concurrency", "1", "--unsupported", "warn"]
+    flags = ["--config", str(config), "--concurrency", str(concurrency), "--unsupported", "warn"]
     flags += ["--file-flush-interval-msec", "20"]
     return [sys.executable, twistd, "-n", "--pidfile=", "twistproxy", *flags]
 
@@ -102,10 +108,11 @@ def wait_for(probe: Callable[[], Any], timeout: float = 3.0) -> Any:
 
 
 class Proxy:
-    """An engine with its origins, ports, logs and admin."""
+    """An engine with its origins, ports, logs and admin.  `concurrency`: how many workers it has."""
 
-    def __init__(self, engine: str, directory: Path) -> None:
+    def __init__(self, engine: str, directory: Path, concurrency: int = 1) -> None:
         self.engine = engine
+        self.concurrency = concurrency
         self.directory = directory
         self.ports: dict[str, int] = {}
         self.origins: dict[str, Origin] = {}
@@ -148,7 +155,10 @@ class Proxy:
         output = self.directory / "output.txt"
         with output.open("wb") as sink:
             self.process = subprocess.Popen(
-                command(self.engine, path), stdin=subprocess.DEVNULL, stdout=sink, stderr=sink
+                command(self.engine, path, self.concurrency),
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
             )
         limit = time.monotonic() + START_LIMIT
         while time.monotonic() < limit:

@@ -18,6 +18,7 @@ from twistproxy.model.discovery import (
     DnsTarget,
     EdsFileSource,
     LookupFamily,
+    StaticSource,
     V1SdsSource,
 )
 from twistproxy.model.endpoint import Endpoint
@@ -241,6 +242,8 @@ def _v1_sds(
         custom.problem(f"unknown cluster {asked!r}", "typed_config.value.cluster")
         return None
     hosts = service.source if service.source is not None else service.endpoints
+    if isinstance(hosts, StaticSource):
+        hosts = hosts.endpoints
     if isinstance(hosts, (EdsFileSource, V1SdsSource)):
         custom.problem(
             "the discovery service's own cluster must be static or resolved", "typed_config.value.cluster"

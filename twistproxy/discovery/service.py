@@ -20,8 +20,9 @@ from twistproxy.discovery.fanout import Fanout
 from twistproxy.discovery.file_watch import FileWatcher
 from twistproxy.discovery.snapshot import EndpointStore
 from twistproxy.discovery.source import ClusterUpdates, Random, RunningSource
+from twistproxy.discovery.static import StaticEndpoints
 from twistproxy.discovery.v1_sds import TreqFetch, V1SdsDiscovery
-from twistproxy.model.discovery import DiscoverySource, DnsSource, EdsFileSource, V1SdsSource
+from twistproxy.model.discovery import DiscoverySource, DnsSource, EdsFileSource, StaticSource, V1SdsSource
 from twistproxy.model.endpoint import Endpoint
 
 #: Keep an idle connection to a discovery service for this long: longer than most refresh delays.
@@ -138,6 +139,8 @@ class DiscoveryService(Service):
             return DnsDiscovery(self._reactor, source, lookup, updates, self._random, self._log)
         if isinstance(source, EdsFileSource):
             return EdsFileDiscovery(source, self._watcher, updates, self._log)
+        if isinstance(source, StaticSource):
+            return StaticEndpoints(source, updates)
         fetch = TreqFetch(self._reactor, self._pool, source.timeout)
         hosts = self._hosts_of(source)
         return V1SdsDiscovery(self._reactor, source, hosts, fetch, updates, self._random, self._log)

@@ -5,8 +5,8 @@ Pure: what publishes into it and who is told is elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from twistproxy.model.address import Address
 from twistproxy.model.endpoint import Endpoint, EndpointSet
@@ -83,12 +83,20 @@ class EndpointStore:
         """The source of `cluster` has answered.  Ignored, with an empty delta, if the cluster is not
         declared.
 
+        Endpoints that stay keep their flags.
+
         complete  False while a part of the source has never answered with success
         """
         current = self._sets.get(cluster)
         if current is None:
             return EndpointDelta((), (), ())
         new = unique_addresses(endpoints)
+        flags = {endpoint.address: endpoint.flags for endpoint in current.endpoints if endpoint.flags}
+        if flags:
+            new = tuple(
+                replace(endpoint, flags=flags[endpoint.address]) if endpoint.address in flags else endpoint
+                for endpoint in new
+            )
         delta = difference(current.endpoints, new)
         completed = complete and cluster not in self._complete
         if completed:
@@ -96,6 +104,25 @@ class EndpointStore:
         if delta or completed or not current.resolved:
             self._put(EndpointSet(cluster, new, self._next()))
         return delta
+
+    def set_flags(self, cluster: str, flags: Mapping[Address, int], mask: int) -> None:
+        """Of the health of these endpoints (`model.health`), what is under `mask` is this from now on.  Addresses that
+        the cluster does not have are ignored."""
+        current = self._sets.get(cluster)
+        if current is None:
+            return
+        changed = False
+        endpoints = list(current.endpoints)
+        for at, endpoint in enumerate(endpoints):
+            found = flags.get(endpoint.address)
+            if found is None:
+                continue
+            now = endpoint.flags & ~mask | found & mask
+            if now != endpoint.flags:
+                endpoints[at] = replace(endpoint, flags=now)
+                changed = True
+        if changed:
+            self._put(EndpointSet(cluster, tuple(endpoints), self._next(), current.resolved))
 
     def failed(self, cluster: str) -> None:
         """The source of `cluster` has answered with a failure: what the cluster has stays.

@@ -55,11 +55,17 @@ class ClusterUpdates:
         self.counters["update_success"] += 1
         if self._stopped:
             return ""
-        delta = self._store.publish(self.cluster, endpoints, complete)
+        delta = self.publish(endpoints, complete)
         if not delta:
             self.counters["update_no_rebuild"] += 1
+        return delta
+
+    def publish(self, endpoints: Iterable[Endpoint], complete: bool = True) -> str:
+        """As `success`, for endpoints that nobody had to be asked for: nothing is counted."""
+        if self._stopped:
             return ""
-        return str(delta)
+        delta = self._store.publish(self.cluster, endpoints, complete)
+        return str(delta) if delta else ""
 
     def failure(self) -> None:
         """The query failed."""

@@ -96,4 +96,12 @@ class V1SdsSource:
     timeout: float = 1.0
 
 
-DiscoverySource = DnsSource | EdsFileSource | V1SdsSource
+@dataclass(frozen=True, slots=True)
+class StaticSource:
+    """A STATIC cluster of which the discovery process watches the health."""
+
+    cluster: str
+    endpoints: tuple[Endpoint, ...]
+
+
+DiscoverySource = DnsSource | EdsFileSource | StaticSource | V1SdsSource

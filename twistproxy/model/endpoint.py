@@ -27,6 +27,7 @@ class Endpoint:
     locality_weight  weight of its locality, 0 if not given
     hash_key      what hash balancers hash in place of address or hostname, "" if nothing
     metadata      its filter_metadata as JSON, "" if there is none
+    flags         what active health checks and outlier detection say of it (`model.health`)
     """
 
     address: Address
@@ -39,6 +40,7 @@ class Endpoint:
     canary: bool = False
     hash_key: str = ""
     metadata: str = ""
+    flags: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON values; `from_json` is its inverse.  Defaults are left out."""
@@ -66,6 +68,8 @@ class Endpoint:
             out["k"] = self.hash_key
         if self.metadata:
             out["m"] = self.metadata
+        if self.flags:
+            out["f"] = self.flags
         return out
 
     @classmethod
@@ -82,6 +86,7 @@ class Endpoint:
             data.get("c", False),
             data.get("k", ""),
             data.get("m", ""),
+            data.get("f", 0),
         )
 
 

@@ -80,7 +80,7 @@ class Cluster:
             if host is None:
                 host = Host(endpoint)
             else:
-                host.endpoint = endpoint
+                host.use(endpoint)
             hosts.setdefault(endpoint.address, host)
         gone = [host for address, host in old.items() if address not in hosts]
         after = {(host.endpoint.priority, host.address) for host in hosts.values()}

@@ -5,58 +5,57 @@ from __future__ import annotations
 from typing import Any
 
 from twistproxy.model.endpoint import Endpoint
+from twistproxy.model.health import DEGRADED, EXCLUDED, UNHEALTHY, eds_flags, flag_names
 from twistproxy.observe.cluster_stats import HostStats
-
-#: EDS health states other than healthy (envoy.config.core.v3.HealthStatus), as `/clusters` shows them.
-_FLAGS = {
-    "UNHEALTHY": "failed_eds_health",
-    "TIMEOUT": "failed_eds_health",
-    "DRAINING": "eds_status_draining",
-    "DEGRADED": "degraded_eds_health",
-}
 
 
 class Host:
     """One address of a cluster with what is known about it.
+
+    flags     its health (`model.health`), and what follows from it:
+    healthy   it gets requests
+    degraded  it gets requests only where the healthy hosts do not suffice
+    excluded  it counts as if it were not there
 
     pools     connections to it, one pool a priority: (default, high), and the same again for tunnels; made on first
               use by the cluster
     address_text  for logs and `/clusters`
     """
 
-    __slots__ = ("address", "address_text", "endpoint", "pools", "stats")
+    __slots__ = (
+        "address",
+        "address_text",
+        "degraded",
+        "endpoint",
+        "excluded",
+        "flags",
+        "healthy",
+        "pools",
+        "stats",
+        "weight",
+    )
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self.endpoint = endpoint
+        self.use(endpoint)
         self.address = endpoint.address
         self.address_text = str(endpoint.address)
         self.stats = HostStats()
         self.pools: list[Any] = [None, None, None, None]
 
-    @property
-    def healthy(self) -> bool:
-        return self.endpoint.health not in _FLAGS
-
-    @property
-    def degraded(self) -> bool:
-        """It gets requests only where the healthy hosts do not suffice."""
-        return self.endpoint.health == "DEGRADED"
-
-    @property
-    def excluded(self) -> bool:
-        """It counts as if it were not there."""
-        return self.endpoint.health == "DRAINING"
-
-    @property
-    def weight(self) -> int:
-        return self.endpoint.weight
+    def use(self, endpoint: Endpoint) -> None:
+        """What discovery says of this address now."""
+        self.endpoint = endpoint
+        self.weight = endpoint.weight
+        self.flags = flags = eds_flags(endpoint.health) | endpoint.flags
+        self.healthy = not flags & (UNHEALTHY | DEGRADED)
+        self.degraded = bool(flags & DEGRADED) and not flags & UNHEALTHY
+        self.excluded = bool(flags & EXCLUDED)
 
     def describe(self) -> dict[str, Any]:
         """The host's part of a statistics snapshot."""
         endpoint = self.endpoint
         locality = endpoint.locality
         stats = self.stats
-        flag = _FLAGS.get(endpoint.health)
         return {
             "address": self.address_text,
             "hostname": endpoint.hostname,
@@ -66,7 +65,7 @@ class Host:
             "sub_zone": locality.sub_zone,
             "priority": endpoint.priority,
             "canary": endpoint.canary,
-            "health": [flag] if flag else ["healthy"],
+            "health": flag_names(self.flags),
             "counters": {name: getattr(stats, name) for name in stats.COUNTERS},
             "gauges": {name: getattr(stats, name) for name in stats.GAUGES},
         }

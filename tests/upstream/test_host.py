@@ -1,0 +1,44 @@
+"""What follows from a host's health flags."""
+
+from __future__ import annotations
+
+import pytest
+
+from twistproxy.model import health
+from twistproxy.model.address import TcpAddress
+from twistproxy.model.endpoint import Endpoint
+from twistproxy.upstream.host import Host
+
+ADDRESS = TcpAddress("10.0.0.1", 80)
+
+CASES = [
+    ("UNKNOWN", 0, "healthy", ["healthy"]),
+    ("HEALTHY", health.PENDING_DYNAMIC_REMOVAL, "healthy", ["pending_dynamic_removal"]),
+    ("UNHEALTHY", 0, "", ["failed_eds_health"]),
+    ("TIMEOUT", 0, "", ["failed_eds_health"]),
+    ("DRAINING", 0, "excluded", ["eds_status_draining"]),
+    ("DEGRADED", 0, "degraded", ["degraded_eds_health"]),
+    ("DEGRADED", health.FAILED_ACTIVE_HC, "", ["failed_active_hc", "degraded_eds_health"]),
+    ("UNKNOWN", health.FAILED_OUTLIER_CHECK, "", ["failed_outlier_check"]),
+    ("UNKNOWN", health.DEGRADED_ACTIVE_HC, "degraded", ["degraded_active_hc"]),
+    (
+        "UNKNOWN",
+        health.FAILED_ACTIVE_HC | health.PENDING_ACTIVE_HC | health.ACTIVE_HC_TIMEOUT,
+        "excluded",
+        ["failed_active_hc", "pending_active_hc", "active_hc_timeout"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("eds", "flags", "expected", "names"), CASES)
+def test_health(eds: str, flags: int, expected: str, names: list[str]) -> None:
+    host = Host(Endpoint(ADDRESS, health=eds, flags=flags))
+    found = [what for what in ("healthy", "degraded", "excluded") if getattr(host, what)]
+    assert " ".join(found) == expected
+    assert host.describe()["health"] == names
+
+
+def test_flags_travel_with_the_endpoint() -> None:
+    endpoint = Endpoint(ADDRESS, flags=health.FAILED_OUTLIER_CHECK)
+    assert Endpoint.from_json(endpoint.to_json()) == endpoint
+    assert "f" not in Endpoint(ADDRESS).to_json()
