@@ -1,0 +1,205 @@
+"""The filter admission_control: a share of the requests is refused while too many fail."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from .harness import Proxy
+from .origin import raw
+from .settings import ROUTER, Config, access_log, bootstrap, cluster, listener, protocol_options
+
+pytestmark = pytest.mark.parity
+
+TYPE = "type.googleapis.com/envoy.extensions.filters.http.admission_control.v3.AdmissionControl"
+HEALTH_CHECK = "type.googleapis.com/envoy.extensions.filters.http.health_check.v3.HealthCheck"
+FORMAT = "path=%REQ(:PATH)%\tcode=%RESPONSE_CODE%\tflags=%RESPONSE_FLAGS%\tdetails=%RESPONSE_CODE_DETAILS%\n"
+ANY: Config = {}
+
+
+def percent(value: float, key: str = "none") -> Config:
+    return {"default_value": {"value": value}, "runtime_key": key}
+
+
+def number(value: float, key: str = "none") -> Config:
+    return {"default_value": value, "runtime_key": key}
+
+
+#: After one failure hardly anything passes: the probability is (1/2) ** (1/100000).
+STRICT: Config = {"aggression": number(100000.0), "max_rejection_probability": percent(100.0)}
+
+#: Each is the filter of a listener of its own.
+FILTERS: dict[str, Config] = {
+    "strict": {**STRICT, "success_criteria": ANY},
+    "defaults": {"success_criteria": ANY},
+    "http": {
+        **STRICT,
+        "success_criteria": {
+            "http_criteria": {
+                "http_success_status": [{"start": 200, "end": 300}, {"start": 404, "end": 405}]
+            },
+        },
+    },
+    "grpc": {**STRICT, "success_criteria": {"grpc_criteria": {"grpc_success_status": [0, 7]}}},
+    "grpc_defaults": {**STRICT, "success_criteria": ANY},
+    "slow": {**STRICT, "success_criteria": ANY, "rps_threshold": number(1)},
+    "never": {**STRICT, "success_criteria": ANY, "max_rejection_probability": percent(0.0)},
+    "off": {
+        **STRICT,
+        "success_criteria": ANY,
+        "enabled": {"default_value": True, "runtime_key": "guard.off"},
+    },
+    "by_runtime": {
+        "success_criteria": ANY,
+        "aggression": number(1.0, "guard.aggression"),
+        "sr_threshold": percent(1.0, "guard.threshold"),
+        "rps_threshold": number(1000, "guard.rps"),
+        "max_rejection_probability": percent(0.0, "guard.most"),
+    },
+    "window": {**STRICT, "success_criteria": ANY, "sampling_window": "1s"},
+    "checks": {**STRICT, "success_criteria": ANY},
+}
+RUNTIME = {"off": False, "aggression": 100000, "threshold": 95, "rps": 0, "most": 100}
+
+
+def configure(proxy: Proxy) -> Config:
+    def one(name: str, settings: Config) -> Config:
+        filters: list[Config] = [
+            {"name": "guard", "typed_config": {"@type": TYPE, **settings}},
+            {"name": "router", "typed_config": {"@type": ROUTER}},
+        ]
+        if name == "checks":
+            check = {"@type": HEALTH_CHECK, "pass_through_mode": True, "headers": [{"name": "x-check"}]}
+            filters.insert(0, {"name": "check", "typed_config": check})
+        routes = [
+            {"match": {"path": "/direct"}, "direct_response": {"status": 500}},
+            {"match": {"prefix": "/"}, "route": {"cluster": "app"}},
+        ]
+        return listener(
+            name,
+            proxy.port(name),
+            [{"name": "all", "domains": ["*"], "routes": routes}],
+            http_filters=filters,
+            access_log=[access_log(proxy.log(name).path, FORMAT)],
+        )
+
+    trailers = protocol_options(http1={"enable_trailers": True})
+    layer = {"name": "static", "static_layer": {"guard": RUNTIME}}
+    return bootstrap(
+        proxy.port("admin"),
+        [one(name, settings) for name, settings in FILTERS.items()],
+        [cluster("app", proxy.origin().port, typed_extension_protocol_options=trailers)],
+        layered_runtime={"layers": [layer]},
+    )
+
+
+def answer(proxy: Proxy, path: str, status: int, headers: str = "", trailers: str = "") -> None:
+    """Have the origin answer so."""
+    if trailers:
+        text = f"HTTP/1.1 {status} X\r\n{headers}transfer-encoding: chunked\r\n\r\n0\r\n{trailers}\r\n"
+    else:
+        text = f"HTTP/1.1 {status} X\r\n{headers}content-length: 0\r\n\r\n"
+    proxy.origin().on(path, raw(text))
+
+
+def counts(proxy: Proxy, name: str) -> dict[str, int]:
+    """Envoy has them from the first request on."""
+    prefix = f"http.{name}.admission_control."
+    found = proxy.stats(f"^{prefix}")
+    return {key: found.get(prefix + key, 0) for key in ("rq_success", "rq_failure", "rq_rejected")}
+
+
+def test_a_failure_has_what_follows_refused(proxy: Proxy) -> None:
+    answer(proxy, "/bad", 503)
+    assert proxy.ask("/good", "strict").status == 200
+    assert proxy.ask("/bad", "strict").status == 503
+    # One of two succeeded, and 95 % were to.
+    response = proxy.ask("/refused", "strict")
+    assert (response.status, response.body) == (503, b"")
+    assert response.normal == [("content-length", "0"), ("date", "DATE"), ("server", "SERVER")]
+    fields = proxy.log("strict").fields("/refused")
+    assert (fields["flags"], fields["details"]) == ("-", "denied_by_admission_control")
+    assert counts(proxy, "strict") == {"rq_success": 1, "rq_failure": 1, "rq_rejected": 1}
+
+
+def test_defaults_do_not_refuse_what_succeeds(proxy: Proxy) -> None:
+    for _ in range(5):
+        assert proxy.ask("/good", "defaults").status == 200
+    assert counts(proxy, "defaults") == {"rq_success": 5, "rq_failure": 0, "rq_rejected": 0}
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "headers", "trailers", "success"),
+    [
+        ("http", 200, "", "", True),
+        ("http", 404, "", "", True),
+        ("http", 299, "", "", True),
+        ("grpc", 200, "content-type: application/grpc\r\ngrpc-status: 0\r\n", "", True),
+        ("grpc", 200, "content-type: application/grpc\r\ngrpc-status: 7\r\n", "", True),
+        ("grpc", 200, "content-type: application/grpc\r\n", "grpc-status: 7\r\n", True),
+        ("grpc", 404, "", "", True),
+        ("grpc_defaults", 404, "", "", True),
+        ("grpc_defaults", 200, "content-type: application/grpc\r\ngrpc-status: 5\r\n", "", True),
+        ("grpc_defaults", 200, "content-type: application/grpc+proto\r\n", "grpc-status: 3\r\n", True),
+        # The failures come last: what follows them is refused.
+        ("http", 403, "", "", False),
+        ("grpc", 200, "content-type: application/grpc\r\n", "grpc-status: 3\r\n", False),
+        ("grpc_defaults", 200, "content-type: application/grpc\r\n", "grpc-status: 14\r\n", False),
+    ],
+)
+def test_what_succeeds(
+    proxy: Proxy, name: str, status: int, headers: str, trailers: str, success: bool
+) -> None:
+    before = counts(proxy, name)
+    answer(proxy, "/it", status, headers, trailers)
+    assert proxy.ask("/it", name).status == status
+    after = counts(proxy, name)
+    expected = {"rq_success": int(success), "rq_failure": int(not success), "rq_rejected": 0}
+    assert {key: after[key] - before[key] for key in after} == expected
+
+
+@pytest.mark.parametrize("name", ["slow", "never", "off"])
+def test_not_refused(proxy: Proxy, name: str) -> None:
+    answer(proxy, "/bad", 500)
+    for _ in range(4):
+        assert proxy.ask("/bad", name).status == 500
+    counted = 0 if name == "off" else 4
+    assert counts(proxy, name) == {"rq_success": 0, "rq_failure": counted, "rq_rejected": 0}
+
+
+def test_runtime(proxy: Proxy) -> None:
+    answer(proxy, "/bad", 500)
+    assert [proxy.ask("/bad", "by_runtime").status for _ in range(2)] == [500, 503]
+
+
+def test_replies_of_our_own_count(proxy: Proxy) -> None:
+    assert proxy.ask("/direct", "checks").status == 500
+    assert proxy.ask("/direct", "checks").status == 503
+    assert counts(proxy, "checks") == {"rq_success": 0, "rq_failure": 1, "rq_rejected": 1}
+
+
+def test_health_checks_pass(proxy: Proxy) -> None:
+    before = counts(proxy, "checks")
+    assert proxy.ask("/direct", "checks", headers="x-check: 1\r\n").status == 500
+    assert counts(proxy, "checks") == before
+
+
+def test_old_failures_are_forgotten(proxy: Proxy) -> None:
+    answer(proxy, "/bad", 500)
+    assert [proxy.ask("/bad", "window").status for _ in range(2)] == [500, 503]
+    time.sleep(1.05)
+    assert proxy.ask("/good", "window").status == 200
+
+
+def test_a_head_of_garbage_is_counted(proxy: Proxy) -> None:
+    """What is refused before the filters are there passes them on its way back."""
+    before: Any = counts(proxy, "defaults")
+    assert proxy.ask("/x#y", "defaults").status == 400
+    after = counts(proxy, "defaults")
+    assert {key: after[key] - before[key] for key in after} == {
+        "rq_success": 1,
+        "rq_failure": 0,
+        "rq_rejected": 0,
+    }
