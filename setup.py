@@ -17,7 +17,7 @@ COMPILED = """
     codec/h1_chunked codec/h1_client codec/h1_extended codec/h1_parse codec/h1_request codec/h1_request_writer
     codec/h1_response_writer codec/h1_server
     codec/h1_write codec/tcp_client
-    filters/attempt filters/attempt_timers filters/hash_value filters/internal_redirect filters/kept_request
+    filters/attempt filters/attempt_timers filters/balancer_context filters/internal_redirect filters/kept_request
     filters/response_counts filters/retry_hosts filters/retry_state filters/retrying_request filters/router
     filters/router_headers filters/shadow filters/timeouts filters/upgrade_request filters/upstream_request
     http/condition http/date http/grpc http/header_match http/headers http/known_headers http/location
@@ -33,8 +33,10 @@ COMPILED = """
     stream/anew stream/chain stream/context stream/extras stream/fields stream/filter_side stream/limits
     stream/proxy_status stream/record stream/remote stream/request_headers stream/response_headers
     stream/sanitise stream/stream stream/tracing stream/trust stream/upgrades
-    upstream/cluster upstream/hashing upstream/host upstream/resource_limits upstream/pool/http
-    upstream/pool/tcp upstream/lb/bounded_load upstream/lb/hash_keys upstream/lb/least_request
+    upstream/choosers/base upstream/choosers/context upstream/choosers/hashing upstream/choosers/make
+    upstream/choosers/params upstream/choosers/priorities upstream/cluster upstream/host
+    upstream/resource_limits upstream/pool/http upstream/pool/tcp upstream/lb/bounded_load
+    upstream/lb/hash_keys upstream/lb/least_request
     upstream/lb/maglev upstream/lb/random_choice upstream/lb/ring_hash upstream/lb/round_robin
     upstream/lb/shares
 """

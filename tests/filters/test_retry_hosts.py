@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
-from twistproxy.filters.retry_hosts import HostChoice
+from twistproxy.filters.retry_hosts import RetryContext
 from twistproxy.model.address import TcpAddress
 from twistproxy.model.cluster import ClusterSettings
 from twistproxy.model.endpoint import Endpoint
@@ -27,15 +28,23 @@ def endpoint(number: int, priority: int = 0, canary: bool = False, health: str =
     return Endpoint(TcpAddress("10.0.0.1", number), priority=priority, canary=canary, health=health)
 
 
-def pick(choice: HostChoice, cluster: Cluster) -> Host:
-    host = choice.pick(cluster)
+def context(**policy: Any) -> RetryContext:
+    """Of a retry of a request, which nobody looks at."""
+    request: Any = None
+    made = RetryContext(request, request, request, RetryPolicy(**policy))
+    made.begin_retry()
+    return made
+
+
+def pick(choice: RetryContext, cluster: Cluster) -> Host:
+    host = cluster.choose(choice)
     assert host is not None
     return host
 
 
 def test_hosts_that_were_tried_are_left_out_as_long_as_there_are_others() -> None:
     cluster = made(*(endpoint(number) for number in range(1, 4)))
-    choice = HostChoice(RetryPolicy(other_hosts=True, host_attempts=5), None)
+    choice = context(other_hosts=True, host_attempts=5)
     tried = []
     for _ in range(3):
         host = pick(choice, cluster)
@@ -47,13 +56,13 @@ def test_hosts_that_were_tried_are_left_out_as_long_as_there_are_others() -> Non
 
 def test_canaries_are_left_out() -> None:
     cluster = made(endpoint(1, canary=True), endpoint(2))
-    choice = HostChoice(RetryPolicy(no_canaries=True, host_attempts=3), None)
+    choice = context(no_canaries=True, host_attempts=3)
     assert {pick(choice, cluster).address.port for _ in range(10)} == {2}
 
 
 def test_priorities_in_turn() -> None:
     cluster = made(endpoint(1), endpoint(2, 1), endpoint(3, 2))
-    choice = HostChoice(RetryPolicy(priority_updates=1), None)
+    choice = context(priority_updates=1)
     ports = []
     for _ in range(5):
         host = pick(choice, cluster)
@@ -64,7 +73,7 @@ def test_priorities_in_turn() -> None:
 
 def test_priorities_after_every_other_attempt() -> None:
     cluster = made(endpoint(1), endpoint(2, 1))
-    choice = HostChoice(RetryPolicy(priority_updates=2), None)
+    choice = context(priority_updates=2)
     ports = []
     for _ in range(4):
         host = pick(choice, cluster)
@@ -75,7 +84,7 @@ def test_priorities_after_every_other_attempt() -> None:
 
 def test_a_priority_without_a_usable_host_is_none() -> None:
     cluster = made(endpoint(1), endpoint(2, 1, health="UNHEALTHY"))
-    choice = HostChoice(RetryPolicy(priority_updates=1), None)
+    choice = context(priority_updates=1)
     choice.tried(pick(choice, cluster))
     assert pick(choice, cluster).address.port == 1
     assert cluster.pick_without(frozenset((0,))) is None

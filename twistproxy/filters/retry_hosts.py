@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from twistproxy.filters.balancer_context import RequestContext
+from twistproxy.http.message import RequestHead
 from twistproxy.model.retry import RetryPolicy
-from twistproxy.upstream.cluster import Cluster
+from twistproxy.route.action import Route
+from twistproxy.stream.stream import Stream
+from twistproxy.upstream.choosers.context import OwnPolicies, PrioritySet
 from twistproxy.upstream.host import Host
 
 
-class HostChoice:
-    """The hosts that were tried for one request, and the choice of others by the policy's predicates.
+class RetryContext(RequestContext):
+    """A request that may take several attempts: the hosts that were tried, and what the policy's predicates say of
+    others.  The first attempt has nothing to avoid but canaries, which it does not."""
 
-    hash_value  of the request, for clusters whose balancer goes by it
-    """
+    __slots__ = ("_avoided", "_hash", "_hashed", "_policy", "_priorities", "_tried")
 
-    __slots__ = ("_avoided", "_hash", "_policy", "_priorities", "_tried")
-
-    def __init__(self, policy: RetryPolicy, hash_value: int | None) -> None:
+    def __init__(self, stream: Stream, route: Route, head: RequestHead, policy: RetryPolicy) -> None:
+        super().__init__(stream, route, head)
         self._policy = policy
-        self._hash = hash_value
+        self._hash: int | None = None
+        self._hashed = False
         self._tried: list[Host] = []
         self._priorities: list[int] = []  # of the hosts that were tried, since they were last forgotten
         self._avoided: frozenset[int] = frozenset()
@@ -26,33 +30,27 @@ class HostChoice:
         self._tried.append(host)
         self._priorities.append(host.endpoint.priority)
 
-    def pick(self, cluster: Cluster) -> Host | None:
-        """A host that the predicates like, if a few looks find one; else any."""
-        policy = self._policy
-        every = policy.priority_updates
-        if every and cluster.hashing is None and self._priorities and len(self._priorities) % every == 0:
+    def begin_retry(self) -> None:
+        """From now on the predicates count."""
+        self.host_attempts = self._policy.host_attempts
+
+    def hash(self, own: OwnPolicies) -> int | None:
+        """The same for all attempts."""
+        if not self._hashed:
+            self._hashed = True
+            self._hash = super().hash(own)
+        return self._hash
+
+    def avoided_priorities(self, priorities: PrioritySet) -> frozenset[int]:
+        every = self._policy.priority_updates
+        if every and self._priorities and len(self._priorities) % every == 0:
             self._avoided = frozenset(self._priorities)
-            if cluster.pick_without(self._avoided) is None:
-                # All have had their turn: begin again.
-                self._avoided = frozenset()
-                self._priorities = []
-        host = self._look(cluster, 0)
-        for number in range(1, policy.host_attempts + 1):
-            if host is None or not self._disliked(host):
-                break
-            host = self._look(cluster, number)
-        return host
+        if self._avoided and not priorities.has_others(self._avoided):
+            # All have had their turn: begin again.
+            self._avoided = frozenset()
+            self._priorities = []
+        return self._avoided
 
-    def first(self, cluster: Cluster) -> Host | None:
-        """The host of the first attempt."""
-        return self._look(cluster, 0)
-
-    def _look(self, cluster: Cluster, number: int) -> Host | None:
-        """`number`: how many hosts were looked at before."""
-        if cluster.hashing is not None:
-            return cluster.pick_hash(self._hash, number)
-        return cluster.pick_without(self._avoided) if self._avoided else cluster.pick()
-
-    def _disliked(self, host: Host) -> bool:
+    def should_select_another(self, host: Host) -> bool:
         policy = self._policy
         return (policy.other_hosts and host in self._tried) or (policy.no_canaries and host.endpoint.canary)

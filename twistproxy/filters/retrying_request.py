@@ -14,7 +14,7 @@ from twistproxy.filters.attempt import NEVER, Attempt
 from twistproxy.filters.attempt_timers import AttemptTimers
 from twistproxy.filters.kept_request import KeptRequest
 from twistproxy.filters.response_counts import ResponseCounts
-from twistproxy.filters.retry_hosts import HostChoice
+from twistproxy.filters.retry_hosts import RetryContext
 from twistproxy.filters.retry_state import WHY_NOT, Decision, RetryState, Verdict
 from twistproxy.filters.timeouts import Timeouts
 from twistproxy.filters.upstream_request import answer_reset
@@ -64,7 +64,7 @@ class RetryingRequest:
         plan: RequestPlan,
         timeouts: Timeouts,
         retry: RetryState | None,
-        hosts: HostChoice,
+        hosts: RetryContext,
         high_priority: bool,
         envoy_headers: bool,
         get_cluster: Callable[[str], Cluster | None],
@@ -311,7 +311,8 @@ class RetryingRequest:
         host = None
         if cluster is not None:
             self._cluster = cluster
-            host = self._hosts.pick(cluster)
+            self._hosts.begin_retry()
+            host = cluster.choose(self._hosts)
         if host is None:
             self._counts.charge(self._cluster, 503, None)
             self._fail(503, b"no healthy upstream", flags.UH, "no_healthy_upstream")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twistproxy.filters.hash_value import hash_of
+from twistproxy.filters.balancer_context import RequestContext
 from twistproxy.filters.internal_redirect import Redirector
 from twistproxy.filters.kept_request import BUFFER_LIMIT, KeptRequest, body_limit
-from twistproxy.filters.retry_hosts import HostChoice
+from twistproxy.filters.retry_hosts import RetryContext
 from twistproxy.filters.retry_state import retry_state
 from twistproxy.filters.retrying_request import ATTEMPT_COUNT, RetryingRequest
 from twistproxy.filters.router_headers import ROUTER_HEADERS, misspelt
@@ -95,10 +95,7 @@ class RouterFilter:
         if route.plan is not None or self._special or cluster.special:
             if self._forward_specially(stream, route, cluster, head, end_stream):
                 return
-        if cluster.hashing is not None:
-            host = cluster.pick_hash(hash_of(route.hash_policies, cluster.hashing, head, stream))
-        else:
-            host = cluster.pick()
+        host = cluster.choose(RequestContext(stream, route, head)) if cluster.contextual else cluster.pick()
         if host is None:
             self._no_host(stream, cluster)
             return
@@ -183,11 +180,8 @@ class RouterFilter:
             plan = NO_PLAN
         # A cluster's policy takes the place of the route's, though not of its time limits, as in Envoy.
         policy = cluster.retry or plan.retry
-        hash_value = None
-        if cluster.hashing is not None:
-            hash_value = hash_of(route.hash_policies, cluster.hashing, head, stream)
-        hosts = HostChoice(policy, hash_value)
-        host = hosts.first(cluster)
+        hosts = RetryContext(stream, route, head, policy)
+        host = cluster.choose(hosts)
         if host is None:
             self._no_host(stream, cluster)
             return True

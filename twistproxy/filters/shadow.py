@@ -16,6 +16,7 @@ from twistproxy.http.headers import HeaderMap
 from twistproxy.http.message import RequestHead, ResponseHead
 from twistproxy.route.action import Route
 from twistproxy.stream.stream import Stream
+from twistproxy.upstream.choosers.context import LoadBalancerContext
 from twistproxy.upstream.cluster import Cluster
 from twistproxy.upstream.host import Host
 from twistproxy.upstream.pool.http import HttpPool
@@ -50,7 +51,7 @@ def mirror(
         copied = policy.copy(head, stream, stream.context.request_headers.own_address)
         if timeout and _EXPECTED_TIMEOUT in copied.index:
             copied.set(_EXPECTED_TIMEOUT, b"%d" % round(timeout * 1000))
-        host = cluster.pick()
+        host = cluster.choose(LoadBalancerContext())
         if host is None:
             cluster.stats.upstream_cx_none_healthy += 1
             cluster.charge(503, None)

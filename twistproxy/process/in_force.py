@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any
 
-from twistproxy.filters.hash_value import hash_of
+from twistproxy.filters.balancer_context import hash_of
 from twistproxy.filters.retry_state import retry_state
 from twistproxy.filters.router_headers import ROUTER_HEADERS
 from twistproxy.filters.timeouts import Timeouts
@@ -162,12 +162,12 @@ def _choice(policy: RetryPolicy) -> Iterator[str]:
 
 def _hash(stream: Stream, route: Route, head: RequestHead, cluster: Cluster) -> Iterator[str]:
     policies = route.hash_policies
-    hashing = cluster.hashing
+    hashing = cluster.chooser.own_policies
     if hashing is None:
         if policies is not None:
             yield f"not used: {cluster.settings.lb_policy} does not look at it"
         return
-    own: tuple[HashPolicy, ...] = hashing.policies
+    own: tuple[HashPolicy, ...] = hashing.settings
     for policy in own or (() if policies is None else policies.settings):
         yield _by(policy) + (", and no further if it is there" if policy.terminal else "")
     value = hash_of(policies, hashing, _copy(head), stream)

@@ -1,4 +1,4 @@
-"""A cluster at run time: hosts, balancer, limits, pools."""
+"""A cluster at run time: hosts, limits, pools, and a chooser of hosts."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from twistproxy.observe.cluster_stats import ClusterStats
 from twistproxy.observe.stats import Snapshot
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import RuntimeValues
-from twistproxy.upstream.hashing import HashTables
+from twistproxy.upstream.choosers.base import HostsUpdate
+from twistproxy.upstream.choosers.context import LoadBalancerContext
+from twistproxy.upstream.choosers.make import make_chooser
+from twistproxy.upstream.choosers.params import LoadBalancerParams
 from twistproxy.upstream.host import Host
-from twistproxy.upstream.lb.choose import LoadBalancer, load_balancer
-from twistproxy.upstream.lb.shares import PANIC, Share, shares
+from twistproxy.upstream.lb.shares import PANIC
 from twistproxy.upstream.pool.http import HttpPool
 from twistproxy.upstream.pool.tcp import TcpPool
 from twistproxy.upstream.resource_limits import ResourceLimits
@@ -28,10 +30,10 @@ from twistproxy.upstream.resource_limits import ResourceLimits
 class Cluster:
     """A named set of equivalent hosts.
 
-    `pick()` chooses a host; where the balancer looks at hashes (`hashing`), `pick_hash(hash)` does, and `pick()` takes
-    any.  `pool(host, high_priority)` gives a host's connections.  `set_endpoints` replaces the hosts: those that stay
-    keep their connections and counts, the others drain.
-    `warm` is False until endpoints are known for the first time.
+    `choose(context)` chooses a host for a request; where the cluster does not look at requests (not `contextual`),
+    `pick()` does as well.  `pool(host, high_priority)` gives a host's connections.  `set_endpoints` replaces the hosts:
+    those that stay keep their connections and counts, the others drain.
+    `warm` is False until endpoints are known for the first time.  `stats`: those to go on with, if not from zero.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Cluster:
         connector: Connector,
         timeouts: Deadlines,
         random: Random,
+        stats: ClusterStats | None = None,
     ) -> None:
         self.settings = settings
         self.name = settings.name
@@ -48,25 +51,19 @@ class Cluster:
         self.retry = settings.retry
         # Whether a request to it may need more than one attempt within the route's timeout.
         self.special = settings.max_stream_duration > 0 or settings.retry is not None
-        self.stats = ClusterStats()
+        self.stats = ClusterStats() if stats is None else stats
         self.limits = (ResourceLimits(settings.default_thresholds), ResourceLimits(settings.high_thresholds))
         self.hosts: dict[Address, Host] = {}
         self.warm = settings.source is None
         self._clock = clock
         self._connector = connector
         self._timeouts = timeouts
-        self._random = random
-        #: per cent of usable hosts below which a priority is in a panic
-        self.panic_threshold = PANIC
         #: per cent of the requests that are refused (runtime key upstream.maintenance_mode.<name>)
         self.maintenance = 0
-        self._parts: list[tuple[int, LoadBalancer, bool]] = []
-        self._reduced: dict[frozenset[int], list[tuple[int, LoadBalancer, bool]]] = {}
-        self.hashing: HashTables | None = None
-        if settings.hashing is not None:
-            self.hashing = HashTables(settings.hashing, random, self._current_stats)
-        self.pick: Callable[[], Host | None] = self._pick_from_parts
-        self._rebalance()
+        self._params = LoadBalancerParams(settings, self.stats, random)
+        self.chooser = make_chooser(self._params)
+        self.contextual = self.chooser.contextual
+        self.pick: Callable[[], Host | None] = self.chooser.picking()
         if settings.source is None:
             self.set_endpoints(settings.endpoints)
 
@@ -75,81 +72,42 @@ class Cluster:
         old = self.hosts
         before = {(host.endpoint.priority, host.address) for host in old.values()}
         hosts: dict[Address, Host] = {}
+        added: list[Host] = []
+        changed: list[Host] = []
         for endpoint in endpoints:
+            if endpoint.address in hosts:
+                continue  # it is there twice: the first counts
             host = old.get(endpoint.address)
             if host is None:
                 host = Host(endpoint)
-            else:
+                added.append(host)
+            elif host.endpoint != endpoint:
                 host.use(endpoint)
-            hosts.setdefault(endpoint.address, host)
+                changed.append(host)
+            hosts[endpoint.address] = host
         gone = [host for address, host in old.items() if address not in hosts]
         after = {(host.endpoint.priority, host.address) for host in hosts.values()}
         # Envoy counts each priority that changes.
         self.stats.membership_change += len({priority for priority, _ in before ^ after})
         self.hosts = hosts
-        self._rebalance()
+        self.chooser.update(HostsUpdate(hosts.values(), added, gone, changed))
+        self.pick = self.chooser.picking()
         for host in gone:
             for pool in host.pools:
                 if pool is not None:
                     pool.drain()
 
-    def _rebalance(self) -> None:
-        """New hosts, or new health of them: a balancer for each share, and a short cut where there is only one."""
-        parts = shares(self.hosts.values(), self.panic_threshold)
-        if self.hashing is not None:
-            self.hashing.rebuild(parts, self.hosts.values())
-            self.pick = self._pick_without_hash
-            return
-        self._parts = self._balancers(parts)
-        self._reduced.clear()
-        if len(parts) == 1 and not parts[0].panic:
-            self.pick = self._parts[0][1].pick
-        else:
-            self.pick = self._pick_from_parts
-
-    def _current_stats(self) -> ClusterStats:
-        return self.stats
+    def choose(self, context: LoadBalancerContext) -> Host | None:
+        """The host for a request of which something is known."""
+        return self.chooser.choose(context)
 
     def pick_hash(self, value: int | None, attempt: int = 0) -> Host | None:
         """The host of a hash.  `attempt`: how many hosts of it were not acceptable."""
-        assert self.hashing is not None
-        return self.hashing.pick(value, attempt)
-
-    def _pick_without_hash(self) -> Host | None:
-        return self.pick_hash(None)
-
-    def _balancers(self, parts: list[Share]) -> list[tuple[int, LoadBalancer, bool]]:
-        return [
-            (share.load, load_balancer(self.settings, share.hosts, self._random), share.panic)
-            for share in parts
-        ]
+        return self.chooser.pick_hash(value, attempt)
 
     def pick_without(self, priorities: frozenset[int]) -> Host | None:
         """As `pick`, with no share for these priorities.  None if the others have no usable host."""
-        parts = self._reduced.get(priorities)
-        if parts is None:
-            others = [host for host in self.hosts.values() if host.endpoint.priority not in priorities]
-            found = (
-                shares(others, self.panic_threshold)
-                if any(host.healthy or host.degraded for host in others)
-                else []
-            )
-            parts = self._reduced[priorities] = self._balancers(found)
-        return self._draw(parts)
-
-    def _pick_from_parts(self) -> Host | None:
-        """There is more than one share, or a panic."""
-        return self._draw(self._parts)
-
-    def _draw(self, parts: list[tuple[int, LoadBalancer, bool]]) -> Host | None:
-        at = self._random.random() * 100
-        for load, balancer, panic in parts:
-            at -= load
-            if at < 0:
-                if panic:
-                    self.stats.lb_healthy_panic += 1
-                return balancer.pick()
-        return None
+        return self.chooser.pick_without(priorities)
 
     def pool(self, host: Host, high_priority: bool) -> HttpPool:
         pool: HttpPool | None = host.pools[high_priority]
@@ -209,9 +167,15 @@ class Cluster:
             limits.use_runtime(thresholds, runtime, f"circuit_breakers.{self.name}.{priority}.")
         self.maintenance = runtime.get_integer(f"upstream.maintenance_mode.{self.name}", 0)
         threshold = min(100, runtime.get_integer("upstream.healthy_panic_threshold", PANIC))
-        if threshold != self.panic_threshold:
-            self.panic_threshold = threshold
-            self._rebalance()
+        if threshold != self._params.panic_threshold:
+            self._params.panic_threshold = threshold
+            self.chooser.rebuild()
+            self.pick = self.chooser.picking()
+
+    @property
+    def panic_threshold(self) -> int:
+        """Per cent of usable hosts below which a priority is in a panic."""
+        return self._params.panic_threshold
 
     def membership(self) -> tuple[int, int]:
         """(all hosts, those that are healthy or degraded)."""
@@ -241,8 +205,7 @@ class Cluster:
         )
         out.gauges[prefix + "version"] = 0
         out.gauges[prefix + "warming_state"] = int(not self.warm)
-        if self.hashing is not None:
-            self.hashing.collect(prefix, out)
+        self.chooser.collect(prefix, out)
         for priority, name in enumerate(("default", "high")):
             pools = sum(host.pools[priority] is not None for host in hosts)
             self.limits[priority].collect(f"{prefix}circuit_breakers.{name}.", out, pools)

@@ -42,13 +42,13 @@ class ClusterManager:
             if old is not None and old.settings == one:
                 clusters[one.name] = old
                 continue
-            cluster = Cluster(one, self._clock, self._connector, self._timeouts, self._random)
+            stats = None if old is None else old.stats
+            cluster = Cluster(one, self._clock, self._connector, self._timeouts, self._random, stats)
             cluster.use_runtime(self._runtime)
             if old is None:
                 self._added += 1
             else:
                 self._modified += 1
-                cluster.stats = old.stats
                 if old.warm and one.source is not None and one.source == old.settings.source:
                     cluster.set_endpoints(tuple(host.endpoint for host in old.hosts.values()))
             clusters[one.name] = cluster

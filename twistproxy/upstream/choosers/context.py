@@ -1,0 +1,50 @@
+"""What may be known of a request when a host is chosen for it (Envoy: Upstream::LoadBalancerContext)."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from twistproxy.model.hash_policy import HashPolicy
+from twistproxy.upstream.host import Host
+
+
+class PrioritySet(Protocol):
+    """The hosts among which a chooser has the choice, as far as a context has to know them."""
+
+    def has_others(self, priorities: frozenset[int]) -> bool:
+        """Whether there is a usable host of a priority other than these."""
+
+
+class OwnPolicies:
+    """The hash policies of a cluster itself, which go before those of a route.  `compiled` is whoever's compiles
+    them."""
+
+    __slots__ = ("compiled", "settings")
+
+    def __init__(self, settings: tuple[HashPolicy, ...]) -> None:
+        self.settings = settings
+        self.compiled: object = None
+
+
+class LoadBalancerContext:
+    """Nothing is known; what knows something of a request says so in place of these methods.
+
+    host_attempts  how many further hosts may be looked at where `should_select_another` does not like one
+    """
+
+    __slots__ = ("host_attempts",)
+
+    def __init__(self, host_attempts: int = 0) -> None:
+        self.host_attempts = host_attempts
+
+    def hash(self, own: OwnPolicies) -> int | None:
+        """The hash of the request by these policies, or if there are none by its route's; None: any host will do."""
+        return None
+
+    def avoided_priorities(self, priorities: PrioritySet) -> frozenset[int]:
+        """The priorities that are to have no share of the load; the others have a usable host."""
+        return frozenset()
+
+    def should_select_another(self, host: Host) -> bool:
+        """Whether to look for a better host than this, as long as there are `host_attempts`."""
+        return False
