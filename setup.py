@@ -26,6 +26,7 @@ COMPILED = """
     observe/histogram observe/request_id observe/route_stats observe/stats observe/cluster_stats
     observe/manager_stats
     primitives/byte_meter primitives/deadlines primitives/described primitives/murmur_hash primitives/runtime
+    primitives/shared_line
     primitives/string_match primitives/value_match primitives/weighted_cycle
     route/action route/cluster_choice route/conditions route/counting route/direct_reply route/entry
     route/hash_policy route/header_rules route/match_tree route/mirroring route/path_index route/path_match

@@ -11,7 +11,7 @@ from typing import Any
 
 
 class FakePlane:
-    def __init__(self, clock: Any, connector: Any, log_files: Any, options: Any) -> None:
+    def __init__(self, clock: Any, connector: Any, log_files: Any, options: Any, board: Any) -> None:
         self.clock = clock
         self.connections: set[FakeConnection] = set()
         self.draining = False

@@ -18,6 +18,8 @@ def test_a_configuration_survives_the_journey() -> None:
         sockets=(messages.PassedSocket(7, "a", "127.0.0.1:80", True),),
         healthy=False,
         log_levels={"worker": "debug"},
+        column=1,
+        rows={"app": 3},
     )
     assert messages.ConfigMessage.decode(json.loads(json.dumps(config.encode()))) == config
 

@@ -8,7 +8,7 @@ import pytest
 
 from twistproxy.errors import RemoteProtocolError
 from twistproxy.ipc.frame import FrameReader, encode_frame
-from twistproxy.ipc.session import DiscoverySession, WorkerSession, encode_endpoints
+from twistproxy.ipc.session import DiscoverySession, WorkerSession, encode_endpoints, encode_said
 from twistproxy.model.address import TcpAddress
 from twistproxy.model.endpoint import Endpoint, EndpointSet
 
@@ -25,12 +25,13 @@ class World:
         self.sets: dict[str, EndpointSet] = {}
         self.complete: set[str] = set()
         self.written: list[bytes] = []
+        self.said: list[dict[str, object]] = []
         self.session = self.connect()
         self.pause_after = 0
 
     def connect(self) -> DiscoverySession:
         self.written = []
-        self.session = DiscoverySession(self.write, self.instance, self.all, self.frame)
+        self.session = DiscoverySession(self.write, self.instance, self.all, self.frame, self.said.append)
         return self.session
 
     def all(self) -> Iterable[EndpointSet]:
@@ -248,11 +249,19 @@ def test_worker_refuses_malformed_endpoints(endpoints: object) -> None:
         {"t": "hello", "v": 99, "instance": "", "clusters": {}},
         {"t": "hello", "v": 1, "instance": "", "clusters": []},
         {"t": "goodbye"},
+        {"t": "said", "about": "before the hello"},
     ],
 )
 def test_discovery_refuses_nonsense(message: dict[str, object]) -> None:
     with pytest.raises(RemoteProtocolError):
         World().session.receive(encode_frame(message))
+
+
+def test_what_a_worker_says_is_passed_on() -> None:
+    world, worker = World(), WorkerSession()
+    talk(world, worker)
+    world.session.receive(encode_said("health", {"cluster": "a"}))
+    assert world.said == [{"t": "said", "about": "health", "cluster": "a"}]
 
 
 def test_discovery_refuses_a_second_hello() -> None:

@@ -12,6 +12,7 @@ from .retry_policies import CLOSE, RESET, counted, failing, logged, run, status
 from .retry_policies import configure as configure
 
 pytestmark = pytest.mark.parity
+CONCURRENCY = (1, 2)
 
 
 def test_per_try_timeout(proxy: Proxy) -> None:

@@ -40,6 +40,9 @@ class Host:
     def config_message(self, generation: Generation) -> messages.ConfigMessage:
         return messages.ConfigMessage(generation.number, b"", "file", ServerOptions(), "/run")
 
+    def column_of(self, child: Child) -> int:
+        return 1
+
     def child_ready(self, keeper: Keeper) -> None:
         self.said.append("ready")
 

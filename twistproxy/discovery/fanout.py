@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IAddress, IPushProducer
@@ -15,6 +16,7 @@ from zope.interface import implementer
 
 from twistproxy.discovery.snapshot import EndpointStore
 from twistproxy.errors import RemoteProtocolError
+from twistproxy.ipc.frame import Message
 from twistproxy.ipc.session import DiscoverySession, encode_endpoints
 
 
@@ -22,6 +24,7 @@ class Fanout(Factory):
     """Makes the protocol of each worker's connection, and tells all of them of changes.
 
     instance  names this discovery process
+    said      gets what workers say, by what it is about
     """
 
     noisy = False
@@ -31,6 +34,7 @@ class Fanout(Factory):
         self.store = store
         self.log = log
         self.workers: set[WorkerConnection] = set()
+        self.said: dict[str, Callable[[Message], None]] = {}
         # Encoded once for all workers.
         self._frames: dict[str, bytes] = {}
 
@@ -55,6 +59,12 @@ class Fanout(Factory):
             frame = self._frames[cluster] = encode_endpoints(endpoints, self.store.complete(cluster))
         return frame
 
+    def heard(self, message: Message) -> None:
+        """A worker says something.  What nobody listens for is from a worker of another configuration."""
+        listener = self.said.get(message["about"])
+        if listener is not None:
+            listener(message)
+
     def disconnect(self) -> None:
         """Close all connections."""
         for worker in tuple(self.workers):
@@ -77,7 +87,9 @@ class WorkerConnection(Protocol):
         transport: Any = self.transport
         transport.registerProducer(self, True)
         fanout = self._fanout
-        self.session = DiscoverySession(transport.write, fanout.instance, fanout.store.all, fanout.frame_of)
+        self.session = DiscoverySession(
+            transport.write, fanout.instance, fanout.store.all, fanout.frame_of, fanout.heard
+        )
         fanout.workers.add(self)
 
     def dataReceived(self, data: bytes) -> None:

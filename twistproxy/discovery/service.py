@@ -22,8 +22,10 @@ from twistproxy.discovery.snapshot import EndpointStore
 from twistproxy.discovery.source import ClusterUpdates, Random, RunningSource
 from twistproxy.discovery.static import StaticEndpoints
 from twistproxy.discovery.v1_sds import TreqFetch, V1SdsDiscovery
+from twistproxy.ipc.frame import Message
 from twistproxy.model.discovery import DiscoverySource, DnsSource, EdsFileSource, StaticSource, V1SdsSource
 from twistproxy.model.endpoint import Endpoint
+from twistproxy.primitives.board import Board, HostRows
 
 #: Keep an idle connection to a discovery service for this long: longer than most refresh delays.
 KEEP_ALIVE = 60
@@ -36,6 +38,7 @@ class DiscoveryService(Service):
 
     socket_path  a file that is there already is replaced: it is what a process that was killed left behind
     instance     names this process; at random if not given
+    board        the memory that workers count in
     make_lookup  tests give their own
     """
 
@@ -49,6 +52,7 @@ class DiscoveryService(Service):
         *,
         random: Random = random_module.random,
         instance: str = "",
+        board: Board | None = None,
         make_lookup: MakeLookup | None = None,
     ) -> None:
         self._reactor = reactor
@@ -59,6 +63,7 @@ class DiscoveryService(Service):
         self._lookups: dict[Any, DnsLookup] = {}
         self.store = EndpointStore(self._changed)
         self.fanout = Fanout(instance or f"{os.getpid()}-{os.urandom(8).hex()}", self.store, log)
+        self.host_rows = HostRows(Board(1) if board is None else board)
         self._watcher = FileWatcher(reactor, log)
         self._pool = HTTPConnectionPool(reactor)
         self._pool.cachedConnectionTimeout = KEEP_ALIVE
@@ -90,6 +95,10 @@ class DiscoveryService(Service):
             waiting.append(maybeDeferred(self._port.stopListening))
             self._port = None
         return DeferredList(waiting, consumeErrors=True)
+
+    def on_said(self, about: str, listener: Callable[[Message], None]) -> None:
+        """Give `listener` what workers say about this (`DiscoveryLink.say`)."""
+        self.fanout.said[about] = listener
 
     def configure(self, sources: Iterable[DiscoverySource]) -> None:
         """From now on discover these, one per cluster: at the start and on each reload.

@@ -222,14 +222,14 @@ class RetryState:
                 self.counts.retry_limited()
             return Verdict.LIMIT
         self._left -= 1
-        if not self._limits.can_retry():
+        if self._limits.retries_full():
             stats.upstream_rq_retry_overflow += 1
             if self.counts is not None:
                 self.counts.retry_overflowed()
             return Verdict.OVERFLOW
         if not self._runtime.feature_enabled("upstream.use_retry", 100, 100, self._random.getrandbits(32)):
             return Verdict.NO
-        self._limits.retries += 1
+        self._limits.count_retries(1)
         self._armed = True
         self._told = told > 0
         if decision == Decision.NOW:
@@ -256,7 +256,7 @@ class RetryState:
         """No retry of this request is under way any more."""
         if self._armed:
             self._armed = False
-            self._limits.retries -= 1
+            self._limits.count_retries(-1)
 
     def _told_delay(self, head: ResponseHead) -> float:
         for wanted in self._policy.reset_headers:

@@ -53,6 +53,8 @@ class ConfigMessage:
     healthy        False after /healthcheck/fail
     log_levels     level by logger namespace, "" for all others
     runtime        the merged values of the runtime's layers
+    column         the worker's column of the board, -1 if it has none
+    rows           the first of each cluster's two rows of the board
     """
 
     generation: int
@@ -65,6 +67,8 @@ class ConfigMessage:
     healthy: bool = True
     log_levels: Mapping[str, str] | None = None
     runtime: Mapping[str, Plain] = field(default_factory=dict)
+    column: int = -1
+    rows: Mapping[str, int] = field(default_factory=dict)
 
     def encode(self) -> Message:
         """As a message; `decode` is its inverse."""
@@ -80,6 +84,8 @@ class ConfigMessage:
             "healthy": self.healthy,
             "log_levels": dict(self.log_levels or {}),
             "runtime": dict(self.runtime),
+            "column": self.column,
+            "rows": dict(self.rows),
         }
 
     @classmethod
@@ -95,6 +101,8 @@ class ConfigMessage:
             healthy=message["healthy"],
             log_levels=message["log_levels"],
             runtime=message["runtime"],
+            column=message["column"],
+            rows=message["rows"],
         )
 
 

@@ -5,6 +5,7 @@
                {"t": "endpoints", "cluster": ..., "version": ..., "resolved": ..., "complete": ...,
                 "endpoints": [...]}                                                  for each cluster
                {"t": "endpoints", ...} whenever one changes, {"t": "removed", "cluster": ...} when one goes
+    worker     {"t": "said", "about": ..., ...} for whoever in the discovery process wants to know
 
 The hello says what the worker has, so that a worker that only lost its connection is sent what changed
 meanwhile. `resolved` is false until the cluster's source has answered.  `complete` is false while the source,
@@ -47,6 +48,7 @@ class DiscoverySession:
     instance  names this discovery process
     clusters  gives the current state of all clusters
     frame_of  gives the encoded state of one cluster (`encode_endpoints`), None if the cluster is gone
+    said      gets what a worker says
     """
 
     def __init__(
@@ -55,11 +57,13 @@ class DiscoverySession:
         instance: str,
         clusters: Callable[[], Iterable[EndpointSet]],
         frame_of: Callable[[str], bytes | None],
+        said: Callable[[Message], None],
     ) -> None:
         self._write = write
         self._instance = instance
         self._clusters = clusters
         self._frame_of = frame_of
+        self._said = said
         self._reader = FrameReader()
         self._dirty: dict[str, None] = {}
         self._greeted = False
@@ -72,9 +76,13 @@ class DiscoverySession:
         Raises `RemoteProtocolError` when they make no sense; the connection is to end.
         """
         for message in self._reader.feed(data):
-            if message.get("t") != "hello" or self._greeted:
-                raise RemoteProtocolError(f"unexpected message {message.get('t')!r}")
-            self._hello(message)
+            kind = message.get("t")
+            if kind == "said" and self._greeted:
+                self._said(message)
+            elif kind == "hello" and not self._greeted:
+                self._hello(message)
+            else:
+                raise RemoteProtocolError(f"unexpected message {kind!r}")
 
     def _hello(self, message: Message) -> None:
         if message.get("v") != VERSION:
@@ -118,6 +126,11 @@ class DiscoverySession:
                 self._write(encode_frame({"t": "removed", "cluster": cluster}) if frame is None else frame)
         finally:
             self._flushing = False
+
+
+def encode_said(about: str, facts: Message) -> bytes:
+    """The frame in which a worker tells the discovery process something."""
+    return encode_frame({**facts, "t": "said", "about": about})
 
 
 class WorkerSession:

@@ -28,6 +28,7 @@ class Endpoint:
     hash_key      what hash balancers hash in place of address or hostname, "" if nothing
     metadata      its filter_metadata as JSON, "" if there is none
     flags         what active health checks and outlier detection say of it (`model.health`)
+    row           where workers count together what happens to it (`primitives.board`), -1 if they do not
     """
 
     address: Address
@@ -41,6 +42,7 @@ class Endpoint:
     hash_key: str = ""
     metadata: str = ""
     flags: int = 0
+    row: int = -1
 
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON values; `from_json` is its inverse.  Defaults are left out."""
@@ -70,6 +72,8 @@ class Endpoint:
             out["m"] = self.metadata
         if self.flags:
             out["f"] = self.flags
+        if self.row >= 0:
+            out["x"] = self.row
         return out
 
     @classmethod
@@ -87,6 +91,7 @@ class Endpoint:
             data.get("k", ""),
             data.get("m", ""),
             data.get("f", 0),
+            data.get("x", -1),
         )
 
 

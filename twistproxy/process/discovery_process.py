@@ -39,6 +39,7 @@ class DiscoveryProcess:
     def __init__(self, reactor: Any, control: Any, settings: ProcessSettings) -> None:
         self._reactor = reactor
         self._service: DiscoveryService | None = None
+        self._board = settings.board
         self._generation = 0
         self._link = MasterLink(reactor, control, settings.options.log_level, self._message, self._leave)
 
@@ -63,7 +64,7 @@ class DiscoveryProcess:
         sources = [cluster.source for cluster in bootstrap.clusters if cluster.source is not None]
         if self._service is None:
             path = os.path.join(config.run_dir, DISCOVERY_SOCKET)
-            self._service = DiscoveryService(self._reactor, path, _log)
+            self._service = DiscoveryService(self._reactor, path, _log, board=self._board)
             self._service.configure(sources)
             self._service.startService()
         else:

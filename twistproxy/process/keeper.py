@@ -27,6 +27,9 @@ class KeeperHost(Protocol):
     def config_message(self, generation: Generation) -> messages.ConfigMessage:
         """That configuration, without what depends on the slot."""
 
+    def column_of(self, child: Child) -> int:
+        """The child's column of the board."""
+
     def child_ready(self, keeper: Keeper) -> None: ...
 
     def child_gone(self, keeper: Keeper, child: Child) -> None: ...

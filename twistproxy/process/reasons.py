@@ -62,12 +62,13 @@ class Reasons:
             return f"circuit breaker of cluster '{name}'"
         high = stream.route is not None and stream.route.high_priority
         limits = found.limits[int(high)]
-        if limits.pending >= limits.max_pending:
-            full = f"{limits.pending} pending requests"
-        elif limits.requests >= limits.max_requests:
-            full = f"{limits.requests} requests"
+        connections, pending, requests, _ = limits.in_use()
+        if pending >= limits.max_pending:
+            full = f"{pending} pending requests"
+        elif requests >= limits.max_requests:
+            full = f"{requests} requests"
         else:
-            full = f"{limits.connections} connections"
+            full = f"{connections} connections"
         return f"circuit breaker: {full} in cluster '{name}'" + (" at high priority" if high else "")
 
     def cluster_metadata(self, cluster: str) -> Mapping[str, Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from twistproxy.model.server_options import ServerOptions
+from twistproxy.primitives.board import Board
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class ProcessSettings:
     watchdog         seconds without an answer after which a child is killed
     reload_timeout   seconds that a child may take to apply a configuration
     stop_timeout     seconds that a child may take to leave when told to stop
+    board            the memory that all of them share, which the master makes before the first fork
     """
 
     options: ServerOptions
@@ -28,3 +30,4 @@ class ProcessSettings:
     watchdog: float = 30.0
     reload_timeout: float = 60.0
     stop_timeout: float = 3.0
+    board: Board | None = None

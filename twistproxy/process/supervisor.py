@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -14,6 +14,8 @@ from twistproxy.admin.merge import Statistics
 from twistproxy.errors import ConfigProblem
 from twistproxy.ipc import messages
 from twistproxy.ipc.frame import Message
+from twistproxy.primitives.board import Board
+from twistproxy.process.board_keeper import BoardKeeper
 from twistproxy.process.child import Child
 from twistproxy.process.generation import Generation
 from twistproxy.process.keeper import Keeper
@@ -63,7 +65,9 @@ class Supervisor:
         events: SupervisorEvents,
     ) -> None:
         self._reactor = reactor
-        self._settings = settings
+        board = Board(settings.options.concurrency)
+        self._board = BoardKeeper(board)
+        self._settings = settings = replace(settings, board=board)
         self._levels = levels
         self._runtime = runtime
         self._events = events
@@ -188,7 +192,11 @@ class Supervisor:
             healthy=self.healthy,
             log_levels=self._levels.as_dict(),
             runtime=self._runtime.values_of(configuration.bootstrap.runtime),
+            rows=self._board.rows([cluster.name for cluster in configuration.bootstrap.clusters]),
         )
+
+    def column_of(self, child: Child) -> int:
+        return self._board.column(child.serial)
 
     def child_ready(self, keeper: Keeper) -> None:
         self._events.ready()
@@ -196,6 +204,7 @@ class Supervisor:
     def child_gone(self, keeper: Keeper, child: Child) -> None:
         self.statistics.report(_child_id(child), child.snapshot)
         self.statistics.worker_gone(_child_id(child))
+        self._board.release(child.serial)
         self._check_stopped()
         self._events.gone()
 

@@ -33,6 +33,7 @@ from twistproxy.observe.manager_stats import HttpManagerStats, ListenerStats
 from twistproxy.observe.request_id import RequestIds
 from twistproxy.observe.route_stats import RouteStatsRegistry
 from twistproxy.observe.stats import Snapshot
+from twistproxy.primitives.board import WorkerBoard
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import Plain, RuntimeValues
 from twistproxy.process.explain import Question, explain
@@ -52,7 +53,12 @@ class Runtime:
     """
 
     def __init__(
-        self, clock: Clock, connector: Connector, log_files: LogFiles, options: ServerOptions
+        self,
+        clock: Clock,
+        connector: Connector,
+        log_files: LogFiles,
+        options: ServerOptions,
+        board: WorkerBoard | None = None,
     ) -> None:
         self._clock = clock
         self._clocks = Clocks(clock.wall, clock.monotonic)
@@ -63,7 +69,9 @@ class Runtime:
         self._values = RuntimeValues()
         self._ids = RequestIds(self._random)
         self._deadlines = Deadlines(clock.monotonic, clock.call_later)
-        self._clusters = ClusterManager(clock, connector, self._deadlines, self._random, self._values)
+        self._clusters = ClusterManager(
+            clock, connector, self._deadlines, self._random, self._values, board or WorkerBoard()
+        )
         self._drain_time = options.drain_time
         self._listeners: dict[str, _Listener] = {}
         self._retired: list[_Listener] = []  # no longer configured, but with connections that finish

@@ -21,6 +21,7 @@ from twistproxy.ipc.messages import ConfigMessage
 from twistproxy.model.bootstrap import Bootstrap
 from twistproxy.model.endpoint import EndpointSet
 from twistproxy.model.server_options import ServerOptions
+from twistproxy.primitives.board import WorkerBoard
 from twistproxy.primitives.runtime import Plain
 from twistproxy.process.child_process import MasterLink, make_reactor, prepare_process
 from twistproxy.process.configuration import rebuild
@@ -69,7 +70,7 @@ class DataPlane(Protocol):
 
 
 #: Makes the data plane of a worker.
-MakeDataPlane = Callable[[Clock, Connector, LogFiles, ServerOptions], DataPlane]
+MakeDataPlane = Callable[[Clock, Connector, LogFiles, ServerOptions, WorkerBoard], DataPlane]
 
 
 def main(control: Any, settings: ProcessSettings) -> None:
@@ -101,7 +102,9 @@ class Worker:
         self._clock = ReactorClock(reactor)
         self._log_files = LogFiles(self._clock, settings.options.log_flush_interval)
         options = settings.options
-        self._plane = make_plane(self._clock, ReactorConnector(reactor), self._log_files, options)
+        self._board = WorkerBoard(settings.board)
+        connector = ReactorConnector(reactor)
+        self._plane = make_plane(self._clock, connector, self._log_files, options, self._board)
         self._drain_time = options.drain_time
         self._discovery: DiscoveryLink | None = None
         self._generation = 0
@@ -210,6 +213,7 @@ class Worker:
         assert self._discovery is not None
         config, bootstrap = self._warming
         self._warming = None
+        self._board.use(config.column, config.rows)
         former = self._runtime
         self._set_runtime(config.runtime)
         problems = self._apply(config, bootstrap)

@@ -57,7 +57,12 @@ class WorkerSlot(Keeper):
                 fds.append(fd)
         # A configuration may be refused: then the worker still has what it had before.
         self._passed |= {entry.key for entry in entries}
-        message = replace(self._host.config_message(generation), slot=self.number, sockets=tuple(entries))
+        message = replace(
+            self._host.config_message(generation),
+            slot=self.number,
+            sockets=tuple(entries),
+            column=self._host.column_of(child),
+        )
         child.send(message.encode(), fds)
 
     def stop_listening(self, keys: set[int], then: Callable[[], None]) -> None:

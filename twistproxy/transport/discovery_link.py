@@ -16,7 +16,8 @@ from twisted.python.failure import Failure
 
 from twistproxy.api.clock import Timer
 from twistproxy.errors import RemoteProtocolError
-from twistproxy.ipc.session import WorkerSession
+from twistproxy.ipc.frame import Message
+from twistproxy.ipc.session import WorkerSession, encode_said
 from twistproxy.model.endpoint import EndpointSet
 from twistproxy.primitives.backoff import Backoff
 
@@ -60,6 +61,13 @@ class DiscoveryLink:
     def known(self) -> tuple[EndpointSet, ...]:
         """The newest endpoints of all clusters that are known: for clusters that a reload has added."""
         return self._session.known()
+
+    def say(self, about: str, facts: Message) -> bool:
+        """Tell the discovery process (`DiscoveryService.on_said`).  False if there is none just now."""
+        if self._connection is None:
+            return False
+        self._connection.send(encode_said(about, facts))
+        return True
 
     def start(self) -> None:
         """Connect, and stay connected."""

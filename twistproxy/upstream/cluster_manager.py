@@ -10,6 +10,7 @@ from twistproxy.api.transport import Connector
 from twistproxy.model.cluster import ClusterSettings
 from twistproxy.model.endpoint import EndpointSet
 from twistproxy.observe.stats import Snapshot
+from twistproxy.primitives.board import WorkerBoard
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import RuntimeValues
 from twistproxy.upstream.cluster import Cluster
@@ -25,12 +26,14 @@ class ClusterManager:
         timeouts: Deadlines,
         random: Random,
         runtime: RuntimeValues,
+        board: WorkerBoard,
     ) -> None:
         self._clock = clock
         self._connector = connector
         self._timeouts = timeouts
         self._random = random
         self._runtime = runtime
+        self._board = board
         self._clusters: dict[str, Cluster] = {}
         self._added = self._modified = self._removed = self._updated = 0
         self.get = self._clusters.get
@@ -44,13 +47,15 @@ class ClusterManager:
                 continue
             stats = None if old is None else old.stats
             cluster = Cluster(one, self._clock, self._connector, self._timeouts, self._random, stats)
-            cluster.use_runtime(self._runtime)
             if old is None:
                 self._added += 1
+                self._share(cluster)
             else:
                 self._modified += 1
+                cluster.limits = old.limits  # what the old one still has in use counts
                 if old.warm and one.source is not None and one.source == old.settings.source:
                     cluster.set_endpoints(tuple(host.endpoint for host in old.hosts.values()))
+            cluster.use_runtime(self._runtime)
             clusters[one.name] = cluster
         self._removed += sum(name not in clusters for name in self._clusters)
         for name, old in self._clusters.items():
@@ -58,6 +63,15 @@ class ClusterManager:
                 old.drain()
         self._clusters = clusters
         self.get = clusters.get
+
+    def _share(self, cluster: Cluster) -> None:
+        """Let its circuit breakers count what all workers have in use."""
+        if not self._board.several:
+            return
+        for high_priority, limits in enumerate(cluster.limits):
+            line = self._board.cluster(cluster.name, bool(high_priority))
+            if line is not None:
+                limits.share(line)
 
     def runtime_changed(self) -> None:
         """The runtime has other values now."""

@@ -1,19 +1,30 @@
-"""Circuit breakers: how much of a cluster may be in use at once (Envoy: arch_overview/upstream/circuit_breaking)."""
+"""Circuit breakers: how much of a cluster may be in use at once (Envoy: arch_overview/upstream/circuit_breaking).
+
+With several workers each keeps its own counts on the board, and what is in use is what all of them have there.
+"""
 
 from __future__ import annotations
 
 from twistproxy.model.cluster import Thresholds
 from twistproxy.observe.stats import Snapshot
 from twistproxy.primitives.runtime import RuntimeValues
+from twistproxy.primitives.shared_line import SharedLine
 
 #: The limit of what has none (max_connection_pools).
 _UNLIMITED = 2**64 - 1
+#: Where the counts are on the line that a priority of a cluster has on the board.
+_CONNECTIONS, _PENDING, _REQUESTS, _RETRIES = range(4)
 
 
 class ResourceLimits:
-    """Counts of one priority of one cluster, beside their limits.  Whoever takes one adds and subtracts."""
+    """Counts of one priority of one cluster, beside their limits.
+
+    connections, pending, requests, retries  what this worker has in use.  Whoever takes some says so with `count_…`, and
+        has asked with `…_full` before: whether all workers together have as many as there may be.
+    """
 
     __slots__ = (
+        "_shared",
         "connections",
         "max_connections",
         "max_pending",
@@ -31,7 +42,14 @@ class ResourceLimits:
         self.pending = 0
         self.requests = 0
         self.retries = 0
+        self._shared: SharedLine | None = None
         self.set_limits(thresholds)
+
+    def share(self, line: SharedLine) -> None:
+        """Count on the board, together with the other workers."""
+        self._shared = line
+        for cell, own in enumerate((self.connections, self.pending, self.requests, self.retries)):
+            line.put(cell, own)
 
     def set_limits(self, thresholds: Thresholds) -> None:
         self.max_connections = thresholds.max_connections
@@ -56,30 +74,79 @@ class ResourceLimits:
                 runtime.get_integer(prefix + "min_retry_concurrency", least),
             )
 
-    def can_retry(self) -> bool:
-        """Whether one more retry may be under way at once."""
+    # ---- taking and giving back
+
+    def count_connections(self, change: int) -> None:
+        self.connections += change
+        if self._shared is not None:
+            self._shared.put(_CONNECTIONS, self.connections)
+
+    def count_pending(self, change: int) -> None:
+        self.pending += change
+        if self._shared is not None:
+            self._shared.put(_PENDING, self.pending)
+
+    def count_requests(self, change: int) -> None:
+        self.requests += change
+        if self._shared is not None:
+            self._shared.put(_REQUESTS, self.requests)
+
+    def count_retries(self, change: int) -> None:
+        self.retries += change
+        if self._shared is not None:
+            self._shared.put(_RETRIES, self.retries)
+
+    # ---- what is in use, by all workers
+
+    def connections_full(self) -> bool:
+        return self.connections + self._others(_CONNECTIONS) >= self.max_connections
+
+    def pending_full(self) -> bool:
+        return self.pending + self._others(_PENDING) >= self.max_pending
+
+    def requests_full(self) -> bool:
+        return self.requests + self._others(_REQUESTS) >= self.max_requests
+
+    def retries_full(self) -> bool:
+        """Whether no more retry may be under way at once."""
+        retries = self.retries + self._others(_RETRIES)
         budget = self.retry_budget
         if budget is None:
-            return self.retries < self.max_retries
+            return retries >= self.max_retries
         percent, least = budget
-        return self.retries < max(int(percent / 100 * (self.requests + self.pending)), least)
+        active = self.requests + self.pending + self._others(_REQUESTS) + self._others(_PENDING)
+        return retries >= max(int(percent / 100 * active), least)
+
+    def in_use(self) -> tuple[int, int, int, int]:
+        """Connections, pending requests, requests and retries."""
+        return (
+            self.connections + self._others(_CONNECTIONS),
+            self.pending + self._others(_PENDING),
+            self.requests + self._others(_REQUESTS),
+            self.retries + self._others(_RETRIES),
+        )
+
+    def _others(self, cell: int) -> int:
+        shared = self._shared
+        return 0 if shared is None else shared.others(cell)
 
     def collect(self, prefix: str, out: Snapshot, pools: int) -> None:
         """Gauges `…cx_open` and so on: 1 while the breaker is open; `…remaining_cx` and so on where that is wanted.
         `pools`: how many connection pools there are, which nothing limits."""
-        out.gauges[prefix + "cx_open"] = int(self.connections >= self.max_connections)
+        connections, pending, requests, retries = self.in_use()
+        out.gauges[prefix + "cx_open"] = int(connections >= self.max_connections)
         out.gauges[prefix + "cx_pool_open"] = 0
-        out.gauges[prefix + "rq_open"] = int(self.requests >= self.max_requests)
-        out.gauges[prefix + "rq_pending_open"] = int(self.pending >= self.max_pending)
+        out.gauges[prefix + "rq_open"] = int(requests >= self.max_requests)
+        out.gauges[prefix + "rq_pending_open"] = int(pending >= self.max_pending)
         # Envoy shows it by `max_retries` and what remains as 0 where a budget is what counts.
-        out.gauges[prefix + "rq_retry_open"] = int(self.retries >= self.max_retries)
+        out.gauges[prefix + "rq_retry_open"] = int(retries >= self.max_retries)
         if self.track_remaining:
-            out.gauges[prefix + "remaining_cx"] = max(0, self.max_connections - self.connections)
+            out.gauges[prefix + "remaining_cx"] = max(0, self.max_connections - connections)
             out.gauges[prefix + "remaining_cx_pools"] = _UNLIMITED - pools
-            out.gauges[prefix + "remaining_pending"] = max(0, self.max_pending - self.pending)
-            left = max(0, self.max_retries - self.retries) if self.retry_budget is None else 0
+            out.gauges[prefix + "remaining_pending"] = max(0, self.max_pending - pending)
+            left = max(0, self.max_retries - retries) if self.retry_budget is None else 0
             out.gauges[prefix + "remaining_retries"] = left
-            out.gauges[prefix + "remaining_rq"] = max(0, self.max_requests - self.requests)
+            out.gauges[prefix + "remaining_rq"] = max(0, self.max_requests - requests)
 
     def describe(self) -> dict[str, int]:
         return {

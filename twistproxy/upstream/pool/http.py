@@ -77,7 +77,7 @@ class HttpPool:
     def new_stream(self, request: PoolCallbacks) -> None:
         limits = self.limits
         if self._idle:
-            if limits.requests >= limits.max_requests:
+            if limits.requests_full():
                 self._too_many_requests(request)
             else:
                 self._attach(self._idle.pop(), request)
@@ -92,11 +92,11 @@ class HttpPool:
     def _wait(self, request: PoolCallbacks) -> None:
         limits = self.limits
         stats = self.stats
-        if limits.pending >= limits.max_pending:
+        if limits.pending_full():
             stats.upstream_rq_pending_overflow += 1
             request.pool_failed(PoolFailure.OVERFLOW, "")
             return
-        limits.pending += 1
+        limits.count_pending(1)
         stats.upstream_rq_pending_total += 1
         stats.upstream_rq_pending_active += 1
         self.host.stats.rq_pending_active += 1
@@ -118,12 +118,12 @@ class HttpPool:
         request.pool_failed(PoolFailure.OVERFLOW, "")
 
     def _no_longer_pending(self) -> None:
-        self.limits.pending -= 1
+        self.limits.count_pending(-1)
         self.stats.upstream_rq_pending_active -= 1
         self.host.stats.rq_pending_active -= 1
 
     def _attach(self, connection: Http1ClientConnection, request: PoolCallbacks) -> None:
-        self.limits.requests += 1
+        self.limits.count_requests(1)
         stats = self.stats
         stats.upstream_rq_total += 1
         stats.upstream_rq_active += 1
@@ -170,7 +170,7 @@ class HttpPool:
         self._stream_gone()
 
     def _stream_gone(self) -> None:
-        self.limits.requests -= 1
+        self.limits.count_requests(-1)
         self.stats.upstream_rq_active -= 1
         self.host.stats.rq_active -= 1
 
@@ -182,7 +182,7 @@ class HttpPool:
         while pending:
             request = pending.popleft()
             self._no_longer_pending()
-            if limits.requests < limits.max_requests:
+            if not limits.requests_full():
                 self._attach(connection, request)
                 return
             self._too_many_requests(request)
@@ -231,11 +231,11 @@ class HttpPool:
 
     def _connect(self) -> None:
         limits = self.limits
-        if limits.connections >= limits.max_connections:
+        if limits.connections_full():
             self.stats.upstream_cx_overflow += 1
             if self._open or self._connecting:
                 return  # one of those will serve the request
-        limits.connections += 1
+        limits.count_connections(1)
         stats = self.stats
         stats.upstream_cx_total += 1
         if self.speaks_http:
@@ -315,7 +315,7 @@ class HttpPool:
 
     def _connection_gone(self, local: bool) -> None:
         """A connection ended, or never came to be.  `local`: by our doing."""
-        self.limits.connections -= 1
+        self.limits.count_connections(-1)
         self.host.stats.cx_active -= 1
         stats = self.stats
         stats.upstream_cx_active -= 1

@@ -1,0 +1,45 @@
+"""Who has which column and which row of the board."""
+
+from __future__ import annotations
+
+from twistproxy.primitives.board import Board
+from twistproxy.process.board_keeper import BoardKeeper
+
+
+def test_a_column_is_free_again_when_its_worker_is_gone() -> None:
+    board = Board(1)
+    keeper = BoardKeeper(board)
+    assert [keeper.column(serial) for serial in (7, 8, 7, 9, 10, 11)] == [0, 1, 0, 2, 3, -1]
+    rows = keeper.rows(["a", "b"])
+    for column in (0, 1):
+        board.line(rows["b"], column).put(2, 5)
+    assert board.total(rows["b"], 2) == 10
+    keeper.release(8)
+    assert board.total(rows["b"], 2) == 5
+    assert keeper.column(12) == 1
+
+
+def test_only_columns_in_use_are_added_up() -> None:
+    board = Board(2)
+    keeper = BoardKeeper(board)
+    keeper.column(1)
+    keeper.column(2)
+    line = board.line(1, 1)
+    line.put(0, 1)
+    assert board.total(1, 0) == 1
+    keeper.release(2)
+    line.put(0, 1)
+    assert board.total(1, 0) == 0
+
+
+def test_a_cluster_keeps_its_row() -> None:
+    keeper = BoardKeeper(Board(1))
+    before = keeper.rows(["a", "b"])
+    assert keeper.rows(["c", "b"])["b"] == before["b"]
+    assert keeper.rows(["a"]) == {"a": before["a"]}
+
+
+def test_clusters_without_a_row() -> None:
+    board = Board(1)
+    board.cluster_rows = board.cluster_rows[:2]
+    assert list(BoardKeeper(board).rows(["a", "b"])) == ["a"]

@@ -1,0 +1,174 @@
+"""Memory that all processes share: what workers count together.
+
+Rows of lines of eight integers.  Line 0 of a row belongs to all, the line after it to the worker of column 0, and so on.
+A worker writes its own line only, so no count is lost without any lock; whoever wants to know what all have counted
+adds the lines up.  A line is as long as a processor's cache line: workers that count do not disturb each other.
+
+Row 0 says how much is in use.  Then come the rows of clusters, which the master assigns (`process.board_keeper`), and
+those of single hosts, which the discovery process does (`HostRows`).  The master makes the board before it forks, and
+gives each worker its column; pages that nobody has touched take no memory.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Mapping
+from hashlib import blake2b
+
+from twistproxy.primitives.shared_line import CELLS, COLUMNS_IN_USE, SharedLine
+
+#: In row 0, beside COLUMNS_IN_USE: how many rows of hosts are or were in use.
+_HOSTS_IN_USE = 1
+#: In line 0 of a host's row: whose it is.  Whoever uses the row has the other seven, and the workers' lines.
+HOST_KEY = 0
+
+_CLUSTERS = 16384
+_HOSTS = 65536
+_MAP_NORESERVE = 0x4000  # mmap.MAP_NORESERVE, which Python 3.11 does not name
+
+
+class Board:
+    """The shared memory itself, zeros at first.
+
+    columns      how many workers can have a line; more than run at once, since those that drain keep theirs
+    several      whether more than one worker is to run
+    cells        all integers, 64 bits each
+    cluster_rows, host_rows  ranges of row numbers.  A cluster has two rows, one for each priority
+    """
+
+    def __init__(self, concurrency: int) -> None:
+        self.several = concurrency > 1
+        self.columns = 2 * concurrency + 2
+        self.cluster_rows = range(1, 1 + _CLUSTERS)
+        self.host_rows = range(1 + _CLUSTERS, 1 + _CLUSTERS + _HOSTS)
+        self.row_length = CELLS * (1 + self.columns)
+        size = self.row_length * 8 * self.host_rows.stop
+        flags = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
+        self.cells = memoryview(mmap.mmap(-1, size, flags)).cast("q")
+
+    def common(self, row: int) -> memoryview:
+        """Line 0 of a row."""
+        return self.cells[row * self.row_length :][:CELLS]
+
+    def line(self, row: int, column: int) -> SharedLine:
+        """A row, seen by the worker of this column."""
+        return SharedLine(self.cells, row * self.row_length, column)
+
+    def total(self, row: int, cell: int) -> int:
+        """What all workers have counted in this cell."""
+        first = row * self.row_length + CELLS + cell
+        used = self.cells[COLUMNS_IN_USE]
+        return sum(self.cells[first + CELLS * column] for column in range(used))
+
+    def clear_row(self, row: int) -> None:
+        """All lines of it."""
+        first = row * self.row_length
+        self.cells[first : first + self.row_length] = memoryview(bytes(8 * self.row_length)).cast("q")
+
+    def clear_column(self, column: int, cluster_rows: int) -> None:
+        """What a worker that is gone has left.  `cluster_rows`: how many are in use."""
+        zeros = memoryview(bytes(8 * CELLS)).cast("q")
+        hosts = self.cells[_HOSTS_IN_USE]
+        for rows in (self.cluster_rows[:cluster_rows], self.host_rows[:hosts]):
+            for row in rows:
+                first = row * self.row_length + CELLS * (1 + column)
+                self.cells[first : first + CELLS] = zeros
+
+    def use_columns(self, count: int) -> None:
+        """Only the first `count` columns have anything to add up."""
+        self.cells[COLUMNS_IN_USE] = count
+
+    @property
+    def hosts_in_use(self) -> int:
+        found: int = self.cells[_HOSTS_IN_USE]
+        return found
+
+    @hosts_in_use.setter
+    def hosts_in_use(self, count: int) -> None:
+        self.cells[_HOSTS_IN_USE] = count
+
+
+class WorkerBoard:
+    """The board as one worker sees it: its column, and the rows of clusters, as the master says with each
+    configuration."""
+
+    def __init__(self, board: Board | None = None) -> None:
+        self._board = board
+        self._column = -1
+        self._rows: Mapping[str, int] = {}
+
+    def use(self, column: int, rows: Mapping[str, int]) -> None:
+        """`column`: -1 for a worker that counts for itself."""
+        self._column = column
+        self._rows = rows
+
+    @property
+    def several(self) -> bool:
+        """Whether there are other workers to count with."""
+        return self._board is not None and self._board.several
+
+    def cluster(self, name: str, high_priority: bool) -> SharedLine | None:
+        """The line for this priority of this cluster, if there is one."""
+        row = self._rows.get(name, -1)
+        return self.line(row + high_priority) if row >= 0 else None
+
+    def line(self, row: int) -> SharedLine | None:
+        """The line in this row, that of a host for example (`Endpoint.row`)."""
+        if self._board is None or self._column < 0 or row < 0:
+            return None
+        return self._board.line(row, self._column)
+
+
+class HostRows:
+    """Assigns rows to hosts.  What an earlier discovery process has assigned is found again by its keys."""
+
+    def __init__(self, board: Board) -> None:
+        self.board = board
+        self._rows: dict[int, int] = {}
+        self._free: list[int] = []
+        for row in board.host_rows[: board.hosts_in_use]:
+            key: int = board.common(row)[HOST_KEY]
+            if key:
+                self._rows[key] = row
+            else:
+                self._free.append(row)
+
+    def row(self, cluster: str, address: str) -> int:
+        """The row of a host, a new one of zeros if it has none; -1 if there are no more."""
+        key = _key(cluster, address)
+        row = self._rows.get(key)
+        if row is not None:
+            return row
+        board = self.board
+        if board.hosts_in_use < len(board.host_rows):
+            row = board.host_rows[board.hosts_in_use]
+            board.hosts_in_use += 1
+        elif self._free:
+            row = self._free.pop(0)  # the one that was free for longest: nobody writes to it any more
+        else:
+            return -1
+        board.clear_row(row)
+        board.common(row)[HOST_KEY] = key
+        self._rows[key] = row
+        return row
+
+    def release(self, cluster: str, address: str) -> None:
+        """The host is gone."""
+        row = self._rows.pop(_key(cluster, address), None)
+        if row is not None:
+            self.board.clear_row(row)
+            self._free.append(row)
+
+    def keep_only(self, hosts: set[tuple[str, str]]) -> None:
+        """Release all but these (cluster, address): of what an earlier process has left, and is not there any more."""
+        wanted = {_key(*host) for host in hosts}
+        for key in [key for key in self._rows if key not in wanted]:
+            row = self._rows.pop(key)
+            self.board.clear_row(row)
+            self._free.append(row)
+
+
+def _key(cluster: str, address: str) -> int:
+    """Never 0."""
+    digest = blake2b(f"{cluster}\0{address}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True) or 1
