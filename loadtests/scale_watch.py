@@ -4,6 +4,7 @@ workers, and the answers tell (`scale_world`).
 
 from __future__ import annotations
 
+import random
 import re
 import select
 import socket
@@ -99,7 +100,8 @@ class Watcher:
             return
         one.buffer = b""
         one.waiting = False
-        one.due = time.monotonic() + self.pause_s
+        # At random: in step with each other, connections would meet the same endpoints in every turn.
+        one.due = time.monotonic() + self.pause_s * random.uniform(0.2, 1.8)
         self.requests += 1
         host = _X_HOST.search(head + b"\r\n")
         if not head.startswith(b"HTTP/1.1 200") or host is None:
