@@ -46,8 +46,8 @@ def _cases(options: argparse.Namespace, cores: Cores, origin: RunningPeer) -> di
     duration_s = options.duration
     if "sizes" in options.scenarios:
         for endpoints, clusters in options.sizes:
-            cases[f"{clusters:,} × {endpoints:,}"] = lambda name, directory, e=endpoints, c=clusters: measure_size(
-                name, directory, origin, cores, e, c
+            cases[f"{clusters:,} × {endpoints:,}"] = lambda name, directory, e=endpoints, c=clusters: (
+                measure_size(name, directory, origin, cores, e, c)
             )
     if "storm" in options.scenarios:
         cases[f"storm {options.storm:,}"] = lambda name, directory: measure_storm(
@@ -64,7 +64,9 @@ def _cases(options: argparse.Namespace, cores: Cores, origin: RunningPeer) -> di
     return cases
 
 
-def run_case(case: str, measure: Measure, directory: Path, peers: Sequence[str], rounds: int) -> dict[str, object]:
+def run_case(
+    case: str, measure: Measure, directory: Path, peers: Sequence[str], rounds: int
+) -> dict[str, object]:
     """All runs of one measurement, the medians, and the medians of the rounds' ratios."""
     runs: dict[str, list[Figures]] = {name: [] for name in peers}
     for number in range(rounds):
@@ -110,9 +112,7 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m loadtests.scale", description=__doc__.partition("\n")[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m loadtests.scale", description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=3, help="rounds (3)")
     parser.add_argument("--duration", type=int, default=8, help="seconds of a load (8)")
     parser.add_argument("--scenarios", default=",".join(SCENARIOS), help=f"of: {', '.join(SCENARIOS)}")

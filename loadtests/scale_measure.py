@@ -184,5 +184,3 @@ class Storm:
 def _check(name: str, result: LoadResult) -> None:
     if result.errors or not result.requests:
         raise LoadTestError(f"{name}: {result.requests} answers, {result.errors} errors")
-
-

@@ -96,7 +96,9 @@ class Assignment:
         new = self.path.with_name(self.path.name + ".new")
         new.write_text(
             f'{{"version_info":"{self.number}","resources":[{{"@type":"{_ASSIGNMENT}",'
-            f'"cluster_name":"{self.cluster}","endpoints":[{{"lb_endpoints":[\n' + ",\n".join(self._lines) + "\n]}]}]}"
+            f'"cluster_name":"{self.cluster}","endpoints":[{{"lb_endpoints":[\n'
+            + ",\n".join(self._lines)
+            + "\n]}]}]}"
         )
         os.replace(new, self.path)
 
@@ -237,5 +239,3 @@ http {{
         process.stop()
         raise
     return RunningPeer(process, port)
-
-
