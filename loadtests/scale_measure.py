@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from loadtests.generator import LoadResult, run_h2load, run_wrk
+from loadtests.generator import LoadResult, run_wrk
 from loadtests.peers import RunningPeer
 from loadtests.processes import tree_cpu_s, tree_memory_kib, tree_pss_kib
 from loadtests.scale_watch import Watcher
@@ -102,10 +102,10 @@ def measure_storm(
     world = make_world(directory, origin.port, endpoints)
     running = start_proxy(name, world, cores.proxy, WORKERS)
     with running.process:
-        _load(running, cores, directory, 1)
-        quiet, quiet_cpu = _measured_load(running, cores, directory, duration_s)
+        _load(running, cores, 2)
+        quiet, quiet_cpu = _measured_load(running, cores, duration_s)
         with Storm(world, running) as storm:
-            stormy, stormy_cpu = _measured_load(running, cores, directory, duration_s)
+            stormy, stormy_cpu = _measured_load(running, cores, duration_s)
         for result in (quiet, stormy):
             _check(name, result)
         return {
@@ -120,17 +120,13 @@ def measure_storm(
         }
 
 
-def _load(running: RunningPeer, cores: Cores, directory: Path, duration_s: int) -> LoadResult:
-    return run_h2load(
-        running.port, cores.generator, "/1k", _STORM_CONNECTIONS, _STORM_LOAD, duration_s, directory
-    )
+def _load(running: RunningPeer, cores: Cores, duration_s: int) -> LoadResult:
+    return run_wrk(running.port, cores.generator, "keep", "/1k", _STORM_CONNECTIONS, duration_s, _STORM_LOAD)
 
 
-def _measured_load(
-    running: RunningPeer, cores: Cores, directory: Path, duration_s: int
-) -> tuple[LoadResult, float]:
+def _measured_load(running: RunningPeer, cores: Cores, duration_s: int) -> tuple[LoadResult, float]:
     before, began = tree_cpu_s(running.process.pid), time.monotonic()
-    result = _load(running, cores, directory, duration_s)
+    result = _load(running, cores, duration_s)
     return result, (tree_cpu_s(running.process.pid) - before) / (time.monotonic() - began)
 
 
