@@ -43,3 +43,25 @@ def test_clusters_without_a_row() -> None:
     board = Board(1)
     board.cluster_rows = board.cluster_rows[:2]
     assert list(BoardKeeper(board).rows(["a", "b"])) == ["a"]
+
+
+def test_blocks() -> None:
+    board = Board(1)
+    keeper = BoardKeeper(board)
+    first, second = keeper.blocks(["a", "b"]).values()
+    assert (first, second) == (board.block_rows[0], board.block_rows[1])
+    assert keeper.blocks(["c", "a"]) == {"c": board.block_rows[2], "a": first}
+    keeper.column(1)
+    board.block(second, 0, -1).add_outstanding(3)
+    keeper.release(1)
+    keeper.column(2)
+    assert board.block(second, 0, -1).outstanding() == 0
+
+
+def test_more_than_there_are_blocks() -> None:
+    board = Board(1)
+    keeper = BoardKeeper(board)
+    names = [str(number) for number in range(len(board.block_rows) + 1)]
+    found = keeper.blocks(names)
+    assert len(found) == len(set(found.values())) == len(board.block_rows)
+    assert names[-1] not in found

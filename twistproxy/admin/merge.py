@@ -53,6 +53,12 @@ _ALIKE = (
     ".listener_added",
     ".listener_modified",
     ".listener_removed",
+    ".gradient_controller.burst_queue_size",
+    ".gradient_controller.concurrency_limit",
+    ".gradient_controller.gradient",
+    ".gradient_controller.min_rtt_calculation_active",
+    ".gradient_controller.min_rtt_msecs",
+    ".gradient_controller.sample_rtt_msecs",
 )
 
 #: Gauges that each cluster writes when it begins.

@@ -19,7 +19,7 @@ from twistproxy.config.filter_settings import (
     build_health_check,
     build_set_metadata,
 )
-from twistproxy.config.guards import build_admission_control
+from twistproxy.config.guards import build_adaptive_concurrency, build_admission_control
 from twistproxy.model.http_filters import FilterLevel, HttpFilterSettings, RouteFilter
 
 ROUTER = "envoy.extensions.filters.http.router.v3.Router"
@@ -42,6 +42,9 @@ class _Kind:
 
 
 _KINDS = {
+    _PREFIX + "adaptive_concurrency.v3.AdaptiveConcurrency": _Kind(
+        "envoy.filters.http.adaptive_concurrency", build_adaptive_concurrency
+    ),
     _PREFIX + "admission_control.v3.AdmissionControl": _Kind(
         "envoy.filters.http.admission_control", build_admission_control
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twistproxy.filters.adaptive_concurrency import AdaptiveConcurrencyFilter
 from twistproxy.filters.admission_control import AdmissionControlFilter
 from twistproxy.filters.buffer import BufferFilter
 from twistproxy.filters.cors import CorsFilter
@@ -12,7 +13,7 @@ from twistproxy.filters.header_mutation import HeaderMutationFilter
 from twistproxy.filters.health_check import HealthCheckFilter
 from twistproxy.filters.set_metadata import SetMetadataFilter
 from twistproxy.filters.tools import FilterTools
-from twistproxy.model.guards import AdmissionControlSettings
+from twistproxy.model.guards import AdaptiveConcurrencySettings, AdmissionControlSettings
 from twistproxy.model.http_filters import (
     BufferSettings,
     CorsFilterSettings,
@@ -25,6 +26,7 @@ from twistproxy.model.http_filters import (
 
 #: Settings of a filter in the chain: the class that does it, and the class of its settings at routes.
 _FILTERS: dict[type[Any], tuple[Any, type[Any]]] = {
+    AdaptiveConcurrencySettings: (AdaptiveConcurrencyFilter, AdaptiveConcurrencySettings),
     AdmissionControlSettings: (AdmissionControlFilter, AdmissionControlSettings),
     BufferSettings: (BufferFilter, BufferSettings),
     CorsFilterSettings: (CorsFilter, CorsSettings),

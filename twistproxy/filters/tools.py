@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from twistproxy.api.clock import Clock
+from twistproxy.filters.gradient import GradientController
 from twistproxy.http.headers import HeaderMap
 from twistproxy.http.message import ResponseHead
+from twistproxy.model.guards import GradientSettings
 from twistproxy.model.header_rules import HeaderRules
 from twistproxy.primitives.runtime import RuntimeValues
 
@@ -34,6 +36,7 @@ class FilterTools:
     healthy       False after /healthcheck/fail
     get_cluster   by name, or None
     edit_requests, edit_responses   compile header rules that act one after the other; None if there is nothing to do
+    gradient      the controller of the next adaptive_concurrency of the chain
     """
 
     counters: dict[str, int]
@@ -44,6 +47,7 @@ class FilterTools:
     get_cluster: Callable[[str], Hosts | None]
     edit_requests: Callable[[Iterable[HeaderRules]], Edits | None]
     edit_responses: Callable[[Iterable[HeaderRules]], Edits | None]
+    gradient: Callable[[GradientSettings], GradientController]
 
     def count(self, *names: str) -> None:
         """Have these counters, at 0 if they are new."""

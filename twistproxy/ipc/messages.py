@@ -54,7 +54,7 @@ class ConfigMessage:
     log_levels     level by logger namespace, "" for all others
     runtime        the merged values of the runtime's layers
     column         the worker's column of the board, -1 if it has none
-    rows           the first of each cluster's two rows of the board
+    rows           the first of each cluster's two rows of the board, and those of what else is counted there
     """
 
     generation: int

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from typing import NamedTuple
 
 
-class TcpAddress(NamedTuple):
-    """An IPv4 or IPv6 address, or before resolution a host name, with a port.
-
-    A tuple, as addresses are the keys of everything about endpoints: C compares and hashes it.
-    """
+@dataclass(frozen=True, slots=True, order=True)
+class TcpAddress:
+    """An IPv4 or IPv6 address, or before resolution a host name, with a port."""
 
     host: str
     port: int
@@ -20,7 +17,8 @@ class TcpAddress(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-class PipeAddress(NamedTuple):
+@dataclass(frozen=True, slots=True, order=True)
+class PipeAddress:
     """A Unix stream socket.  `path` starts with "@" or NUL for Linux's abstract names; `mode` 0 leaves the umask's."""
 
     path: str

@@ -3,7 +3,9 @@ concurrency."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +70,19 @@ class AdaptiveConcurrencySettings:
     gradient: GradientSettings
     enabled: RuntimeFlag = RuntimeFlag()
     status: int = 503
+
+
+def gradient_key(listener: str, number: int, settings: GradientSettings) -> str:
+    """By what all processes know a controller: the filter of this number among those of its kind in the listener's
+    chain, as long as its settings stay."""
+    return f"gradient\0{listener}\0{number}\0{settings}"
+
+
+def gradient_keys(listeners: Iterable[Any]) -> Iterator[str]:
+    """The keys of all controllers of these `model.listener.ListenerSettings`."""
+    for listener in listeners:
+        number = 0
+        for one in listener.filter_chain.http_manager.filters:
+            if isinstance(one.settings, AdaptiveConcurrencySettings):
+                yield gradient_key(listener.name, number, one.settings.gradient)
+                number += 1

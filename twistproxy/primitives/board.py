@@ -5,25 +5,31 @@ A worker writes its own line only, so no count is lost without any lock; whoever
 adds the lines up.  A line is as long as a processor's cache line: workers that count do not disturb each other.
 
 Row 0 says how much is in use.  Then come the rows of clusters, which the master assigns (`process.board_keeper`), and
-those of single hosts, which the discovery process does (`HostRows`).  The master makes the board before it forks, and
+those of single hosts, which the discovery process does (`HostRows`), and blocks of rows for what needs more room
+(`primitives.shared_block`), which the master assigns again.  The master makes the board before it forks, and
 gives each worker its column; pages that nobody has touched take no memory.
 """
 
 from __future__ import annotations
 
 import mmap
+import os
 from collections.abc import Mapping
 from hashlib import blake2b
 
+from twistproxy.primitives.shared_block import BLOCK_ROWS, SharedBlock
 from twistproxy.primitives.shared_line import CELLS, COLUMNS_IN_USE, SharedLine
 
 #: In row 0, beside COLUMNS_IN_USE: how many rows of hosts are or were in use.
 _HOSTS_IN_USE = 1
+#: The same of blocks.
+_BLOCKS_IN_USE = 2
 #: In line 0 of a host's row: whose it is.  Whoever uses the row has the other seven, and the workers' lines.
 HOST_KEY = 0
 
 _CLUSTERS = 16384
 _HOSTS = 65536
+_BLOCKS = 256
 _MAP_NORESERVE = 0x4000  # mmap.MAP_NORESERVE, which Python 3.11 does not name
 
 
@@ -33,7 +39,8 @@ class Board:
     columns      how many workers can have a line; more than run at once, since those that drain keep theirs
     several      whether more than one worker is to run
     cells        all integers, 64 bits each
-    cluster_rows, host_rows  ranges of row numbers.  A cluster has two rows, one for each priority
+    cluster_rows, host_rows, block_rows  ranges of row numbers.  A cluster has two rows, one for each priority; of a
+                 block the number is that of its first row
     """
 
     def __init__(self, concurrency: int) -> None:
@@ -42,7 +49,9 @@ class Board:
         self.cluster_rows = range(1, 1 + _CLUSTERS)
         self.host_rows = range(1 + _CLUSTERS, 1 + _CLUSTERS + _HOSTS)
         self.row_length = CELLS * (1 + self.columns)
-        size = self.row_length * 8 * self.host_rows.stop
+        first = self.host_rows.stop
+        self.block_rows = range(first, first + _BLOCKS * BLOCK_ROWS, BLOCK_ROWS)
+        size = self.row_length * 8 * self.block_rows.stop
         flags = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
         self.cells = memoryview(mmap.mmap(-1, size, flags)).cast("q")
 
@@ -53,6 +62,12 @@ class Board:
     def line(self, row: int, column: int) -> SharedLine:
         """A row, seen by the worker of this column."""
         return SharedLine(self.cells, row * self.row_length, column)
+
+    def block(self, row: int, column: int, locks: int) -> SharedBlock:
+        """A block of rows, seen by the worker of this column.  `locks`: see `SharedBlock`."""
+        first = row * self.row_length
+        cells = self.cells[first : first + BLOCK_ROWS * self.row_length]
+        return SharedBlock(cells, self.row_length, column, self.cells, locks, row)
 
     def total(self, row: int, cell: int) -> int:
         """What all workers have counted in this cell."""
@@ -69,7 +84,9 @@ class Board:
         """What a worker that is gone has left.  `cluster_rows`: how many are in use."""
         zeros = memoryview(bytes(8 * CELLS)).cast("q")
         hosts = self.cells[_HOSTS_IN_USE]
-        for rows in (self.cluster_rows[:cluster_rows], self.host_rows[:hosts]):
+        blocks = self.cells[_BLOCKS_IN_USE]
+        # What the other rows of a block have is of no worth without the first.
+        for rows in (self.cluster_rows[:cluster_rows], self.host_rows[:hosts], self.block_rows[:blocks]):
             for row in rows:
                 first = row * self.row_length + CELLS * (1 + column)
                 self.cells[first : first + CELLS] = zeros
@@ -77,6 +94,10 @@ class Board:
     def use_columns(self, count: int) -> None:
         """Only the first `count` columns have anything to add up."""
         self.cells[COLUMNS_IN_USE] = count
+
+    def use_blocks(self, count: int) -> None:
+        """The first `count` blocks are in use."""
+        self.cells[_BLOCKS_IN_USE] = count
 
     @property
     def hosts_in_use(self) -> int:
@@ -96,11 +117,17 @@ class WorkerBoard:
         self._board = board
         self._column = -1
         self._rows: Mapping[str, int] = {}
+        self._lock_path = ""
+        self._locks = -1
 
-    def use(self, column: int, rows: Mapping[str, int]) -> None:
-        """`column`: -1 for a worker that counts for itself."""
+    def use(self, column: int, rows: Mapping[str, int], lock_path: str = "") -> None:
+        """
+        column     -1 for a worker that counts for itself
+        lock_path  of a file without content, on which all workers lock blocks; it is made if it is not there
+        """
         self._column = column
         self._rows = rows
+        self._lock_path = lock_path
 
     @property
     def several(self) -> bool:
@@ -111,6 +138,15 @@ class WorkerBoard:
         """The line for this priority of this cluster, if there is one."""
         row = self._rows.get(name, -1)
         return self.line(row + high_priority) if row >= 0 else None
+
+    def block(self, name: str) -> SharedBlock | None:
+        """The block of this name, if there is one."""
+        row = self._rows.get(name, -1)
+        if self._board is None or self._column < 0 or row < 0:
+            return None
+        if self._locks < 0 and self._lock_path:
+            self._locks = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return self._board.block(row, self._column, self._locks)
 
     def line(self, row: int) -> SharedLine | None:
         """The line in this row, that of a host for example (`Endpoint.row`)."""

@@ -1,4 +1,5 @@
-"""The master's part of the board (`primitives.board`): which worker has which column, which cluster which row."""
+"""The master's part of the board (`primitives.board`): which worker has which column, which cluster and
+which guard which row."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ class BoardKeeper:
         self._columns: dict[int, int] = {}
         self._rows: dict[str, int] = {}
         self._free = iter(board.cluster_rows[::2])
+        self._blocks: dict[str, int] = {}
 
     def column(self, serial: int) -> int:
         """The column of this child (`Child.serial`), from now until `release`; -1 if there are no more."""
@@ -45,6 +47,16 @@ class BoardKeeper:
                     continue
                 self._rows[name] = row
             found[name] = row
+        return found
+
+    def blocks(self, names: Iterable[str]) -> dict[str, int]:
+        """The blocks of these names, but for those that find none; what is gone keeps its block."""
+        found: dict[str, int] = {}
+        free = self._board.block_rows
+        for name in names:
+            if name in self._blocks or len(self._blocks) < len(free):
+                found[name] = self._blocks.setdefault(name, free[min(len(self._blocks), len(free) - 1)])
+        self._board.use_blocks(len(self._blocks))
         return found
 
     def _count_columns(self) -> None:

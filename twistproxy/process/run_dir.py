@@ -17,6 +17,8 @@ _PREFIX = "twistproxy-"
 _LOCK = "lock"
 #: Where workers reach the discovery process.
 DISCOVERY_SOCKET = "discovery.sock"
+#: Workers lock parts of it (`primitives.shared_block`).
+BOARD_LOCK = "board.lock"
 
 
 class RunDir:
@@ -33,7 +35,7 @@ class RunDir:
 
     def remove(self) -> None:
         """Remove our files, and the directory if it was not there before us."""
-        for name in (DISCOVERY_SOCKET, _LOCK):
+        for name in (DISCOVERY_SOCKET, BOARD_LOCK, _LOCK):
             _unlink(os.path.join(self.path, name))
         if self._created:
             shutil.rmtree(self.path, ignore_errors=True)

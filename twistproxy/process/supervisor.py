@@ -14,6 +14,7 @@ from twistproxy.admin.merge import Statistics
 from twistproxy.errors import ConfigProblem
 from twistproxy.ipc import messages
 from twistproxy.ipc.frame import Message
+from twistproxy.model.guards import gradient_keys
 from twistproxy.primitives.board import Board
 from twistproxy.process.board_keeper import BoardKeeper
 from twistproxy.process.child import Child
@@ -192,7 +193,10 @@ class Supervisor:
             healthy=self.healthy,
             log_levels=self._levels.as_dict(),
             runtime=self._runtime.values_of(configuration.bootstrap.runtime),
-            rows=self._board.rows([cluster.name for cluster in configuration.bootstrap.clusters]),
+            rows={
+                **self._board.rows([cluster.name for cluster in configuration.bootstrap.clusters]),
+                **self._board.blocks(gradient_keys(configuration.bootstrap.listeners)),
+            },
         )
 
     def column_of(self, child: Child) -> int:

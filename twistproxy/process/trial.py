@@ -11,8 +11,10 @@ from typing import Any
 from twistproxy.api.access_log import AccessLog
 from twistproxy.api.clock import Clock
 from twistproxy.api.transport import ConnectCallbacks, FlowControl, TransportHandler
+from twistproxy.filters.gradient import GradientController
 from twistproxy.http.message import RequestHead
 from twistproxy.model.address import Address, TcpAddress
+from twistproxy.model.guards import GradientSettings
 from twistproxy.model.http_manager import HttpManagerSettings
 from twistproxy.network.http_connection_manager import HttpConnectionManager
 from twistproxy.observe.manager_stats import HttpManagerStats
@@ -35,6 +37,7 @@ class ManagerParts:
     access_logs: tuple[AccessLog, ...]
     clock: Clock
     deadlines: Deadlines
+    gradient: Callable[[GradientSettings], GradientController]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +46,14 @@ class TrialParts:
 
     make_manager  a connection manager of these settings; it is built as the live ones are
     get_cluster   the live clusters
+    gradient      looks at what the live controllers of concurrency would do
     """
 
     make_manager: Callable[[HttpManagerSettings, ManagerParts], HttpConnectionManager]
     get_cluster: Callable[[str], Cluster | None]
     clock: Clock
     random: Random
+    gradient: Callable[[GradientSettings], GradientController]
 
 
 class Trial:
@@ -74,7 +79,13 @@ class Trial:
         self._manager = parts.make_manager(
             settings,
             ManagerParts(
-                HttpManagerStats(), self._get_cluster, self._pick, (self._log,), self._clock, self._deadlines
+                HttpManagerStats(),
+                self._get_cluster,
+                self._pick,
+                (self._log,),
+                self._clock,
+                self._deadlines,
+                parts.gradient,
             ),
         )
         self.stream: Any = None

@@ -14,6 +14,7 @@ from typing import Any
 from twistproxy.api.access_log import AccessLog, LogFiles
 from twistproxy.api.clock import Clock
 from twistproxy.api.transport import ConnectionFactory, Connector, Transport, TransportHandler
+from twistproxy.filters.gradient import GradientControllers
 from twistproxy.filters.header_mutation import request_steps
 from twistproxy.filters.router import RouterFilter
 from twistproxy.filters.tools import FilterTools
@@ -22,7 +23,8 @@ from twistproxy.http.known_headers import SINGLE_REQUEST, SINGLE_RESPONSE
 from twistproxy.model.access_log import AccessLogSettings
 from twistproxy.model.address import Address
 from twistproxy.model.bootstrap import Bootstrap
-from twistproxy.model.endpoint import EndpointNews
+from twistproxy.model.endpoint import EndpointSet
+from twistproxy.model.guards import gradient_keys
 from twistproxy.model.header_rules import HeaderRules
 from twistproxy.model.http_manager import HttpManagerSettings
 from twistproxy.model.listener import ListenerSettings
@@ -69,9 +71,9 @@ class Runtime:
         self._values = RuntimeValues()
         self._ids = RequestIds(self._random)
         self._deadlines = Deadlines(clock.monotonic, clock.call_later)
-        self._clusters = ClusterManager(
-            clock, connector, self._deadlines, self._random, self._values, board or WorkerBoard()
-        )
+        board = board or WorkerBoard()
+        self._clusters = ClusterManager(clock, connector, self._deadlines, self._random, self._values, board)
+        self._gradients = GradientControllers(clock, self._values, self._random, board)
         self._drain_time = options.drain_time
         self._listeners: dict[str, _Listener] = {}
         self._retired: list[_Listener] = []  # no longer configured, but with connections that finish
@@ -104,6 +106,7 @@ class Runtime:
             listener.manager.metered = self._clocks.metered
             listener.manager.reasons = Reasons(listener, lambda name: self._clusters.get(name))
         self._listeners = listeners
+        self._gradients.keep_only(gradient_keys(bootstrap.listeners))
         self._retired = [listener for listener in self._retired if listener.active()[0]]
 
     def _build(self, listener: _Listener, settings: ListenerSettings) -> None:
@@ -123,7 +126,7 @@ class Runtime:
             if old is not None:
                 self._end_later(listener.manager)
             draining = self._draining or not self._healthy
-            listener.use(self._manager(new_manager, table, settings.buffer_limit), draining)
+            listener.use(self._manager(settings, table), draining)
         listener.settings = settings
         listener.table = table
 
@@ -135,9 +138,8 @@ class Runtime:
     def _every_listener(self) -> list[_Listener]:
         return [*self._listeners.values(), *self._retired]
 
-    def _manager(
-        self, settings: HttpManagerSettings, table: RouteTable, buffer_limit: int | None
-    ) -> HttpConnectionManager:
+    def _manager(self, listener: ListenerSettings, table: RouteTable) -> HttpConnectionManager:
+        settings = listener.filter_chain.http_manager
         parts = ManagerParts(
             self._manager_stats.setdefault(settings.stat_prefix, HttpManagerStats()),
             lambda name: self._clusters.get(name),
@@ -145,8 +147,9 @@ class Runtime:
             tuple(self._access_log(log) for log in settings.access_logs),
             self._clock,
             self._deadlines,
+            self._gradients.of(listener.name, settings.stat_prefix),
         )
-        return self._manager_of(settings, parts, buffer_limit)
+        return self._manager_of(settings, parts, listener.buffer_limit)
 
     def _manager_of(
         self, settings: HttpManagerSettings, parts: ManagerParts, buffer_limit: int | None = None
@@ -184,6 +187,7 @@ class Runtime:
             parts.get_cluster,
             partial(edits, SINGLE_REQUEST),
             partial(edits, SINGLE_RESPONSE),
+            parts.gradient,
         )
 
     def _route_table(self, settings: HttpManagerSettings) -> RouteTable:
@@ -213,8 +217,8 @@ class Runtime:
         self._values.replace(values)
         self._clusters.runtime_changed()
 
-    def update_endpoints(self, news: EndpointNews) -> None:
-        self._clusters.update_endpoints(news)
+    def update_endpoints(self, endpoints: EndpointSet) -> None:
+        self._clusters.update_endpoints(endpoints)
 
     def discovered_clusters(self) -> frozenset[str]:
         return self._clusters.discovered()
@@ -267,7 +271,13 @@ class Runtime:
                 if names
                 else "no listener"
             }
-        parts = TrialParts(self._manager_of, lambda name: self._clusters.get(name), self._clock, self._random)
+        parts = TrialParts(
+            self._manager_of,
+            lambda name: self._clusters.get(name),
+            self._clock,
+            self._random,
+            self._gradients.glimpses(listener.settings.name),
+        )
         self._route_stats.paused = True
         try:
             return explain(asked, listener.settings, listener.table, parts)
@@ -283,6 +293,7 @@ class Runtime:
         for listener in self._retired:
             listener.collect_connections(out)
         self._clusters.collect(out)
+        self._gradients.collect(out)
         self._route_stats.collect(out)
         prefix = "listener_manager."
         out.counters[prefix + "listener_added"] = self._added

@@ -19,14 +19,14 @@ from twistproxy.ipc import messages
 from twistproxy.ipc.frame import Message
 from twistproxy.ipc.messages import ConfigMessage
 from twistproxy.model.bootstrap import Bootstrap
-from twistproxy.model.endpoint import EndpointNews
+from twistproxy.model.endpoint import EndpointSet
 from twistproxy.model.server_options import ServerOptions
 from twistproxy.primitives.board import WorkerBoard
 from twistproxy.primitives.runtime import Plain
 from twistproxy.process.child_process import MasterLink, make_reactor, prepare_process
 from twistproxy.process.configuration import rebuild
 from twistproxy.process.drain import Drain
-from twistproxy.process.run_dir import DISCOVERY_SOCKET
+from twistproxy.process.run_dir import BOARD_LOCK, DISCOVERY_SOCKET
 from twistproxy.process.settings import ProcessSettings
 from twistproxy.transport.clock import ReactorClock
 from twistproxy.transport.connector import ReactorConnector
@@ -50,7 +50,7 @@ class DataPlane(Protocol):
 
     def set_runtime(self, values: Mapping[str, Plain]) -> None: ...
 
-    def update_endpoints(self, news: EndpointNews) -> None: ...
+    def update_endpoints(self, endpoints: EndpointSet) -> None: ...
 
     def drain(self) -> None: ...
 
@@ -191,18 +191,17 @@ class Worker:
     def _title(self, config: ConfigMessage) -> None:
         prepare_process(f"worker {config.slot}")
 
-    def _endpoints(self, news: EndpointNews) -> None:
+    def _endpoints(self, endpoints: EndpointSet) -> None:
         if self._generation:
-            self._plane.update_endpoints(news)
+            self._plane.update_endpoints(endpoints)
         self._check_warm()
 
     def _check_warm(self) -> None:
         """Use the configuration that waits, if the endpoints of all of its clusters are known."""
         if self._warming is None or self._discovery is None:
             return
-        known = self._discovery.clusters()
-        # Not sooner than needed: with many clusters this is asked many times.
-        if all(cluster.name in known for cluster in self._warming[1].clusters if cluster.source is not None):
+        wanted = {cluster.name for cluster in self._warming[1].clusters if cluster.source is not None}
+        if wanted <= {endpoints.cluster for endpoints in self._discovery.known()}:
             self._warmed()
 
     def _warmed(self) -> None:
@@ -214,7 +213,7 @@ class Worker:
         assert self._discovery is not None
         config, bootstrap = self._warming
         self._warming = None
-        self._board.use(config.column, config.rows)
+        self._board.use(config.column, config.rows, os.path.join(config.run_dir, BOARD_LOCK))
         former = self._runtime
         self._set_runtime(config.runtime)
         problems = self._apply(config, bootstrap)
