@@ -25,9 +25,9 @@ COMPILED = """
     network/connection_life network/http_connection_manager
     observe/histogram observe/request_id observe/route_stats observe/stats observe/cluster_stats
     observe/manager_stats
-    primitives/byte_meter primitives/deadlines primitives/described primitives/murmur_hash primitives/runtime
-    primitives/shared_line
-    primitives/string_match primitives/value_match primitives/weighted_cycle
+    primitives/byte_meter primitives/deadlines primitives/described primitives/metadata_match
+    primitives/murmur_hash primitives/runtime primitives/shared_line primitives/string_match primitives/value_match
+    primitives/weighted_cycle
     route/action route/cluster_choice route/conditions route/counting route/direct_reply route/entry
     route/hash_policy route/header_rules route/match_tree route/mirroring route/path_index route/path_match
     route/redirect route/rewrite route/substitution route/table route/uri_template route/virtual_host
@@ -35,7 +35,7 @@ COMPILED = """
     stream/proxy_status stream/record stream/remote stream/request_headers stream/response_headers
     stream/sanitise stream/stream stream/tracing stream/trust stream/upgrades
     upstream/choosers/base upstream/choosers/context upstream/choosers/hashing upstream/choosers/make
-    upstream/choosers/params upstream/choosers/priorities upstream/cluster upstream/host
+    upstream/choosers/params upstream/choosers/priorities upstream/choosers/subsets upstream/cluster upstream/host
     upstream/resource_limits upstream/pool/http upstream/pool/tcp upstream/lb/bounded_load
     upstream/lb/hash_keys upstream/lb/least_request
     upstream/lb/maglev upstream/lb/random_choice upstream/lb/ring_hash upstream/lb/round_robin

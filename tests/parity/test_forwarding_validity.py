@@ -82,11 +82,9 @@ ROUTES = {
     "internal_redirect_action: HANDLE_INTERNAL_REDIRECT": True,
     "{internal_redirect_action: HANDLE_INTERNAL_REDIRECT, max_internal_redirects: 3}": True,
 }
-#: Envoy takes these as well: nothing sets such state, no balancer looks at subsets, or it is a mutation that we do not
-#: have.
+#: Envoy takes these as well: nothing sets such state, or it is a mutation that we do not have.
 STRICTER_ROUTES = (
     "hash_policy: [{filter_state: {key: a}}]",
-    "metadata_match: {filter_metadata: {envoy.lb: {a: b}}}",
     MUTATION % "remove: ':path'",
     MUTATION % "remove_on_match: {key_matcher: {prefix: x}}",
 )

@@ -27,6 +27,10 @@ _HostCounters = dict[tuple[str, str], dict[str, int]]
 
 #: Ends of the names of figures that all workers have alike.
 _ALIKE = (
+    ".lb_subsets_active",
+    ".lb_subsets_created",
+    ".lb_subsets_removed",
+    ".lb_subsets_single_host_per_subset_duplicate",
     ".membership_change",
     ".membership_degraded",
     ".membership_excluded",

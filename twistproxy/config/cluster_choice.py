@@ -8,6 +8,7 @@ from twistproxy.config.fields import Reader
 from twistproxy.config.header_rules import build_rule_level
 from twistproxy.config.http_filters import build_filter_level
 from twistproxy.config.suggest import did_you_mean
+from twistproxy.config.values import match_criteria
 from twistproxy.model.route import ClusterHeader, WeightedCluster, WeightedClusters
 
 _MOST_UINT32 = 0xFFFFFFFF
@@ -55,10 +56,9 @@ def _weighted(reader: Reader, known: Set[str] | None) -> WeightedClusters:
                 build_rule_level(one),
                 one.string("host_rewrite_literal") if one.oneof("host_rewrite_specifier") else "",
                 build_filter_level(one),
+                match_criteria(one),
             )
         )
-        # It chooses among subsets of a cluster, and there are none: `lb_subset_config` is refused.
-        one.ignore("metadata_match")
     # `total_weight` is of the past: Envoy takes the sum, whatever it says.
     reader.ignore("total_weight")
     total = sum(one.weight for one in clusters)

@@ -60,6 +60,7 @@ def _cluster(
         name=name,
         lb_policy=balancing.policy,
         hashing=balancing.hashing,
+        subsets=balancing.subsets,
         connect_timeout=reader.duration("connect_timeout", 5.0),
         endpoints=tuple(fixed),
         source=source,

@@ -219,3 +219,8 @@ def build_set_metadata(reader: Reader, cluster: str) -> SetMetadataSettings:
             )
         )
     return SetMetadataSettings(tuple(found))
+
+
+def build_set_metadata_override(reader: Reader) -> RouteFilter:
+    """The same, in place of what is said further out."""
+    return RouteFilter(build_set_metadata(reader, ""))

@@ -18,6 +18,7 @@ from twistproxy.config.filter_settings import (
     build_header_mutation_override,
     build_health_check,
     build_set_metadata,
+    build_set_metadata_override,
 )
 from twistproxy.config.guards import build_adaptive_concurrency, build_admission_control
 from twistproxy.model.http_filters import FilterLevel, HttpFilterSettings, RouteFilter
@@ -67,7 +68,12 @@ _KINDS = {
         build_header_mutation_override,
     ),
     _PREFIX + "health_check.v3.HealthCheck": _Kind("envoy.filters.http.health_check", build_health_check),
-    _PREFIX + "set_metadata.v3.Config": _Kind("envoy.filters.http.set_metadata", build_set_metadata),
+    _PREFIX + "set_metadata.v3.Config": _Kind(
+        "envoy.filters.http.set_metadata",
+        build_set_metadata,
+        _PREFIX + "set_metadata.v3.Config",
+        build_set_metadata_override,
+    ),
 }
 _OVERRIDES = {kind.override: kind.build_override for kind in _KINDS.values() if kind.build_override}
 

@@ -3,12 +3,14 @@ envoy.extensions.load_balancing_policies."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from twistproxy.config.fields import Reader
 from twistproxy.config.hash_policies import build_hash_policies
+from twistproxy.config.subsets import build_subsets
 from twistproxy.model.cluster import MaglevSettings, RingHashSettings
+from twistproxy.model.subsets import SubsetSettings
 
 _POLICIES = ("ROUND_ROBIN", "LEAST_REQUEST", "RANDOM", "RING_HASH", "MAGLEV")
 _EXTENSIONS = {
@@ -17,6 +19,7 @@ _EXTENSIONS = {
     "envoy.extensions.load_balancing_policies.random.v3.Random": "RANDOM",
     "envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash": "RING_HASH",
     "envoy.extensions.load_balancing_policies.maglev.v3.Maglev": "MAGLEV",
+    "envoy.extensions.load_balancing_policies.subset.v3.Subset": "SUBSET",
 }
 #: The lb_config that goes with a policy; Envoy takes any other and does not look at it.
 _CONFIGS = {
@@ -29,11 +32,12 @@ _CONFIGS = {
 
 @dataclass(frozen=True, slots=True)
 class Balancing:
-    """`choices` of LEAST_REQUEST; `hashing` of RING_HASH and MAGLEV."""
+    """`choices` of LEAST_REQUEST; `hashing` of RING_HASH and MAGLEV; `subsets` of any."""
 
     policy: str
     choices: int = 2
     hashing: RingHashSettings | MaglevSettings | None = None
+    subsets: SubsetSettings | None = None
 
 
 def build_balancing(reader: Reader) -> Balancing:
@@ -60,11 +64,23 @@ def build_balancing(reader: Reader) -> Balancing:
             "Cannot use hostname for consistent hashing loadbalancing for a cluster of any type but STRICT_DNS",
             "common_lb_config.consistent_hashing_lb_config.use_hostname_for_hashing",
         )
-    return _balancing(policy, place.message_or_empty(name), consistent)
+    balancing = _balancing(policy, place.message_or_empty(name), consistent)
+    subsets = reader.message("lb_subset_config")
+    if (
+        subsets is not None
+        and subsets.boolean("locality_weight_aware")
+        and not (common is not None and common.has("locality_weighted_lb_config"))
+    ):
+        reader.problem(
+            "Locality weight aware subset LB requires that a locality_weighted_lb_config be set in "
+            f"{reader.string('name')}",
+            "lb_subset_config.locality_weight_aware",
+        )
+    return replace(balancing, subsets=build_subsets(subsets))
 
 
 def _from_extensions(cluster: Reader, policy: Reader) -> Balancing:
-    """The first that is known, as Envoy; a known one after it is not looked at."""
+    """By `load_balancing_policy`."""
     cluster.ignore("lb_policy")
     if cluster.has("common_lb_config"):
         common = cluster.message_or_empty("common_lb_config")
@@ -76,6 +92,12 @@ def _from_extensions(cluster: Reader, policy: Reader) -> Balancing:
                 "load_balancing_policy",
             )
             common.ignore(*partial)
+    return build_policies(policy)
+
+
+def build_policies(policy: Reader) -> Balancing:
+    """The first of an envoy.config.cluster.v3.LoadBalancingPolicy that is known, as Envoy; a known one after it is not
+    looked at."""
     found: tuple[str, Reader] | None = None
     for one in policy.messages("policies"):
         extension = one.message_or_empty("typed_extension_config")
@@ -96,6 +118,9 @@ def _from_extensions(cluster: Reader, policy: Reader) -> Balancing:
         )
         return Balancing("ROUND_ROBIN")
     kind, config = found
+    if kind == "SUBSET":
+        inner = build_policies(config.message_or_empty("subset_lb_policy"))
+        return replace(inner, subsets=build_subsets(config))
     hashing = kind in ("RING_HASH", "MAGLEV")
     return _balancing(kind, config, config.message("consistent_hashing_lb_config") if hashing else None)
 

@@ -14,7 +14,7 @@ from twistproxy.config.mirrors import build_mirrors
 from twistproxy.config.path_rewrite import build_path_format, build_path_rewrite
 from twistproxy.config.retry import VirtualHostPlan, build_plan
 from twistproxy.config.upgrades import build_route_upgrades
-from twistproxy.config.values import regex_rewrite
+from twistproxy.config.values import match_criteria, regex_rewrite
 from twistproxy.model.retry import RequestPlan
 from twistproxy.model.route import (
     ClusterAction,
@@ -77,6 +77,7 @@ def _cluster_action(reader: Reader, known: Set[str] | None, plan: RequestPlan | 
         internal_redirects=build_internal_redirects(reader),
         hash_policies=build_hash_policies(reader.messages("hash_policy")),
         plan=plan,
+        metadata_match=match_criteria(reader),
     )
 
 

@@ -134,6 +134,15 @@ def filter_metadata(reader: Reader) -> dict[str, Any] | None:
     return _plain(metadata.raw.filter_metadata) or None
 
 
+def match_criteria(reader: Reader) -> dict[str, Any] | None:
+    """The namespace `envoy.lb` of the field `metadata_match`, which is the one that counts; None if it is not there."""
+    metadata = reader.message("metadata_match")
+    if metadata is None:
+        return None
+    metadata.ignore("filter_metadata")
+    return _plain(metadata.raw.filter_metadata).get("envoy.lb")
+
+
 def _plain(metadata: Any) -> dict[str, Any]:
     return {name: json_format.MessageToDict(value) for name, value in metadata.items()}
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from twistproxy.http.message import RequestHead
+from twistproxy.primitives.metadata_match import MetadataMatchCriteria
 from twistproxy.route.action import Route
 from twistproxy.route.hash_policy import HashPolicies
 from twistproxy.stream.stream import Stream
 from twistproxy.upstream.choosers.context import LoadBalancerContext, OwnPolicies
+
+#: The dynamic metadata that balancers look at.
+_NAMESPACE = "envoy.lb"
 
 
 class RequestContext(LoadBalancerContext):
@@ -22,6 +26,24 @@ class RequestContext(LoadBalancerContext):
 
     def hash(self, own: OwnPolicies) -> int | None:
         return hash_of(self._route.hash_policies, own, self._head, self._stream)
+
+    def metadata_match(self) -> MetadataMatchCriteria | None:
+        """Of the request's own metadata, and where that says nothing of its route's."""
+        of_route: MetadataMatchCriteria | None = self._route.metadata_match
+        metadata = self._stream.metadata
+        own = None if metadata is None else metadata.get(_NAMESPACE)
+        if own is None:
+            return of_route
+        return MetadataMatchCriteria(own) if of_route is None else of_route.merged(own)
+
+
+class CopyContext(RequestContext):
+    """A copy of a request, which wants of a host what the request does but has no hash."""
+
+    __slots__ = ()
+
+    def hash(self, own: OwnPolicies) -> int | None:
+        return None
 
 
 def hash_of(of_route: HashPolicies | None, own: OwnPolicies, head: RequestHead, stream: Stream) -> int | None:

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from twistproxy.api.codec import RequestEncoder, ResetReason
 from twistproxy.api.http_filter import UpstreamSide
 from twistproxy.api.upstream import PoolFailure
+from twistproxy.filters.balancer_context import CopyContext
 from twistproxy.http.headers import HeaderMap
 from twistproxy.http.message import RequestHead, ResponseHead
 from twistproxy.route.action import Route
 from twistproxy.stream.stream import Stream
-from twistproxy.upstream.choosers.context import LoadBalancerContext
 from twistproxy.upstream.cluster import Cluster
 from twistproxy.upstream.host import Host
 from twistproxy.upstream.pool.http import HttpPool
@@ -51,7 +51,7 @@ def mirror(
         copied = policy.copy(head, stream, stream.context.request_headers.own_address)
         if timeout and _EXPECTED_TIMEOUT in copied.index:
             copied.set(_EXPECTED_TIMEOUT, b"%d" % round(timeout * 1000))
-        host = cluster.choose(LoadBalancerContext())
+        host = cluster.choose(CopyContext(stream, route, head)) if cluster.contextual else cluster.pick()
         if host is None:
             cluster.stats.upstream_cx_none_healthy += 1
             cluster.charge(503, None)

@@ -11,6 +11,7 @@ from twistproxy.model.endpoint import Endpoint
 from twistproxy.model.hash_policy import HashPolicy
 from twistproxy.model.http1 import UpstreamHttp1Settings
 from twistproxy.model.retry import RetryPolicy
+from twistproxy.model.subsets import SubsetSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class ClusterSettings:
 
     lb_policy        ROUND_ROBIN, LEAST_REQUEST, RANDOM, RING_HASH or MAGLEV
     hashing          settings of the last two, None with the others
+    subsets          how requests choose among parts of its hosts, None if they do not
     connect_timeout  seconds
     endpoints        those of a STATIC cluster
     source           where the others come from, None for STATIC
@@ -78,6 +80,7 @@ class ClusterSettings:
     name: str
     lb_policy: str = "ROUND_ROBIN"
     hashing: RingHashSettings | MaglevSettings | None = None
+    subsets: SubsetSettings | None = None
     connect_timeout: float = 5.0
     endpoints: tuple[Endpoint, ...] = ()
     source: DiscoverySource | None = None

@@ -47,7 +47,8 @@ class RouteMatch:
 
 @dataclass(frozen=True, slots=True)
 class WeightedCluster:
-    """One of several clusters.  Its name is `cluster`, or if that is "" the value of the header `cluster_header`."""
+    """One of several clusters.  Its name is `cluster`, or if that is "" the value of the header `cluster_header`.
+    Its `metadata_match` goes before the action's, name by name."""
 
     weight: int
     cluster: str = ""
@@ -55,6 +56,7 @@ class WeightedCluster:
     headers: RuleLevel = NO_RULES
     host_rewrite: str = ""
     filters: FilterLevel = field(default_factory=dict)
+    metadata_match: Mapping[str, Any] | None = field(default=None, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,7 @@ class ClusterAction:
     append_forwarded_host  the authority, if it is rewritten, is appended to x-forwarded-host
     timeout  seconds over the whole response, 0 for none
     plan     what there is beyond one attempt within it
+    metadata_match  metadata that hosts have to have, where the cluster has subsets
     """
 
     cluster: str
@@ -126,6 +129,7 @@ class ClusterAction:
     plan: RequestPlan | None = None
     mirrors: tuple[MirrorSettings, ...] = ()
     internal_redirects: InternalRedirectSettings | None = None
+    metadata_match: Mapping[str, Any] | None = field(default=None, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,11 @@ class ClusterStats(Group):
 
     COUNTERS = (
         "lb_healthy_panic",
+        "lb_subsets_created",
+        "lb_subsets_fallback",
+        "lb_subsets_fallback_panic",
+        "lb_subsets_removed",
+        "lb_subsets_selected",
         "membership_change",
         "retry_or_shadow_abandoned",
         "upstream_cx_close_notify",
@@ -70,6 +75,7 @@ class ClusterStats(Group):
         "upstream_rq_total",
     )
     GAUGES = (
+        "lb_subsets_active",
         "upstream_cx_active",
         "upstream_rq_active",
         "upstream_rq_pending_active",
@@ -101,6 +107,12 @@ class ClusterStats(Group):
 
     def __init__(self) -> None:
         self.lb_healthy_panic = 0
+        self.lb_subsets_active = 0
+        self.lb_subsets_created = 0
+        self.lb_subsets_fallback = 0
+        self.lb_subsets_fallback_panic = 0
+        self.lb_subsets_removed = 0
+        self.lb_subsets_selected = 0
         self.membership_change = 0
         self.retry_or_shadow_abandoned = 0
         self.upstream_cx_close_notify = 0

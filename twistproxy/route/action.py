@@ -12,6 +12,7 @@ from twistproxy.model.route import (
     WeightedCluster,
 )
 from twistproxy.model.upgrade import ConnectSettings
+from twistproxy.primitives.metadata_match import MetadataMatchCriteria
 from twistproxy.route.counting import Counting
 from twistproxy.route.direct_reply import DirectReply
 from twistproxy.route.hash_policy import HashPolicies
@@ -37,6 +38,7 @@ class Route:
     counting         where its requests are counted beside their cluster, None for nowhere
     hash_policies    what a hash balancer chooses hosts by, None if nothing is said
     metadata         what is attached to it, by namespace, and in host_metadata to its virtual host; None for nothing
+    metadata_match   metadata that the host has to have, None if nothing is said
     mirrors          where copies of requests go, None for nowhere
     internal_redirects  which redirects we follow ourselves, None for none
     watched          one of these two is there
@@ -54,6 +56,7 @@ class Route:
         "host_metadata",
         "internal_redirects",
         "metadata",
+        "metadata_match",
         "mirrors",
         "name",
         "not_found_status",
@@ -87,6 +90,7 @@ class Route:
         self.high_priority = False
         self.counting: Counting | None = None
         self.hash_policies: HashPolicies | None = None
+        self.metadata_match: MetadataMatchCriteria | None = None
         self.mirrors: list[MirrorPolicy] | None = None
         self.internal_redirects: InternalRedirectSettings | None = None
         self.watched = False
@@ -114,6 +118,10 @@ class Route:
             self.connect = action.connect
             if action.hash_policies:
                 self.hash_policies = HashPolicies(action.hash_policies)
+            if action.metadata_match is not None or weighted.metadata_match is not None:
+                self.metadata_match = MetadataMatchCriteria(
+                    {**(action.metadata_match or {}), **(weighted.metadata_match or {})}
+                )
             if action.mirrors:
                 self.mirrors = [MirrorPolicy(one, rules.clocks) for one in action.mirrors]
             self.internal_redirects = action.internal_redirects

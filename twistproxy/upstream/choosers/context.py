@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from twistproxy.model.hash_policy import HashPolicy
+from twistproxy.primitives.metadata_match import MetadataMatchCriteria
 from twistproxy.upstream.host import Host
 
 
@@ -39,6 +40,10 @@ class LoadBalancerContext:
 
     def hash(self, own: OwnPolicies) -> int | None:
         """The hash of the request by these policies, or if there are none by its route's; None: any host will do."""
+        return None
+
+    def metadata_match(self) -> MetadataMatchCriteria | None:
+        """The metadata that the host has to have, None where nothing is said."""
         return None
 
     def avoided_priorities(self, priorities: PrioritySet) -> frozenset[int]:

@@ -6,9 +6,15 @@ from twistproxy.upstream.choosers.base import Chooser
 from twistproxy.upstream.choosers.hashing import HashChooser
 from twistproxy.upstream.choosers.params import LoadBalancerParams
 from twistproxy.upstream.choosers.priorities import PriorityChooser
+from twistproxy.upstream.choosers.subsets import SubsetChooser
 
 
 def make_chooser(params: LoadBalancerParams) -> Chooser:
     """A chooser that knows no host yet."""
+    subsets = params.settings.subsets
+    return _within_all(params) if subsets is None else SubsetChooser(params, subsets, _within_all)
+
+
+def _within_all(params: LoadBalancerParams) -> Chooser:
     hashing = params.settings.hashing
     return PriorityChooser(params) if hashing is None else HashChooser(params, hashing)
