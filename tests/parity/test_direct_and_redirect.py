@@ -227,6 +227,30 @@ REDIRECTS: dict[str, tuple[Config, str, int, str]] = {
         301,
         "http://app.test/regex-strip",
     ),
+    "format": (
+        {"path_rewrite": "/n/%REQ(:METHOD)%%REQ(missing)%"},
+        "/r/format?a=1",
+        301,
+        "http://app.test/n/GET?a=1",
+    ),
+    "format-query": (
+        {"path_rewrite": "/n?was=%REQ(:PATH)%"},
+        "/r/format-query?a=1",
+        301,
+        "http://app.test/n?was=/r/format-query?a=1",
+    ),
+    "format-strip": (
+        {"path_rewrite": "%PROTOCOL%", "strip_query": True},
+        "/r/format-strip?a=1",
+        301,
+        "http://app.test/HTTP/1.1",
+    ),
+    "format-nothing": (
+        {"path_rewrite": "%REQ(missing)%"},
+        "/r/format-nothing?a",
+        301,
+        "http://app.test/r/format-nothing?a",
+    ),
     "strip-only": ({"strip_query": True}, "/r/strip-only?a", 301, "http://app.test/r/strip-only"),
 }
 

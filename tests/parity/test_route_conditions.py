@@ -103,6 +103,19 @@ FORWARDED = [
 ]
 
 
+COOKIES: dict[str, list[Config]] = {
+    "/cookie/exact": [{"name": "a", "string_match": {"exact": "1"}}],
+    "/cookie/empty": [{"name": "a", "string_match": {"exact": ""}}],
+    "/cookie/prefix": [{"name": "a", "string_match": {"prefix": "b", "ignore_case": True}}],
+    "/cookie/regex": [{"name": "a", "string_match": {"safe_regex": RE}}],
+    "/cookie/inverted": [{"name": "a", "string_match": {"exact": "1"}, "invert_match": True}],
+    "/cookie/two": [
+        {"name": "a", "string_match": {"exact": "1"}},
+        {"name": "b", "string_match": {"exact": "2"}},
+    ],
+}
+
+
 def answer(name: str, match: Config) -> Config:
     return {"name": name, "match": match, "direct_response": {"status": 200, "body": {"inline_string": name}}}
 
@@ -111,6 +124,7 @@ def configure(proxy: Proxy) -> Config:
     routes = [
         answer(path[1:], {"path": path, "query_parameters": queries}) for path, queries in QUERIES.items()
     ]
+    routes += [answer(path[1:], {"path": path, "cookies": cookies}) for path, cookies in COOKIES.items()]
     routes += [answer(name, match) for name, match in MATCHES.items()]
     parameters = [
         answer("exact", {"path": "/exact"}),
@@ -160,6 +174,29 @@ def configure(proxy: Proxy) -> Config:
 )
 def test_query(proxy: Proxy, path: str, good: list[str], bad: list[str]) -> None:
     found = {query: proxy.ask(f"{path}?{query}").status for query in (*good, *bad)}
+    assert found == dict.fromkeys(good, 200) | dict.fromkeys(bad, 404)
+
+
+@pytest.mark.parametrize(
+    ("path", "good", "bad"),
+    [
+        (
+            "/cookie/exact",
+            ["a=1", "b=2; a=1", "b=2;a=1", 'a="1"', "a=1; a=2", "a=1;", "  a=1", "b\r\ncookie: a=1", "a=1 "],
+            ["", "a=2", "a=2; a=1", "A=1", "a", "a= 1", "a =1", "a=1=", "ba=1", 'a="1', "b=2, a=1"],
+        ),
+        ("/cookie/empty", ["a=", 'a=""'], ["", "b=1", "a=1", "a"]),
+        ("/cookie/prefix", ["a=b", "a=BC"], ["a=cb"]),
+        ("/cookie/regex", ["a=12"], ["a=1x", "a="]),
+        ("/cookie/inverted", ["", "a=2", "b=1", "a=2; a=1"], ["a=1", "a=1; a=2"]),
+        ("/cookie/two", ["a=1; b=2", "b=2\r\ncookie: a=1"], ["a=1", "b=2", "a=1; b=3"]),
+    ],
+)
+def test_cookies(proxy: Proxy, path: str, good: list[str], bad: list[str]) -> None:
+    found = {
+        cookie: proxy.ask(path, headers=f"cookie: {cookie}\r\n" if cookie else "").status
+        for cookie in (*good, *bad)
+    }
     assert found == dict.fromkeys(good, 200) | dict.fromkeys(bad, 404)
 
 

@@ -29,7 +29,7 @@ def forward(match: RouteMatch, **action: Any) -> Route:
 def location(match: RouteMatch, target: bytes, authority: bytes = b"a.b:80", **action: Any) -> bytes:
     route = compile_route(RouteSettings(match, RedirectAction(**action)), "v")
     assert route.redirect is not None
-    return route.redirect.location(head(target, authority))
+    return route.redirect.location(head(target, authority), None)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_redirect_rewrites_the_path_of_the_request() -> None:
         request = head(b"/a/b?c")
         route = compile_route(RouteSettings(RouteMatch(prefix="/a"), RedirectAction(**action)), "v")
         assert route.redirect is not None
-        route.redirect.location(request, keep_original)
+        route.redirect.location(request, None, keep_original)
         return request.path, request.get(b"x-envoy-original-path")
 
     assert seen(True, prefix_rewrite="/n", strip_query=True) == (b"/n/b?c", b"/a/b?c")

@@ -15,7 +15,7 @@ from twistproxy.model.hash_policy import (
     QueryParameterHash,
     SourceAddressHash,
 )
-from twistproxy.route.hash_policy import HashPolicies, cookie_value
+from twistproxy.route.hash_policy import HashPolicies
 
 
 def head(*items: tuple[bytes, bytes], path: bytes = b"/a?x=1&q=2&q=3") -> RequestHead:
@@ -71,16 +71,6 @@ def test_query_parameter() -> None:
 def test_source_address() -> None:
     assert hashed(head(), SourceAddressHash()) == of(b"10.0.0.1")
     assert hashed(head(), SourceAddressHash(), at=stream("")) is None
-
-
-def test_cookie_value() -> None:
-    def value(*lines: bytes) -> bytes:
-        return cookie_value(head(*((b"cookie", line) for line in lines)), b"a")
-
-    assert value(b"a=1") == value(b"b=2; a=1") == value(b'a="1"') == value(b"b=2", b"a=1") == b"1"
-    assert value(b"a=1; a=2") == b"1"
-    assert value(b"aa=1; ba=2; a") == value() == b""
-    assert value(b'a="') == b'"'
 
 
 def test_cookie_that_is_given() -> None:

@@ -201,7 +201,7 @@ def test_rewritten_hosts(
 def test_redirects(match: RouteMatch, action: RedirectAction, path: bytes) -> None:
     redirect = compile_route(RouteSettings(match, action), "v").redirect
     assert redirect is not None
-    location = redirect.location(head(path))
+    location = redirect.location(head(path), None)
     assert re.search(rb"[\0-\x20\x7f]", location) is None, location
     assert b"://" in location
 

@@ -11,7 +11,7 @@ _TEMPLATE = "envoy.extensions.path.rewrite.uri_template.v3.UriTemplateRewriteCon
 
 
 def build_path_rewrite(reader: Reader) -> str | None:
-    """The template of envoy.path.rewrite.uri_template, None without one.  `reader`: of the RouteAction."""
+    """The template of envoy.path.rewrite.uri_template, None without one.  `reader`: of the action."""
     policy = reader.message("path_rewrite_policy")
     if policy is None:
         return None

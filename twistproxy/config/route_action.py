@@ -89,6 +89,7 @@ def _redirect(reader: Reader) -> RedirectAction:
         status=_REDIRECT_STATUS[reader.enum("response_code")],
         host=reader.string("host_redirect"),
         path=reader.string("path_redirect") if path_kind == "path_redirect" else "",
+        path_format=build_path_format(reader) if path_kind == "path_rewrite" else "",
         prefix_rewrite=prefix,
         regex_rewrite=regex_rewrite(reader.message("regex_rewrite"))
         if path_kind == "regex_rewrite"

@@ -10,6 +10,7 @@ from twistproxy.config.values import regex
 from twistproxy.http.condition import Condition
 from twistproxy.model.route import RouteMatch
 from twistproxy.route.conditions import (
+    Cookie,
     DynamicMetadata,
     GrpcRequest,
     QueryParameter,
@@ -72,11 +73,17 @@ def _conditions(reader: Reader) -> tuple[Condition, ...]:
         found.append(GrpcRequest())
     found += header_matchers(reader)
     found += [_query_parameter(one) for one in reader.messages("query_parameters")]
+    found += [_cookie(one) for one in reader.messages("cookies")]
     tls = reader.message("tls_context")
     if tls is not None:
         found.append(TlsContext(tls.choice("presented"), tls.choice("validated")))
     found += [DynamicMetadata(metadata_matcher(one)) for one in reader.messages("dynamic_metadata")]
     return tuple(found)
+
+
+def _cookie(reader: Reader) -> Cookie:
+    value = string_matcher(reader.message_or_empty("string_match"))
+    return Cookie(reader.string("name"), value, reader.boolean("invert_match"))
 
 
 def _query_parameter(reader: Reader) -> QueryParameter:

@@ -7,3 +7,6 @@ changes go through `fanout` to the workers.
 `sds_server` is a program of its own, `twistproxy sds`: the other end of `v1_sds`.  `registry_server` answers
 from a `registry.Registry`, which is either a file (`registry_file`) or a Kubernetes cluster (`kubernetes`).
 """
+
+# Before any of Envoy's protos: it completes them.
+import twistproxy.config  # noqa: F401

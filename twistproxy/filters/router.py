@@ -234,7 +234,9 @@ class RouterFilter:
         self._stats.rq_direct_response += 1
         redirect = route.redirect
         if redirect is not None:
-            location: tuple[Header, ...] = ((b"location", redirect.location(head, self._envoy_headers)),)
+            location: tuple[Header, ...] = (
+                (b"location", redirect.location(head, stream, self._envoy_headers)),
+            )
             stream.local_reply(redirect.status, b"", 0, "direct_response", location)
             return
         direct = route.direct_response

@@ -134,7 +134,10 @@ class ClusterAction:
 
 @dataclass(frozen=True, slots=True)
 class RedirectAction:
-    """Answer with a redirect (envoy.config.route.v3.RedirectAction); "" and 0 for what stays."""
+    """Answer with a redirect (envoy.config.route.v3.RedirectAction); "" and 0 for what stays.
+
+    path_format  a text with `%…%` operators in place of `path`
+    """
 
     status: int = 301
     host: str = ""
@@ -146,6 +149,7 @@ class RedirectAction:
     port: int = 0
     strip_query: bool = False
     keep_port: bool = False
+    path_format: str = ""
 
 
 @dataclass(frozen=True, slots=True)

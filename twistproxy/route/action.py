@@ -135,7 +135,7 @@ class Route:
             )
             self.rewrites = None if rewrites.empty else rewrites
         elif isinstance(action, RedirectAction):
-            self.redirect = Redirect(action, compile_path(match))
+            self.redirect = Redirect(action, compile_path(match), rules.clocks)
         else:
             self.direct_response = DirectReply(action, rules.clocks)
 

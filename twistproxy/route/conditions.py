@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twistproxy.http.condition import Condition
+from twistproxy.http.cookies import cookie_value
 from twistproxy.http.header_match import is_pseudo, pseudo_header
 from twistproxy.http.message import RequestHead
 from twistproxy.primitives.string_match import StringMatcher
@@ -50,6 +51,28 @@ def query_value(target: bytes, name: bytes) -> bytes | None:
         if key == name:
             return value
     return None
+
+
+class Cookie(Condition):
+    """The first cookie of that name, without quotes around its value.
+
+    inverted  it must not be so; a cookie that is not there is not so
+    """
+
+    __slots__ = ("_name", "inverted", "name", "value")
+
+    def __init__(self, name: str, value: StringMatcher, inverted: bool = False) -> None:
+        self.name = name
+        self.value = value
+        self.inverted = inverted
+        self._name = name.encode()
+
+    def matches(self, head: RequestHead, stream: Any) -> bool:
+        found = cookie_value(head, self._name)
+        return (found is not None and self.value.matches(found)) != self.inverted
+
+    def describe(self) -> str:
+        return f"{'not: ' if self.inverted else ''}cookie {self.name!r} {self.value.describe()}"
 
 
 class GrpcRequest(Condition):

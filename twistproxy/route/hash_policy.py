@@ -8,6 +8,7 @@ from typing import Any
 
 import xxhash
 
+from twistproxy.http.cookies import cookie_value
 from twistproxy.http.message import RequestHead
 from twistproxy.model.hash_policy import (
     CookieHash,
@@ -107,20 +108,6 @@ def _cookie(policy: CookieHash) -> _Method:
         return int(xxhash.xxh64_intdigest(value))
 
     return method
-
-
-def cookie_value(head: RequestHead, name: bytes) -> bytes:
-    """The value of the first cookie of this name, without quotes; b"" if there is none."""
-    if b"cookie" not in head.index:
-        return b""
-    for line in head.get_all(b"cookie"):
-        for pair in line.split(b";"):
-            key, equals, value = pair.lstrip(b" ").partition(b"=")
-            if equals and key == name:
-                if len(value) >= 2 and value[:1] == value[-1:] == b'"':
-                    return value[1:-1]
-                return value
-    return b""
 
 
 def _query_parameter(name: bytes) -> _Method:
