@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,11 @@ import pytest
 from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf import text_format
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 
-from twistproxy.discovery.eds_file import EdsFileDiscovery, parse_discovery_response
+from twistproxy.discovery.eds_file import EdsFileDiscovery
+from twistproxy.discovery.eds_reader import Assignment, parse_discovery_response
 from twistproxy.discovery.file_watch import POLL_INTERVAL, FileWatcher
 from twistproxy.model.discovery import EdsFileSource
 
@@ -33,6 +36,10 @@ resources:
 {more}"""
 
 
+def parse(path: Path) -> discovery_pb2.DiscoveryResponse:
+    return parse_discovery_response(path.read_bytes(), path.suffix)
+
+
 class World(Updates):
     def __init__(self, tmp_path: Path, text: str | None, **options: Any) -> None:
         super().__init__("app")
@@ -43,8 +50,23 @@ class World(Updates):
             self.write(text)
         source = EdsFileSource("app", "", str(self.path), **options)
         watcher = FileWatcher(self.clock, self.log.logger, lambda reactor: None)
-        self.eds = EdsFileDiscovery(source, watcher, self.updates, self.log.logger)
+        self.threads: list[tuple[Callable[[], Assignment], Deferred[Assignment]]] = []
+        self.eds = EdsFileDiscovery(
+            self.clock, source, watcher, self.updates, self.log.logger, self.in_thread
+        )
         self.eds.start()
+
+    def in_thread(self, function: Callable[[], Assignment]) -> Deferred[Assignment]:
+        done: Deferred[Assignment] = Deferred()
+        self.threads.append((function, done))
+        return done
+
+    def finish_thread(self) -> None:
+        """It has taken a tenth of a second."""
+        function, done = self.threads.pop(0)
+        maybeDeferred(function).addCallback(lambda found: (self.clock.advance(0.1), found)[1]).chainDeferred(
+            done
+        )
 
     def write(self, text: str) -> None:
         temporary = self.path.with_suffix(".new")
@@ -123,7 +145,7 @@ def test_unsupported_fields_may_be_but_a_warning(tmp_path: Path) -> None:
 def test_every_suffix(tmp_path: Path) -> None:
     yaml = tmp_path / "a.yaml"
     yaml.write_text(assignment(80))
-    expected = parse_discovery_response(yaml)
+    expected = parse(yaml)
     cla = endpoint_pb2.ClusterLoadAssignment()
     assert expected.resources[0].Unpack(cla)
     assert cla.cluster_name == "app"
@@ -138,17 +160,64 @@ def test_every_suffix(tmp_path: Path) -> None:
     }
     for name, data in contents.items():
         (tmp_path / name).write_bytes(data)
-        assert parse_discovery_response(tmp_path / name) == expected
+        assert parse(tmp_path / name) == expected
 
 
 @pytest.mark.parametrize("name", ["a.yaml", "a.json", "a.pb", "a.pb_text"])
 def test_garbage_is_a_value_error(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"\xff\xfe\x00{{{")
     with pytest.raises(ValueError, match=r"\S"):
-        parse_discovery_response(tmp_path / name)
+        parse(tmp_path / name)
 
 
 def test_yaml_dates_are_strings(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("version_info: 2026-11-22")
     expected = discovery_pb2.DiscoveryResponse(version_info="2026-11-22")
-    assert parse_discovery_response(tmp_path / "a.yaml") == expected
+    assert parse(tmp_path / "a.yaml") == expected
+
+
+def large(*ports: int) -> str:
+    return assignment(*ports) + "#" + "x" * 70_000
+
+
+def test_a_large_file_is_read_in_a_thread(tmp_path: Path) -> None:
+    world = World(tmp_path, large(80, 81))
+    assert not world.resolved
+    world.finish_thread()
+    assert world.addresses == ["127.0.0.1:80", "127.0.0.1:81"]
+
+
+def test_what_comes_while_a_file_is_read_is_read_after_a_rest(tmp_path: Path) -> None:
+    world = World(tmp_path, large(80))
+    for port in (81, 82, 83):
+        world.write(large(port))
+        world.eds.read()
+    world.finish_thread()
+    assert world.addresses == ["127.0.0.1:83"]  # it was read late
+    world.write(large(84))
+    assert world.threads == []
+    world.clock.advance(0.2)
+    assert len(world.threads) == 1
+    world.finish_thread()
+    assert world.addresses == ["127.0.0.1:84"]
+    world.clock.advance(0.2)
+    assert world.threads == []
+    assert world.counted()["attempt"] == 2
+
+
+def test_a_large_file_that_cannot_be_read_is_a_failure(tmp_path: Path) -> None:
+    world = World(tmp_path, large(80) + "\n]")
+    world.finish_thread()
+    assert world.counted() == {"attempt": 1, "failure": 1}
+    world.eds.stop()
+    assert world.clock.getDelayedCalls() == []
+
+
+def test_a_source_that_has_stopped_publishes_nothing(tmp_path: Path) -> None:
+    world = World(tmp_path, large(80))
+    world.eds.read()
+    world.eds.stop()
+    world.finish_thread()
+    assert world.endpoints == ()
+    assert world.threads == []
+    assert world.clock.getDelayedCalls() == []

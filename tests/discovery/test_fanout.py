@@ -43,9 +43,9 @@ class World:
 
 
 def told(worker: WorkerSession, transport: Transport) -> dict[str, list[str]]:
-    news = {found.cluster: addresses(found.endpoints) for found in worker.receive(transport.value())}
+    news = {found.cluster for found in worker.receive(transport.value())}
     transport.clear()
-    return news
+    return {found.cluster: addresses(found.endpoints) for found in worker.known() if found.cluster in news}
 
 
 def test_all_workers_are_told() -> None:

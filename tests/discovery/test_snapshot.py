@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from twistproxy.discovery.snapshot import EndpointStore, difference, unique_addresses
+from twistproxy.discovery.snapshot import EndpointStore
 from twistproxy.model.address import TcpAddress
 from twistproxy.model.endpoint import Endpoint, EndpointSet
 
@@ -15,19 +15,21 @@ class Store(EndpointStore):
         super().__init__(self.told.append)
 
 
-def test_difference() -> None:
-    delta = difference([A, B], [replace(B, weight=2), C])
+def test_an_answer_is_compared_by_address() -> None:
+    store = Store()
+    store.declare("a")
+    store.publish("a", (A, B))
+    delta = store.publish("a", [replace(B, weight=2), C])
     assert (delta.added, delta.removed, delta.changed) == ((C,), (A,), (replace(B, weight=2),))
     assert str(delta) == "+1 -1 ~1"
     assert delta
 
 
-def test_order_is_no_difference() -> None:
-    assert not difference([A, B], [B, A])
-
-
 def test_of_one_address_the_first_counts() -> None:
-    assert unique_addresses([A, B, replace(A, weight=9)]) == (A, B)
+    store = Store()
+    store.declare("a")
+    store.publish("a", [A, B, replace(A, weight=9)])
+    assert store.get("a") == EndpointSet("a", (A, B), 2)
 
 
 def test_a_declared_cluster_is_unresolved_until_it_is_published() -> None:

@@ -8,7 +8,7 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from twistproxy.model.endpoint import EndpointSet
+from twistproxy.model.endpoint import EndpointNews, EndpointSet
 from twistproxy.transport.discovery_link import DiscoveryLink
 
 LOG = Logger(observer=lambda event: None)
@@ -22,8 +22,8 @@ class Worker:
         self.link = DiscoveryLink(reactor, path, self.told, LOG, lambda: 0.5)
         self.link.start()
 
-    def told(self, endpoints: EndpointSet) -> None:
-        self.sets[endpoints.cluster] = endpoints
+    def told(self, news: EndpointNews) -> None:
+        self.sets.update((found.cluster, found) for found in self.link.known())
 
     def has(self, cluster: str, *addresses: str) -> Callable[[], bool]:
         def check() -> bool:

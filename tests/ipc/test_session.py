@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 
 from twistproxy.errors import RemoteProtocolError
 from twistproxy.ipc.frame import FrameReader, encode_frame
-from twistproxy.ipc.session import DiscoverySession, WorkerSession, encode_endpoints, encode_said
-from twistproxy.model.address import TcpAddress
-from twistproxy.model.endpoint import Endpoint, EndpointSet
+from twistproxy.ipc.session import (
+    DiscoverySession,
+    Frame,
+    WorkerSession,
+    encode_changes,
+    encode_endpoints,
+    encode_said,
+)
+from twistproxy.model.address import PipeAddress, TcpAddress
+from twistproxy.model.endpoint import Endpoint, EndpointChanges, EndpointNews, EndpointSet
 
 
 def host(port: int) -> Endpoint:
@@ -31,15 +39,19 @@ class World:
 
     def connect(self) -> DiscoverySession:
         self.written = []
-        self.session = DiscoverySession(self.write, self.instance, self.all, self.frame, self.said.append)
+        self.session = DiscoverySession(
+            self.write, self.instance, self.versions, self.frame, self.said.append
+        )
         return self.session
 
-    def all(self) -> Iterable[EndpointSet]:
-        return self.sets.values()
+    def versions(self) -> dict[str, int]:
+        return {name: endpoints.version for name, endpoints in self.sets.items()}
 
-    def frame(self, cluster: str) -> bytes | None:
+    def frame(self, cluster: str, known: int) -> Frame | None:
         endpoints = self.sets.get(cluster)
-        return None if endpoints is None else encode_endpoints(endpoints, cluster in self.complete)
+        if endpoints is None:
+            return None
+        return endpoints.version, encode_endpoints(endpoints, cluster in self.complete)
 
     def write(self, data: bytes) -> None:
         self.written.append(data)
@@ -59,9 +71,11 @@ class World:
         return found
 
 
-def ports(sets: Iterable[EndpointSet]) -> dict[str, list[int]]:
+def ports(news: Iterable[EndpointNews]) -> dict[str, list[int]]:
+    """Of what was told as a whole."""
     found = {}
-    for endpoints in sets:
+    for endpoints in news:
+        assert isinstance(endpoints, EndpointSet)
         found[endpoints.cluster] = [
             endpoint.address.port
             for endpoint in endpoints.endpoints
@@ -106,7 +120,7 @@ def test_reading_byte_by_byte_is_the_same() -> None:
     world.connect()
     for at in range(len(hello)):
         world.session.receive(hello[at : at + 1])
-    told: list[EndpointSet] = []
+    told: list[EndpointNews] = []
     for byte in b"".join(world.written):
         told += worker.receive(bytes([byte]))
     assert ports(told) == {"a": [80]}
@@ -269,3 +283,66 @@ def test_discovery_refuses_a_second_hello() -> None:
     talk(world, worker)
     with pytest.raises(RemoteProtocolError):
         world.session.receive(worker.connected())
+
+
+def changes(version: int) -> EndpointChanges:
+    pipe = PipeAddress("@pipe")
+    return EndpointChanges(
+        "a",
+        version,
+        (replace(host(80), weight=7),),
+        ((0, host(82)), (2, Endpoint(pipe))),
+        (host(81).address,),
+    )
+
+
+def test_changes_are_told_as_such() -> None:
+    world, worker = World(), WorkerSession()
+    world.put("a", 1, 80, 81)
+    talk(world, worker)
+    assert worker.receive(encode_changes(changes(5), 1)) == [changes(5)]
+    (known,) = worker.known()
+    assert (known.version, [str(e.address) for e in known.endpoints]) == (
+        5,
+        ["10.0.0.1:82", "10.0.0.1:80", "@pipe"],
+    )
+    assert known.endpoints[1].weight == 7
+
+
+def test_changes_follow_what_came_with_them() -> None:
+    world, worker = World(), WorkerSession()
+    world.put("a", 1, 80, 81)
+    world.connect().receive(worker.connected())
+    news = worker.receive(b"".join([*world.written, encode_changes(changes(5), 1)]))
+    assert news == [EndpointSet("a", (host(80), host(81)), 1), changes(5)]
+
+
+def test_changes_of_what_is_not_known_are_nonsense() -> None:
+    world, worker = World(), WorkerSession()
+    world.put("a", 1, 80, 81)
+    talk(world, worker)
+    with pytest.raises(RemoteProtocolError, match="not here"):
+        worker.receive(encode_changes(changes(5), 2))
+
+
+def test_the_session_says_what_the_worker_has() -> None:
+    world, worker = World(), WorkerSession()
+    asked: list[tuple[str, int]] = []
+    frame = world.frame
+
+    def note(cluster: str, known: int) -> Frame | None:
+        asked.append((cluster, known))
+        return frame(cluster, known)
+
+    world.frame = note  # type: ignore[method-assign]
+    world.put("a", 1, 80)
+    talk(world, worker)
+    world.put("a", 4, 81)
+    world.session.pause()
+    world.put("a", 6, 82)
+    world.put("a", 7, 83)
+    world.session.resume()
+    assert receive(world, worker) == {"a": [83]}
+    world.put("a", 8, 84)  # which the worker does not read
+    talk(world, worker)
+    assert asked == [("a", -1), ("a", 1), ("a", 4), ("a", 7), ("a", 7)]

@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 from twistproxy.ipc.frame import FrameReader, encode_frame
 from twistproxy.ipc.session import encode_endpoints
 from twistproxy.model.address import TcpAddress
-from twistproxy.model.endpoint import Endpoint, EndpointSet
+from twistproxy.model.endpoint import Endpoint, EndpointNews, EndpointSet
 from twistproxy.transport.discovery_link import FIRST_DELAY, LONGEST_DELAY, DiscoveryLink
 
 
@@ -24,7 +24,7 @@ class Transport(StringTransport):
 class World:
     def __init__(self) -> None:
         self.reactor = MemoryReactorClock()
-        self.told: list[EndpointSet] = []
+        self.told: list[EndpointNews] = []
         log = Logger(observer=lambda event: None)
         self.link = DiscoveryLink(self.reactor, "/run/d.sock", self.told.append, log, lambda: 0.5)
         self.link.start()

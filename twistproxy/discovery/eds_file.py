@@ -7,35 +7,58 @@ not for this cluster or not valid; `update_empty`: no resources).
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+from collections.abc import Callable
 from typing import Any
 
-import yaml
-from envoy.config.endpoint.v3 import endpoint_pb2
-from envoy.service.discovery.v3 import discovery_pb2
-from google.protobuf import json_format, text_format
-from google.protobuf.message import DecodeError
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
+from twistproxy.api.clock import Timer
+from twistproxy.discovery.eds_reader import Assignment, EdsReader
 from twistproxy.discovery.file_watch import FileWatch, FileWatcher
-from twistproxy.discovery.load_assignment import read_load_assignment
 from twistproxy.discovery.source import ClusterUpdates
-from twistproxy.errors import ConfigError, ConfigProblem
+from twistproxy.errors import ConfigError
 from twistproxy.model.discovery import EdsFileSource
-from twistproxy.model.endpoint import Endpoint
+
+#: Runs a function in another thread.
+InThread = Callable[[Callable[[], Assignment]], Deferred[Assignment]]
+
+#: Bytes of a file that is read in a thread: what is smaller takes a few milliseconds at most.
+_LARGE = 64 * 1024
+#: After a read there is none for so many times as long as it took, but not for more than so many seconds: a file that
+#: is replaced all the time does not take all of the process's time, and what it says is never much older than a second.
+_REST = 2.0
+_LONGEST_REST = 0.4
 
 
 class EdsFileDiscovery:
-    """A running `EdsFileSource`."""
+    """A running `EdsFileSource`.
+
+    in_thread  runs what takes long
+    """
 
     def __init__(
-        self, source: EdsFileSource, watcher: FileWatcher, updates: ClusterUpdates, log: Logger
+        self,
+        reactor: Any,
+        source: EdsFileSource,
+        watcher: FileWatcher,
+        updates: ClusterUpdates,
+        log: Logger,
+        in_thread: InThread,
     ) -> None:
         self.source = source
+        self._reactor = reactor
         self._watcher = watcher
         self._updates = updates
         self._log = log
+        self._in_thread = in_thread
+        self._reader = EdsReader(source)
         self._watch: FileWatch | None = None
+        self._busy = False
+        self._again = False
+        self._timer: Timer | None = None
 
     def start(self) -> None:
         """Read the file, now and whenever it changes."""
@@ -46,35 +69,54 @@ class EdsFileDiscovery:
     def stop(self) -> None:
         """Watch no more."""
         self._updates.stop()
+        self._again = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._watch is not None:
             self._watcher.unwatch(self._watch)
             self._watch = None
 
     def read(self) -> None:
-        """Read the file and publish what is in it."""
-        updates, source = self._updates, self.source
-        updates.attempt()
-        try:
-            response = parse_discovery_response(Path(source.path))
-        except (OSError, ValueError) as e:
-            updates.failure()
-            self._warn("cannot be read", e)
+        """Read the file and publish what is in it.  While it is being read, or soon after that took long: once more
+        then."""
+        if self._busy:
+            self._again = True
             return
-        try:
-            endpoints = self._endpoints(response)
-        except ConfigError as e:
-            updates.rejected()
-            self._warn("rejected", e)
-            return
-        if endpoints is None:
-            updates.empty()
+        self._busy = True
+        self._updates.attempt()
+        began = self._reactor.seconds()
+        run = self._in_thread if _size(self.source.path) > _LARGE else maybeDeferred
+        reading: Deferred[Assignment] = run(self._reader.read)
+        reading.addCallbacks(self._found, self._failed).addCallback(self._rest, began)
+
+    def _rest(self, _: None, began: float) -> None:
+        rest = min(_REST * (self._reactor.seconds() - began), _LONGEST_REST)
+        if rest > 0.0 and self._watch is not None:
+            self._timer = self._reactor.callLater(rest, self._rested)
+        else:
+            self._rested()
+
+    def _rested(self) -> None:
+        self._timer = None
+        self._busy = False
+        if self._again:
+            self._again = False
+            self.read()
+
+    def _found(self, found: Assignment) -> None:
+        source = self.source
+        if found.unread:
+            self._warn("partly not supported", ConfigError(list(found.unread)))
+        if found.endpoints is None:
+            self._updates.empty()
             self._log.warn(
                 "cluster {cluster}: {path} has no ClusterLoadAssignment; the endpoints stay as they are",
                 cluster=source.cluster,
                 path=source.path,
             )
             return
-        change = updates.success(endpoints)
+        change = self._updates.success(found.endpoints)
         if change:
             self._log.info(
                 "cluster {cluster}: {path} changed: {change}",
@@ -83,30 +125,19 @@ class EdsFileDiscovery:
                 change=change,
             )
 
-    def _endpoints(self, response: discovery_pb2.DiscoveryResponse) -> tuple[Endpoint, ...] | None:
-        """None if there is no assignment.  `ConfigError` if it cannot be used."""
-        source = self.source
-        if not response.resources:
-            return None
-        if len(response.resources) > 1:
-            # Envoy's words (eds.cc).
-            raise _error(f"Unexpected EDS resource length: {len(response.resources)}")
-        assignment = endpoint_pb2.ClusterLoadAssignment()
-        try:
-            if not response.resources[0].Unpack(assignment):
-                raise _error(f"is {response.resources[0].type_url!r}, not a ClusterLoadAssignment")
-        except DecodeError as e:
-            raise _error(str(e)) from None
-        endpoints, problems, unread = read_load_assignment(assignment, source.service_name or source.cluster)
-        if source.unsupported == "error":
-            problems += unread
-        elif unread:
-            self._warn("partly not supported", ConfigError(unread))
-        if problems:
-            raise ConfigError(problems)
-        return endpoints
+    def _failed(self, failure: Failure) -> None:
+        error = failure.value
+        assert error is not None
+        if isinstance(error, ConfigError):
+            self._updates.rejected()
+            self._warn("rejected", error)
+        else:
+            self._updates.failure()
+            self._warn("cannot be read", error)
+            if not isinstance(error, (OSError, ValueError)):
+                self._log.failure("reading {path}", failure, path=self.source.path)
 
-    def _warn(self, what: str, error: Exception) -> None:
+    def _warn(self, what: str, error: BaseException) -> None:
         self._log.warn(
             "cluster {cluster}: {path} {what}: {reason}",
             cluster=self.source.cluster,
@@ -116,45 +147,9 @@ class EdsFileDiscovery:
         )
 
 
-def parse_discovery_response(path: Path) -> discovery_pb2.DiscoveryResponse:
-    """Reads a file as Envoy does, by its suffix: .pb binary, .pb_text text format, .yaml and .yml YAML, else
-    JSON.
-
-    Raises OSError or ValueError.
-    """
-    data = path.read_bytes()
-    response = discovery_pb2.DiscoveryResponse()
+def _size(path: str) -> int:
+    """Bytes of a file; 0 if there is none."""
     try:
-        match path.suffix:
-            case ".pb":
-                response.ParseFromString(data)
-            case ".pb_text":
-                text_format.Parse(data.decode(), response)
-            case ".yaml" | ".yml":
-                content = yaml.load(data, _StringDates)
-                if not isinstance(content, dict):
-                    raise ValueError("is not a DiscoveryResponse: a mapping is required")
-                json_format.ParseDict(content, response)
-            case _:
-                json_format.Parse(data, response)
-    except (DecodeError, text_format.ParseError, json_format.ParseError, yaml.YAMLError) as e:
-        raise ValueError(str(e)) from None
-    except (TypeError, AttributeError, UnicodeDecodeError) as e:
-        raise ValueError(f"is not a DiscoveryResponse: {e}") from None
-    return response
-
-
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _StringDates(_Loader):
-    """YAML as protobuf's JSON mapping wants it: what looks like a date is a string."""
-
-    yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-        for first, resolvers in _Loader.yaml_implicit_resolvers.items()
-    }
-
-
-def _error(message: str) -> ConfigError:
-    return ConfigError([ConfigProblem("resources[0]", message)])
+        return os.stat(path).st_size
+    except OSError:
+        return 0

@@ -17,7 +17,7 @@ from zope.interface import implementer
 from twistproxy.discovery.snapshot import EndpointStore
 from twistproxy.errors import RemoteProtocolError
 from twistproxy.ipc.frame import Message
-from twistproxy.ipc.session import DiscoverySession, encode_endpoints
+from twistproxy.ipc.session import NOTHING, DiscoverySession, Frame, encode_changes, encode_endpoints
 
 
 class Fanout(Factory):
@@ -35,8 +35,8 @@ class Fanout(Factory):
         self.log = log
         self.workers: set[WorkerConnection] = set()
         self.said: dict[str, Callable[[Message], None]] = {}
-        # Encoded once for all workers.
-        self._frames: dict[str, bytes] = {}
+        # Encoded once for all workers: by cluster, and by the version that the worker has.
+        self._frames: dict[str, dict[int, Frame]] = {}
 
     def buildProtocol(self, addr: IAddress | None) -> WorkerConnection:
         connection = WorkerConnection(self)
@@ -49,14 +49,16 @@ class Fanout(Factory):
         for worker in tuple(self.workers):
             worker.session.changed(cluster)
 
-    def frame_of(self, cluster: str) -> bytes | None:
-        """The encoded state of `cluster`; None if it is gone."""
-        frame = self._frames.get(cluster)
+    def frame_of(self, cluster: str, known: int) -> Frame | None:
+        """What a worker that has version `known` of `cluster` is to be told; None if the cluster is gone."""
+        frames = self._frames.setdefault(cluster, {})
+        frame = frames.get(known)
         if frame is None:
-            endpoints = self.store.get(cluster)
-            if endpoints is None:
-                return None
-            frame = self._frames[cluster] = encode_endpoints(endpoints, self.store.complete(cluster))
+            frame = self._encode(cluster, known)
+            if frame is None:
+                del self._frames[cluster]
+            else:
+                frames[known] = frame
         return frame
 
     def heard(self, message: Message) -> None:
@@ -64,6 +66,19 @@ class Fanout(Factory):
         listener = self.said.get(message["about"])
         if listener is not None:
             listener(message)
+
+    def _encode(self, cluster: str, known: int) -> Frame | None:
+        changes = self.store.changes(cluster, known)
+        if changes is not None:
+            return changes.version, encode_changes(changes, known)
+        endpoints = self.store.get(cluster)
+        if endpoints is None:
+            return None
+        whole = self._frames[cluster].get(NOTHING)
+        if whole is None:
+            whole = endpoints.version, encode_endpoints(endpoints, self.store.complete(cluster))
+            self._frames[cluster][NOTHING] = whole
+        return whole
 
     def disconnect(self) -> None:
         """Close all connections."""
@@ -88,7 +103,7 @@ class WorkerConnection(Protocol):
         transport.registerProducer(self, True)
         fanout = self._fanout
         self.session = DiscoverySession(
-            transport.write, fanout.instance, fanout.store.all, fanout.frame_of, fanout.heard
+            transport.write, fanout.instance, fanout.store.versions, fanout.frame_of, fanout.heard
         )
         fanout.workers.add(self)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
 from google.protobuf.message import Message
 
 from twistproxy.config.fields import Reader, Report
@@ -9,17 +12,33 @@ from twistproxy.config.values import endpoint_metadata
 from twistproxy.discovery.resolv_conf import is_ip
 from twistproxy.errors import ConfigProblem
 from twistproxy.model.address import Address, PipeAddress, TcpAddress
-from twistproxy.model.endpoint import Endpoint, Locality
+from twistproxy.model.endpoint import NO_LOCALITY, Endpoint, Locality
 
 MAX_PRIORITY = 128
 MAX_PORT = 65535
 
 
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What the endpoints of one LocalityLbEndpoints have in common."""
+
+    priority: int
+    locality: Locality
+    locality_weight: int
+
+
+#: The endpoints of a LocalityLbEndpoints.
+ReadEndpoints = Callable[[Reader, Group], Iterable[Endpoint]]
+
+
 def read_load_assignment(
-    message: Message, cluster_name: str
+    message: Message, cluster_name: str, read_endpoints: ReadEndpoints | None = None
 ) -> tuple[tuple[Endpoint, ...], list[ConfigProblem], list[ConfigProblem]]:
     """The endpoints of an assignment that must be that of `cluster_name`; what is wrong with it; what is not
-    implemented of what it sets."""
+    implemented of what it sets.
+
+    read_endpoints  is asked for those of each group, in their order, if not `lb_endpoints` is to be read
+    """
     report = Report()
     root = Reader(message, report)
     name = root.string("cluster_name")
@@ -27,28 +46,29 @@ def read_load_assignment(
         # Envoy's words (eds.cc).
         root.problem(f"Unexpected EDS cluster (expecting {cluster_name}): {name}", "cluster_name")
     endpoints: list[Endpoint] = []
-    for locality in root.messages("endpoints"):
-        endpoints += _locality_endpoints(locality)
+    for group in root.messages("endpoints"):
+        endpoints += (read_endpoints or _endpoints)(group, _group(group))
     return tuple(endpoints), report.problems, report.unread(root)
 
 
-def _locality_endpoints(group: Reader) -> list[Endpoint]:
-    locality = group.message("locality")
-    place = Locality()
+def _group(reader: Reader) -> Group:
+    locality = reader.message("locality")
+    place = NO_LOCALITY
     if locality is not None:
         place = Locality(locality.string("region"), locality.string("zone"), locality.string("sub_zone"))
-    priority = group.integer("priority", 0)
+    priority = reader.integer("priority", 0)
     if priority > MAX_PRIORITY:
-        group.problem(f"must be at most {MAX_PRIORITY}, is {priority}", "priority")
-    weight = _weight(group)
-    found = (
-        _endpoint(one, priority=priority, locality=place, locality_weight=weight or 0)
-        for one in group.messages("lb_endpoints")
-    )
+        reader.problem(f"must be at most {MAX_PRIORITY}, is {priority}", "priority")
+    return Group(priority, place, _weight(reader) or 0)
+
+
+def _endpoints(reader: Reader, group: Group) -> list[Endpoint]:
+    found = (read_endpoint(one, group) for one in reader.messages("lb_endpoints"))
     return [endpoint for endpoint in found if endpoint is not None]
 
 
-def _endpoint(one: Reader, *, priority: int, locality: Locality, locality_weight: int) -> Endpoint | None:
+def read_endpoint(one: Reader, group: Group) -> Endpoint | None:
+    """An LbEndpoint; None if it cannot be one."""
     endpoint = one.message("endpoint")
     if endpoint is None:
         one.problem("an endpoint is required", "endpoint")
@@ -65,9 +85,9 @@ def _endpoint(one: Reader, *, priority: int, locality: Locality, locality_weight
         weight=weight or 1,
         hostname=endpoint.string("hostname"),
         health=health,
-        priority=priority,
-        locality=locality,
-        locality_weight=locality_weight,
+        priority=group.priority,
+        locality=group.locality,
+        locality_weight=group.locality_weight,
         canary=canary,
         hash_key=hash_key,
         metadata=metadata,

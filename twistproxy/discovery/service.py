@@ -10,6 +10,7 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.web.client import HTTPConnectionPool
 
@@ -147,12 +148,15 @@ class DiscoveryService(Service):
             lookup = self._make_lookup(source)
             return DnsDiscovery(self._reactor, source, lookup, updates, self._random, self._log)
         if isinstance(source, EdsFileSource):
-            return EdsFileDiscovery(source, self._watcher, updates, self._log)
+            return EdsFileDiscovery(self._reactor, source, self._watcher, updates, self._log, self._in_thread)
         if isinstance(source, StaticSource):
             return StaticEndpoints(source, updates)
         fetch = TreqFetch(self._reactor, self._pool, source.timeout)
         hosts = self._hosts_of(source)
         return V1SdsDiscovery(self._reactor, source, hosts, fetch, updates, self._random, self._log)
+
+    def _in_thread(self, function: Callable[[], Any]) -> Deferred[Any]:
+        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), function)
 
     def _hosts_of(self, source: V1SdsSource) -> Callable[[], tuple[Endpoint, ...] | None]:
         hosts = source.hosts

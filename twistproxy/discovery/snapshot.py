@@ -5,124 +5,99 @@ Pure: what publishes into it and who is told is elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
+from twistproxy.discovery.history import EndpointDelta, History
 from twistproxy.model.address import Address
-from twistproxy.model.endpoint import Endpoint, EndpointSet
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointDelta:
-    """What an update does to the endpoints of a cluster, by address."""
-
-    added: tuple[Endpoint, ...]
-    removed: tuple[Endpoint, ...]
-    changed: tuple[Endpoint, ...]
-
-    def __bool__(self) -> bool:
-        return bool(self.added or self.removed or self.changed)
-
-    def __str__(self) -> str:
-        return f"+{len(self.added)} -{len(self.removed)} ~{len(self.changed)}"
-
-
-def unique_addresses(endpoints: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
-    """The endpoints, of those with one address the first: so Envoy reads an assignment that repeats one."""
-    seen: dict[Address, Endpoint] = {}
-    for endpoint in endpoints:
-        seen.setdefault(endpoint.address, endpoint)
-    return tuple(seen.values())
-
-
-def difference(old: Iterable[Endpoint], new: Iterable[Endpoint]) -> EndpointDelta:
-    """Compares two sets of endpoints.  Order does not count: DNS servers rotate it from answer to answer."""
-    before = {endpoint.address: endpoint for endpoint in old}
-    after = {endpoint.address: endpoint for endpoint in new}
-    return EndpointDelta(
-        tuple(endpoint for address, endpoint in after.items() if address not in before),
-        tuple(endpoint for address, endpoint in before.items() if address not in after),
-        tuple(e for address, e in after.items() if address in before and before[address] != e),
-    )
+from twistproxy.model.endpoint import Endpoint, EndpointChanges, EndpointSet
 
 
 class EndpointStore:
-    """The newest endpoints of each cluster.
+    """The newest endpoints of each cluster, and what has changed of late.
 
     changed  called with a cluster's name after its state has changed, or it is gone
     """
 
     def __init__(self, changed: Callable[[str], None]) -> None:
         self._changed = changed
-        self._sets: dict[str, EndpointSet] = {}
-        self._complete: set[str] = set()
+        self._clusters: dict[str, _State] = {}
         # One count for all clusters: a cluster that goes and comes back does not repeat a version.
         self._version = 0
 
     def get(self, cluster: str) -> EndpointSet | None:
         """The state of one cluster."""
-        return self._sets.get(cluster)
+        state = self._clusters.get(cluster)
+        return None if state is None else state.whole(cluster)
 
     def all(self) -> tuple[EndpointSet, ...]:
         """The state of all clusters."""
-        return tuple(self._sets.values())
+        return tuple(state.whole(cluster) for cluster, state in self._clusters.items())
+
+    def versions(self) -> dict[str, int]:
+        """The version of each cluster."""
+        return {cluster: state.version for cluster, state in self._clusters.items()}
+
+    def changes(self, cluster: str, since: int) -> EndpointChanges | None:
+        """What has become of that version; None if that is not known any more: then the whole state is to be told."""
+        state = self._clusters.get(cluster)
+        if state is None or not state.complete or not state.resolved:
+            return None
+        return state.history.since(cluster, since, state.version, state.endpoints)
 
     def complete(self, cluster: str) -> bool:
         """Whether a source of `cluster` has ever answered with success, in all of its parts."""
-        return cluster in self._complete
+        state = self._clusters.get(cluster)
+        return state is not None and state.complete
 
     def declare(self, cluster: str) -> None:
         """`cluster` has a source from now on.
 
         What an earlier source of it found stays until this one answers.
         """
-        if cluster not in self._sets:
-            self._put(EndpointSet(cluster, (), self._next(), resolved=False))
+        if cluster not in self._clusters:
+            self._clusters[cluster] = _State()
+            self._put(cluster)
 
     def publish(self, cluster: str, endpoints: Iterable[Endpoint], complete: bool = True) -> EndpointDelta:
         """The source of `cluster` has answered.  Ignored, with an empty delta, if the cluster is not
         declared.
 
-        Endpoints that stay keep their flags.
+        Endpoints that stay keep their flags and their rows.
 
         complete  False while a part of the source has never answered with success
         """
-        current = self._sets.get(cluster)
-        if current is None:
+        state = self._clusters.get(cluster)
+        if state is None:
             return EndpointDelta((), (), ())
-        new = unique_addresses(endpoints)
-        flags = {endpoint.address: endpoint.flags for endpoint in current.endpoints if endpoint.flags}
-        if flags:
-            new = tuple(
-                replace(endpoint, flags=flags[endpoint.address]) if endpoint.address in flags else endpoint
-                for endpoint in new
-            )
-        delta = difference(current.endpoints, new)
-        completed = complete and cluster not in self._complete
-        if completed:
-            self._complete.add(cluster)
-        if delta or completed or not current.resolved:
-            self._put(EndpointSet(cluster, new, self._next()))
+        new: dict[Address, Endpoint] = {}
+        for endpoint in endpoints:
+            # Of those with one address the first: so Envoy reads an assignment that repeats one.
+            new.setdefault(endpoint.address, endpoint)
+        delta = state.take(new)
+        news = not state.resolved or (complete and not state.complete)
+        state.resolved = True
+        state.complete = state.complete or complete
+        if news:
+            state.history.clear()
+        if delta or news:
+            self._put(cluster)
         return delta
 
     def set_flags(self, cluster: str, flags: Mapping[Address, int], mask: int) -> None:
         """Of the health of these endpoints (`model.health`), what is under `mask` is this from now on.  Addresses that
         the cluster does not have are ignored."""
-        current = self._sets.get(cluster)
-        if current is None:
+        state = self._clusters.get(cluster)
+        if state is None:
             return
-        changed = False
-        endpoints = list(current.endpoints)
-        for at, endpoint in enumerate(endpoints):
-            found = flags.get(endpoint.address)
-            if found is None:
-                continue
-            now = endpoint.flags & ~mask | found & mask
-            if now != endpoint.flags:
-                endpoints[at] = replace(endpoint, flags=now)
-                changed = True
+        changed = []
+        for address, value in flags.items():
+            endpoint = state.endpoints.get(address)
+            if endpoint is not None and (now := endpoint.flags & ~mask | value & mask) != endpoint.flags:
+                changed.append(replace(endpoint, flags=now))
         if changed:
-            self._put(EndpointSet(cluster, tuple(endpoints), self._next(), current.resolved))
+            state.describe(changed)
+            self._put(cluster)
 
     def failed(self, cluster: str) -> None:
         """The source of `cluster` has answered with a failure: what the cluster has stays.
@@ -130,20 +105,87 @@ class EndpointStore:
         It counts as resolved from then on: Envoy, too, ends the warming of a cluster at the first answer,
         whatever it was.
         """
-        current = self._sets.get(cluster)
-        if current is not None and not current.resolved:
-            self._put(EndpointSet(cluster, current.endpoints, self._next()))
+        state = self._clusters.get(cluster)
+        if state is not None and not state.resolved:
+            state.resolved = True
+            state.history.clear()
+            self._put(cluster)
 
     def remove(self, cluster: str) -> None:
         """`cluster` has no source any more."""
-        self._complete.discard(cluster)
-        if self._sets.pop(cluster, None) is not None:
+        if self._clusters.pop(cluster, None) is not None:
             self._changed(cluster)
 
-    def _next(self) -> int:
+    def _put(self, cluster: str) -> None:
         self._version += 1
-        return self._version
+        self._clusters[cluster].version = self._version
+        self._changed(cluster)
 
-    def _put(self, endpoints: EndpointSet) -> None:
-        self._sets[endpoints.cluster] = endpoints
-        self._changed(endpoints.cluster)
+
+class _State:
+    """One cluster.
+
+    endpoints  by address, in their order
+    given      what the source said of those of which we say more: with flags or a row
+    """
+
+    __slots__ = ("_whole", "complete", "endpoints", "given", "history", "resolved", "version")
+
+    def __init__(self) -> None:
+        self.endpoints: dict[Address, Endpoint] = {}
+        self.given: dict[Address, Endpoint] = {}
+        self.history = History()
+        self.version = 0
+        self.resolved = False
+        self.complete = False
+        self._whole: EndpointSet | None = None
+
+    def whole(self, cluster: str) -> EndpointSet:
+        """It as it travels."""
+        whole = self._whole
+        if whole is None or whole.version != self.version:
+            endpoints = tuple(self.endpoints.values())
+            whole = self._whole = EndpointSet(cluster, endpoints, self.version, self.resolved)
+        return whole
+
+    def take(self, new: dict[Address, Endpoint]) -> EndpointDelta:
+        """The endpoints are these.  Order does not count as long as they are the same: DNS servers rotate it from
+        answer to answer.  What did not change stays the same object."""
+        old, given = self.endpoints, self.given
+        added, changed = [], []
+        for address, endpoint in new.items():
+            was = old.get(address)
+            if was is endpoint:
+                continue
+            if was is None:
+                added.append(endpoint)
+                continue
+            before = given.get(address, was)
+            if endpoint is before or endpoint == before:
+                new[address] = was
+                continue
+            if was.flags or was.row >= 0:
+                given[address] = endpoint
+                row = was.row if endpoint.row < 0 else endpoint.row
+                endpoint = new[address] = replace(endpoint, flags=was.flags, row=row)
+            changed.append(endpoint)
+        removed = [endpoint for address, endpoint in old.items() if address not in new]
+        delta = EndpointDelta(tuple(added), tuple(removed), tuple(changed))
+        if not delta:
+            return delta
+        if [address for address in old if address in new] == [address for address in new if address in old]:
+            self.history.add(self.version, delta, len(new))
+        else:
+            self.history.clear()
+        for endpoint in removed:
+            given.pop(endpoint.address, None)
+        self.endpoints = new
+        return delta
+
+    def describe(self, changed: Sequence[Endpoint]) -> None:
+        """We say something else of these endpoints than before."""
+        endpoints, given = self.endpoints, self.given
+        for endpoint in changed:
+            given.setdefault(endpoint.address, endpoints[endpoint.address])
+            endpoints[endpoint.address] = endpoint
+        self.history.add(self.version, EndpointDelta((), (), tuple(changed)), len(endpoints))

@@ -4,27 +4,39 @@
     discovery  {"t": "welcome", "v": 1, "instance": "..."}
                {"t": "endpoints", "cluster": ..., "version": ..., "resolved": ..., "complete": ...,
                 "endpoints": [...]}                                                  for each cluster
-               {"t": "endpoints", ...} whenever one changes, {"t": "removed", "cluster": ...} when one goes
+               {"t": "changes", "cluster": ..., "from": version, "version": ..., "changed": [...],
+                "added": [[place, ...], ...], "removed": [address, ...]}              whenever one changes
+               {"t": "removed", "cluster": ...} when one goes
     worker     {"t": "said", "about": ..., ...} for whoever in the discovery process wants to know
 
 The hello says what the worker has, so that a worker that only lost its connection is sent what changed
 meanwhile. `resolved` is false until the cluster's source has answered.  `complete` is false while the source,
 or a part of it, has answered with failures only: then there may be endpoints that are not known.
 
+Changes (`model.endpoint.EndpointChanges`) are told to a worker that has a version from which they are known.  Any
+other is told the whole state, as `endpoints`.
+
 Versions count within one discovery process, which its `instance` names: a successor starts from 1 again, and
-all of its clusters are sent.  Each message carries the whole state of a cluster, so only the newest one
-matters: for a worker that reads slowly the names of changed clusters are kept, never messages.
+all of its clusters are sent.  Only the newest state of a cluster matters: for a worker that reads slowly the
+names of changed clusters are kept, never messages, and what has changed meanwhile is told as one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from twistproxy.errors import RemoteProtocolError
 from twistproxy.ipc.frame import FrameReader, Message, encode_frame
-from twistproxy.model.endpoint import Endpoint, EndpointSet
+from twistproxy.model.address import Address, PipeAddress, TcpAddress
+from twistproxy.model.endpoint import Endpoint, EndpointChanges, EndpointNews, EndpointSet
 
 VERSION = 1
+#: The version of a cluster of which nothing is known, or nothing that counts.
+NOTHING = -1
+
+#: A version, and the encoded message that leads there.
+Frame = tuple[int, bytes]
 
 
 def encode_endpoints(endpoints: EndpointSet, complete: bool) -> bytes:
@@ -41,13 +53,33 @@ def encode_endpoints(endpoints: EndpointSet, complete: bool) -> bytes:
     )
 
 
+def encode_changes(changes: EndpointChanges, known: int) -> bytes:
+    """The frame that leads from version `known` of a cluster to a newer one."""
+    return encode_frame(
+        {
+            "t": "changes",
+            "cluster": changes.cluster,
+            "from": known,
+            "version": changes.version,
+            "changed": [endpoint.to_json() for endpoint in changes.changed],
+            "added": [[place, endpoint.to_json()] for place, endpoint in changes.added],
+            "removed": [a.path if isinstance(a, PipeAddress) else [a.host, a.port] for a in changes.removed],
+        }
+    )
+
+
+def _address(value: Any) -> Address:
+    return PipeAddress(value) if isinstance(value, str) else TcpAddress(*value)
+
+
 class DiscoverySession:
     """The discovery process's end of one connection.
 
     write     sends bytes; it may call `pause` before it returns
     instance  names this discovery process
-    clusters  gives the current state of all clusters
-    frame_of  gives the encoded state of one cluster (`encode_endpoints`), None if the cluster is gone
+    versions  gives the current versions of all clusters
+    frame_of  gives, for a cluster and the version of it that the worker has, what to tell; None if the cluster is
+              gone
     said      gets what a worker says
     """
 
@@ -55,17 +87,19 @@ class DiscoverySession:
         self,
         write: Callable[[bytes], None],
         instance: str,
-        clusters: Callable[[], Iterable[EndpointSet]],
-        frame_of: Callable[[str], bytes | None],
+        versions: Callable[[], Mapping[str, int]],
+        frame_of: Callable[[str, int], Frame | None],
         said: Callable[[Message], None],
     ) -> None:
         self._write = write
         self._instance = instance
-        self._clusters = clusters
+        self._versions = versions
         self._frame_of = frame_of
         self._said = said
         self._reader = FrameReader()
         self._dirty: dict[str, None] = {}
+        # What the worker has, or will have when it has read all.
+        self._told: dict[str, int] = {}
         self._greeted = False
         self._paused = False
         self._flushing = False
@@ -94,7 +128,8 @@ class DiscoverySession:
             known = {}
         self._greeted = True
         self._write(encode_frame({"t": "welcome", "v": VERSION, "instance": self._instance}))
-        current = {endpoints.cluster: endpoints.version for endpoints in self._clusters()}
+        current = self._versions()
+        self._told = {name: version for name, version in known.items() if isinstance(version, int)}
         self._dirty.update((name, None) for name, version in current.items() if known.get(name) != version)
         self._dirty.update((name, None) for name in known if name not in current)
         self._flush()
@@ -122,8 +157,13 @@ class DiscoverySession:
             while self._dirty and not self._paused:
                 cluster = next(iter(self._dirty))
                 del self._dirty[cluster]
-                frame = self._frame_of(cluster)
-                self._write(encode_frame({"t": "removed", "cluster": cluster}) if frame is None else frame)
+                frame = self._frame_of(cluster, self._told.get(cluster, NOTHING))
+                if frame is None:
+                    self._told.pop(cluster, None)
+                    self._write(encode_frame({"t": "removed", "cluster": cluster}))
+                else:
+                    self._told[cluster], data = frame
+                    self._write(data)
         finally:
             self._flushing = False
 
@@ -140,67 +180,108 @@ class WorkerSession:
 
     def __init__(self) -> None:
         self._instance = ""
-        self._sets: dict[str, EndpointSet] = {}
+        self._known: dict[str, _Known] = {}
         self._reader = FrameReader()
         self._welcomed = False
 
+    def clusters(self) -> Collection[str]:
+        """The clusters whose sources have answered."""
+        return self._known.keys()
+
     def known(self) -> tuple[EndpointSet, ...]:
-        """The newest endpoints of all clusters whose sources have answered."""
-        return tuple(self._sets.values())
+        """The newest endpoints of all of them."""
+        return tuple(
+            EndpointSet(name, tuple(known.endpoints.values()), known.version)
+            for name, known in self._known.items()
+        )
 
     def connected(self) -> bytes:
         """A new connection is up; returns what to send on it first."""
         self._reader = FrameReader()
         self._welcomed = False
-        versions = {name: endpoints.version for name, endpoints in self._sets.items()}
+        versions = {name: known.version for name, known in self._known.items()}
         return encode_frame({"t": "hello", "v": VERSION, "instance": self._instance, "clusters": versions})
 
-    def receive(self, data: bytes) -> list[EndpointSet]:
-        """Bytes from the discovery process; returns the endpoints to use from now on.
+    def receive(self, data: bytes) -> list[EndpointNews]:
+        """Bytes from the discovery process; returns what has become of the endpoints, in the order in which it is to
+        be followed.
 
         A discovery process that has just started may not have found yet what its predecessor knew.  So an
         unresolved cluster is no news, and the endpoints of an incomplete one are added to those that are in
         use. Raises `RemoteProtocolError`.
         """
-        news: dict[str, EndpointSet] = {}
+        news: dict[str, list[EndpointNews]] = {}
         for message in self._reader.feed(data):
             try:
                 self._message(message, news)
             except (KeyError, TypeError, ValueError, AttributeError) as e:
                 raise RemoteProtocolError(f"malformed message {message.get('t')!r}: {e!r}") from e
-        return list(news.values())
+        return [one for of_cluster in news.values() for one in of_cluster]
 
-    def _message(self, message: Message, news: dict[str, EndpointSet]) -> None:
+    def _message(self, message: Message, news: dict[str, list[EndpointNews]]) -> None:
         kind = message.get("t")
         if kind == "welcome":
             if message.get("v") != VERSION:
                 raise RemoteProtocolError(f"version {message.get('v')!r} of the discovery protocol")
             if message["instance"] != self._instance:
-                # Versions of another process say nothing about this one's: -1 is below all of them.
-                self._sets = {name: EndpointSet(name, old.endpoints, -1) for name, old in self._sets.items()}
+                # Versions of another process say nothing about this one's.
+                for known in self._known.values():
+                    known.version = NOTHING
             self._instance = message["instance"]
             self._welcomed = True
         elif not self._welcomed:
             raise RemoteProtocolError(f"message {kind!r} before the welcome")
         elif kind == "endpoints":
             self._endpoints(message, news)
+        elif kind == "changes":
+            self._changes(message, news)
         elif kind == "removed":
             # Only the configuration takes a cluster away from a worker: until it does, its endpoints stay in
             # use.
-            self._sets.pop(message["cluster"], None)
+            self._known.pop(message["cluster"], None)
             news.pop(message["cluster"], None)
         else:
             raise RemoteProtocolError(f"unknown message {kind!r}")
 
-    def _endpoints(self, message: Message, news: dict[str, EndpointSet]) -> None:
+    def _endpoints(self, message: Message, news: dict[str, list[EndpointNews]]) -> None:
         cluster, version = message["cluster"], message["version"]
         if not message["resolved"]:
             return
-        known = self._sets.get(cluster)
+        known = self._known.get(cluster)
         if known is not None and version <= known.version:
             return
-        endpoints = tuple(map(Endpoint.from_json, message["endpoints"]))
+        endpoints: dict[Address, Endpoint] = {}
+        for one in message["endpoints"]:
+            endpoint = Endpoint.from_json(one)
+            endpoints[endpoint.address] = endpoint
         if known is not None and not message["complete"]:
-            found = {endpoint.address for endpoint in endpoints}
-            endpoints += tuple(endpoint for endpoint in known.endpoints if endpoint.address not in found)
-        self._sets[cluster] = news[cluster] = EndpointSet(cluster, endpoints, version)
+            for address, endpoint in known.endpoints.items():
+                endpoints.setdefault(address, endpoint)
+        self._known[cluster] = _Known(version, endpoints)
+        news[cluster] = [EndpointSet(cluster, tuple(endpoints.values()), version)]
+
+    def _changes(self, message: Message, news: dict[str, list[EndpointNews]]) -> None:
+        cluster = message["cluster"]
+        known = self._known.get(cluster)
+        if known is None or known.version != message["from"]:
+            raise RemoteProtocolError(f"changes of a version of {cluster!r} that is not here")
+        changes = EndpointChanges(
+            cluster,
+            message["version"],
+            tuple(map(Endpoint.from_json, message["changed"])),
+            tuple((int(place), Endpoint.from_json(one)) for place, one in message["added"]),
+            tuple(map(_address, message["removed"])),
+        )
+        changes.apply(known.endpoints)
+        known.version = changes.version
+        news.setdefault(cluster, []).append(changes)
+
+
+class _Known:
+    """What the worker knows of a cluster."""
+
+    __slots__ = ("endpoints", "version")
+
+    def __init__(self, version: int, endpoints: dict[Address, Endpoint]) -> None:
+        self.version = version
+        self.endpoints = endpoints

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class TcpAddress:
-    """An IPv4 or IPv6 address, or before resolution a host name, with a port."""
+class TcpAddress(NamedTuple):
+    """An IPv4 or IPv6 address, or before resolution a host name, with a port.
+
+    A tuple, as addresses are the keys of everything about endpoints: C compares and hashes it.
+    """
 
     host: str
     port: int
@@ -17,8 +20,7 @@ class TcpAddress:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class PipeAddress:
+class PipeAddress(NamedTuple):
     """A Unix stream socket.  `path` starts with "@" or NUL for Linux's abstract names; `mode` 0 leaves the umask's."""
 
     path: str

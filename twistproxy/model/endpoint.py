@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from twistproxy.model.address import Address, PipeAddress, TcpAddress
+
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +18,9 @@ class Locality:
     region: str = ""
     zone: str = ""
     sub_zone: str = ""
+
+
+NO_LOCALITY = Locality()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +42,7 @@ class Endpoint:
     hostname: str = ""
     health: str = "UNKNOWN"
     priority: int = 0
-    locality: Locality = Locality()
+    locality: Locality = NO_LOCALITY
     locality_weight: int = 0
     canary: bool = False
     hash_key: str = ""
@@ -60,7 +66,7 @@ class Endpoint:
             out["s"] = self.health
         if self.priority:
             out["r"] = self.priority
-        if self.locality != Locality():
+        if self.locality != NO_LOCALITY:
             out["l"] = [self.locality.region, self.locality.zone, self.locality.sub_zone]
         if self.locality_weight:
             out["lw"] = self.locality_weight
@@ -85,7 +91,7 @@ class Endpoint:
             data.get("n", ""),
             data.get("s", "UNKNOWN"),
             data.get("r", 0),
-            Locality(*data.get("l", ())),
+            Locality(*data["l"]) if "l" in data else NO_LOCALITY,
             data.get("lw", 0),
             data.get("c", False),
             data.get("k", ""),
@@ -106,3 +112,51 @@ class EndpointSet:
     endpoints: tuple[Endpoint, ...] = ()
     version: int = 0
     resolved: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointChanges:
+    """What has become of a cluster's endpoints since the version that whoever gets this has.
+
+    removed  the addresses that are gone, or stand elsewhere in the order now
+    added    (place among all, endpoint): what is new there, in ascending order
+    changed  endpoints that are described differently, but stand where they stood
+    """
+
+    cluster: str
+    version: int
+    changed: tuple[Endpoint, ...] = ()
+    added: tuple[tuple[int, Endpoint], ...] = ()
+    removed: tuple[Address, ...] = ()
+
+    def apply(self, endpoints: dict[Address, Endpoint]) -> None:
+        """Change what was known, in place."""
+        for address in self.removed:
+            endpoints.pop(address, None)
+        for endpoint in self.changed:
+            endpoints[endpoint.address] = endpoint
+        insert(endpoints, [(place, endpoint.address, endpoint) for place, endpoint in self.added])
+
+
+#: What discovery tells of a cluster.
+EndpointNews = EndpointSet | EndpointChanges
+
+
+def insert(items: dict[Address, _Item], new: Sequence[tuple[int, Address, _Item]]) -> None:
+    """Put `new` into the ordered `items`, in place: (place, key, value) in ascending order of the places."""
+    if not new:
+        return
+    if new[0][0] >= len(items):
+        items.update([(address, item) for _, address, item in new])
+        return
+    before = list(items.items())
+    after: list[tuple[Address, _Item]] = []
+    taken = 0
+    for place, address, item in new:
+        more = place - len(after)
+        after += before[taken : taken + more]
+        taken += more
+        after.append((address, item))
+    after += before[taken:]
+    items.clear()
+    items.update(after)

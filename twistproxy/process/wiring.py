@@ -23,7 +23,7 @@ from twistproxy.http.known_headers import SINGLE_REQUEST, SINGLE_RESPONSE
 from twistproxy.model.access_log import AccessLogSettings
 from twistproxy.model.address import Address
 from twistproxy.model.bootstrap import Bootstrap
-from twistproxy.model.endpoint import EndpointSet
+from twistproxy.model.endpoint import EndpointNews
 from twistproxy.model.guards import gradient_keys
 from twistproxy.model.header_rules import HeaderRules
 from twistproxy.model.http_manager import HttpManagerSettings
@@ -217,8 +217,8 @@ class Runtime:
         self._values.replace(values)
         self._clusters.runtime_changed()
 
-    def update_endpoints(self, endpoints: EndpointSet) -> None:
-        self._clusters.update_endpoints(endpoints)
+    def update_endpoints(self, news: EndpointNews) -> None:
+        self._clusters.update_endpoints(news)
 
     def discovered_clusters(self) -> frozenset[str]:
         return self._clusters.discovered()

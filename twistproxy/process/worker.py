@@ -19,7 +19,7 @@ from twistproxy.ipc import messages
 from twistproxy.ipc.frame import Message
 from twistproxy.ipc.messages import ConfigMessage
 from twistproxy.model.bootstrap import Bootstrap
-from twistproxy.model.endpoint import EndpointSet
+from twistproxy.model.endpoint import EndpointNews
 from twistproxy.model.server_options import ServerOptions
 from twistproxy.primitives.board import WorkerBoard
 from twistproxy.primitives.runtime import Plain
@@ -50,7 +50,7 @@ class DataPlane(Protocol):
 
     def set_runtime(self, values: Mapping[str, Plain]) -> None: ...
 
-    def update_endpoints(self, endpoints: EndpointSet) -> None: ...
+    def update_endpoints(self, news: EndpointNews) -> None: ...
 
     def drain(self) -> None: ...
 
@@ -191,17 +191,18 @@ class Worker:
     def _title(self, config: ConfigMessage) -> None:
         prepare_process(f"worker {config.slot}")
 
-    def _endpoints(self, endpoints: EndpointSet) -> None:
+    def _endpoints(self, news: EndpointNews) -> None:
         if self._generation:
-            self._plane.update_endpoints(endpoints)
+            self._plane.update_endpoints(news)
         self._check_warm()
 
     def _check_warm(self) -> None:
         """Use the configuration that waits, if the endpoints of all of its clusters are known."""
         if self._warming is None or self._discovery is None:
             return
-        wanted = {cluster.name for cluster in self._warming[1].clusters if cluster.source is not None}
-        if wanted <= {endpoints.cluster for endpoints in self._discovery.known()}:
+        known = self._discovery.clusters()
+        # Not sooner than needed: with many clusters this is asked many times.
+        if all(cluster.name in known for cluster in self._warming[1].clusters if cluster.source is not None):
             self._warmed()
 
     def _warmed(self) -> None:

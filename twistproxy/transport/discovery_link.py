@@ -6,7 +6,7 @@ As long as there is none the worker goes on with the endpoints it has.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from twisted.internet.interfaces import IAddress, IConnector
@@ -18,7 +18,7 @@ from twistproxy.api.clock import Timer
 from twistproxy.errors import RemoteProtocolError
 from twistproxy.ipc.frame import Message
 from twistproxy.ipc.session import WorkerSession, encode_said
-from twistproxy.model.endpoint import EndpointSet
+from twistproxy.model.endpoint import EndpointNews, EndpointSet
 from twistproxy.primitives.backoff import Backoff
 
 #: Limits of the back-off, in seconds.  The discovery process is restarted at once when it dies, and the path
@@ -28,7 +28,7 @@ LONGEST_DELAY = 1.0
 
 
 class DiscoveryLink:
-    """Calls `on_endpoints` with the endpoints of each cluster, whenever they change.
+    """Calls `on_news` with what has become of the endpoints of each cluster, whenever they change.
 
     path    the discovery process's Unix socket
     random  a random number, 0 <= x < 1
@@ -38,13 +38,13 @@ class DiscoveryLink:
         self,
         reactor: Any,
         path: str,
-        on_endpoints: Callable[[EndpointSet], None],
+        on_news: Callable[[EndpointNews], None],
         log: Logger,
         random: Callable[[], float],
     ) -> None:
         self._reactor = reactor
         self._path = path
-        self._on_endpoints = on_endpoints
+        self._on_news = on_news
         self._log = log
         self._session = WorkerSession()
         self._backoff = Backoff(FIRST_DELAY, LONGEST_DELAY, random)
@@ -69,13 +69,17 @@ class DiscoveryLink:
         self._connection.send(encode_said(about, facts))
         return True
 
+    def clusters(self) -> Collection[str]:
+        """The clusters of which something is known."""
+        return self._session.clusters()
+
     def start(self) -> None:
         """Connect, and stay connected."""
         self._running = True
         self._connect()
 
     def stop(self) -> None:
-        """Disconnect; `on_endpoints` is not called any more."""
+        """Disconnect; `on_news` is not called any more."""
         self._running = False
         if self._timer is not None:
             self._timer.cancel()
@@ -104,8 +108,8 @@ class DiscoveryLink:
                 self._connection.abort()
             return
         self._backoff.reset()
-        for endpoints in news:
-            self._on_endpoints(endpoints)
+        for one in news:
+            self._on_news(one)
 
     def lost(self) -> None:
         """The connection is gone, or was not made."""

@@ -92,7 +92,7 @@ class ListenSockets:
         try:
             first = _bound(spec, address, spec.reuse_port)
             sockets.append(first)
-            address = replace(address, port=first.getsockname()[1])
+            address = address._replace(port=first.getsockname()[1])
             _listen(first, spec)
             if not spec.reuse_port:
                 return cls(spec, _shared(first, slots), address)

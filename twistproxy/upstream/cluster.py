@@ -11,7 +11,7 @@ from twistproxy.api.transport import Connector
 from twistproxy.model.address import Address
 from twistproxy.model.cluster import ClusterSettings
 from twistproxy.model.discovery import DnsSource
-from twistproxy.model.endpoint import Endpoint
+from twistproxy.model.endpoint import Endpoint, EndpointChanges, insert
 from twistproxy.observe.cluster_stats import ClusterStats
 from twistproxy.observe.stats import Snapshot
 from twistproxy.primitives.deadlines import Deadlines
@@ -31,8 +31,8 @@ class Cluster:
     """A named set of equivalent hosts.
 
     `choose(context)` chooses a host for a request; where the cluster does not look at requests (not `contextual`),
-    `pick()` does as well.  `pool(host, high_priority)` gives a host's connections.  `set_endpoints` replaces the hosts:
-    those that stay keep their connections and counts, the others drain.
+    `pick()` does as well.  `pool(host, high_priority)` gives a host's connections.  `set_endpoints` replaces the hosts,
+    `change_endpoints` some of them: those that stay keep their connections and counts, the others drain.
     `warm` is False until endpoints are known for the first time.  `stats`: those to go on with, if not from zero.
     """
 
@@ -68,31 +68,73 @@ class Cluster:
             self.set_endpoints(settings.endpoints)
 
     def set_endpoints(self, endpoints: tuple[Endpoint, ...]) -> None:
+        """These are all endpoints."""
         self.warm = True
         old = self.hosts
-        before = {(host.endpoint.priority, host.address) for host in old.values()}
         hosts: dict[Address, Host] = {}
         added: list[Host] = []
         changed: list[Host] = []
+        moved: set[int] = set()
         for endpoint in endpoints:
-            if endpoint.address in hosts:
+            address = endpoint.address
+            if address in hosts:
                 continue  # it is there twice: the first counts
-            host = old.get(endpoint.address)
+            host = old.get(address)
             if host is None:
                 host = Host(endpoint)
                 added.append(host)
-            elif host.endpoint != endpoint:
-                host.use(endpoint)
+            elif host.endpoint is not endpoint and host.endpoint != endpoint:
+                _describe(host, endpoint, moved)
                 changed.append(host)
-            hosts[endpoint.address] = host
-        gone = [host for address, host in old.items() if address not in hosts]
-        after = {(host.endpoint.priority, host.address) for host in hosts.values()}
-        # Envoy counts each priority that changes.
-        self.stats.membership_change += len({priority for priority, _ in before ^ after})
+            hosts[address] = host
+        removed = [host for address, host in old.items() if address not in hosts]
+        if old and not (added or changed or removed) and list(old) == list(hosts):
+            return
         self.hosts = hosts
-        self.chooser.update(HostsUpdate(hosts.values(), added, gone, changed))
+        self._changed(HostsUpdate(hosts.values(), added, removed, changed), moved)
+
+    def change_endpoints(self, changes: EndpointChanges) -> None:
+        """This has become of the endpoints.  Costs, apart from what the chooser makes of it, nothing for those that
+        stay as they are."""
+        hosts = self.hosts
+        taken = {
+            address: host for address in changes.removed if (host := hosts.pop(address, None)) is not None
+        }
+        added: list[Host] = []
+        changed: list[Host] = []
+        moved: set[int] = set()
+        for endpoint in changes.changed:
+            host = hosts.get(endpoint.address)
+            if host is None:
+                host = hosts[endpoint.address] = Host(endpoint)
+                added.append(host)
+            else:
+                _describe(host, endpoint, moved)
+                changed.append(host)
+        new: list[tuple[int, Address, Host]] = []
+        for place, endpoint in changes.added:
+            host = taken.pop(endpoint.address, None)
+            if host is None:
+                host = Host(endpoint)
+                added.append(host)
+            else:  # it only stands elsewhere
+                _describe(host, endpoint, moved)
+                changed.append(host)
+            new.append((place, endpoint.address, host))
+        insert(hosts, new)
+        self._changed(HostsUpdate(hosts.values(), added, list(taken.values()), changed), moved)
+
+    def _changed(self, update: HostsUpdate, moved: set[int]) -> None:
+        """`moved`: priorities that hosts have left for others, and those others."""
+        for host in update.added:
+            moved.add(host.endpoint.priority)
+        for host in update.removed:
+            moved.add(host.endpoint.priority)
+        # Envoy counts each priority that changes.
+        self.stats.membership_change += len(moved)
+        self.chooser.update(update)
         self.pick = self.chooser.picking()
-        for host in gone:
+        for host in update.removed:
             for pool in host.pools:
                 if pool is not None:
                     pool.drain()
@@ -221,3 +263,11 @@ class Cluster:
                 name: limits.describe() for name, limits in zip(("default", "high"), self.limits, strict=True)
             },
         }
+
+
+def _describe(host: Host, endpoint: Endpoint, moved: set[int]) -> None:
+    """What is said of a host that stays; its priorities go into `moved` if it has another one."""
+    before = host.endpoint.priority
+    if before != endpoint.priority:
+        moved.update((before, endpoint.priority))
+    host.use(endpoint)

@@ -8,7 +8,7 @@ from random import Random
 from twistproxy.api.clock import Clock
 from twistproxy.api.transport import Connector
 from twistproxy.model.cluster import ClusterSettings
-from twistproxy.model.endpoint import EndpointSet
+from twistproxy.model.endpoint import EndpointChanges, EndpointNews
 from twistproxy.observe.stats import Snapshot
 from twistproxy.primitives.board import WorkerBoard
 from twistproxy.primitives.deadlines import Deadlines
@@ -78,13 +78,17 @@ class ClusterManager:
         for cluster in self._clusters.values():
             cluster.use_runtime(self._runtime)
 
-    def update_endpoints(self, update: EndpointSet) -> None:
-        """New endpoints from discovery.  Before the source has answered there are none, but those known stay."""
-        cluster = self._clusters.get(update.cluster)
-        if cluster is not None and cluster.settings.source is not None:
-            if update.resolved or (update.endpoints and not cluster.warm):
-                self._updated += cluster.warm
-                cluster.set_endpoints(update.endpoints)
+    def update_endpoints(self, news: EndpointNews) -> None:
+        """What discovery says.  Before the source has answered there are none, but those known stay."""
+        cluster = self._clusters.get(news.cluster)
+        if cluster is None or cluster.settings.source is None:
+            return
+        if isinstance(news, EndpointChanges):
+            self._updated += 1
+            cluster.change_endpoints(news)
+        elif news.resolved or (news.endpoints and not cluster.warm):
+            self._updated += cluster.warm
+            cluster.set_endpoints(news.endpoints)
 
     def discovered(self) -> frozenset[str]:
         """Names of the clusters that discovery feeds."""
