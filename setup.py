@@ -34,12 +34,13 @@ COMPILED = """
     stream/anew stream/chain stream/context stream/extras stream/fields stream/filter_side stream/limits
     stream/proxy_status stream/record stream/remote stream/request_headers stream/response_headers
     stream/sanitise stream/stream stream/tracing stream/trust stream/upgrades
-    upstream/choosers/base upstream/choosers/context upstream/choosers/hashing upstream/choosers/make
-    upstream/choosers/params upstream/choosers/priorities upstream/choosers/subsets upstream/cluster upstream/host
+    upstream/choosers/balancers upstream/choosers/base upstream/choosers/context upstream/choosers/hashing
+    upstream/choosers/make upstream/choosers/params upstream/choosers/priorities upstream/choosers/subsets
+    upstream/cluster upstream/host
     upstream/resource_limits upstream/pool/http upstream/pool/tcp upstream/lb/bounded_load
-    upstream/lb/hash_keys upstream/lb/least_request
+    upstream/lb/hash_keys upstream/lb/least_request upstream/lb/localities upstream/lb/locality_weighted
     upstream/lb/maglev upstream/lb/random_choice upstream/lb/ring_hash upstream/lb/round_robin
-    upstream/lb/shares
+    upstream/lb/shares upstream/lb/slow_start upstream/lb/zone_aware
 """
 
 

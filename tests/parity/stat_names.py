@@ -6,7 +6,7 @@ import re
 
 # Names that come with features of their own, or that describe Envoy's insides.
 OPTIONAL = re.compile(
-    r"lb_subsets|lb_zone|lb_local|lb_recalculate|http[23]|0_?rtt|worker_0|main_thread|compilation|assignment_"
+    r"lb_subsets|http[23]|0_?rtt|worker_0|main_thread|compilation|assignment_"
     r"|internal_redirect|original_dst|per_try|backoff|warming|total_match_count|tracing|ws_on|overload"
     r"|extension_config|listener_filter|transport_socket|global_cx|pre_cx|ip_detection|normaliz|premature"
     r"|envoy_bug|debug_assertion|wip_protos|dropped_stat|ocsp|parent_connections|stats_recent|notifications"

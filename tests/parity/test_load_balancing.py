@@ -62,7 +62,7 @@ def test_round_robin_with_weights(proxy: Proxy) -> None:
     found = chosen(proxy, "/weighted", 120)
     assert Counter(found) == {"a": 20, "b": 40, "c": 60}
     assert found == found[:6] * 20
-    assert "ccc" not in found
+    assert found[:6] in "cbcabc" * 2  # it begins anywhere
 
 
 def test_least_request(proxy: Proxy) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from twistproxy.model.address import Cidr, TcpAddress
-from twistproxy.model.cluster import RingHashSettings, Thresholds
+from twistproxy.model.balancing import Balancing, RingHashSettings
+from twistproxy.model.cluster import Thresholds
 from twistproxy.model.endpoint import Endpoint
 from twistproxy.model.hash_policy import CookieHash, HeaderHash
 from twistproxy.model.http_filters import (
@@ -233,7 +234,9 @@ def test_hash_mirrors_and_redirects() -> None:
         internal_redirects=InternalRedirectSettings(2),
     )
     other = cluster("other", endpoints=(Endpoint(SICK),))
-    plane = DataPlane(manager(routes_to(one)), cluster(hashing=RingHashSettings()), other)
+    plane = DataPlane(
+        manager(routes_to(one)), cluster(balancing=Balancing("RING_HASH", hashing=RingHashSettings())), other
+    )
     found = asked(plane, "/", "a", "x-user: me")
     assert found["request"]["host"] == "a"  # the request's, not its copy's
     route = found["route"]

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
+from twistproxy.model.address import TcpAddress
+from twistproxy.model.balancing import Balancing, ZoneAwareSettings
 from twistproxy.model.cluster import ClusterSettings, Thresholds
-from twistproxy.model.endpoint import Endpoint
+from twistproxy.model.discovery import StaticSource
+from twistproxy.model.endpoint import Endpoint, EndpointSet, Locality
 from twistproxy.primitives.board import Board, WorkerBoard
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import RuntimeValues
@@ -58,3 +61,32 @@ def test_workers_count_together() -> None:
         cluster.limits[0].count_requests(1)
     assert all(cluster.limits[0].requests_full() for cluster in clusters)
     assert not any(cluster.limits[1].requests_full() for cluster in clusters)
+
+
+def endpoint(port: int, zone: str) -> Endpoint:
+    return Endpoint(TcpAddress("10.0.0.1", port), locality=Locality(zone=zone))
+
+
+def test_the_local_cluster_says_what_is_near() -> None:
+    """Its hosts may come later, and it may not be there after a reload."""
+    near, far = endpoint(1, "a"), endpoint(2, "b")
+    zones = ZoneAwareSettings(min_cluster_size=2)
+    app = ClusterSettings("app", Balancing(zone_aware=zones), endpoints=(near, far))
+    home = ClusterSettings("home", Balancing(zone_aware=zones), source=StaticSource("home", ()))
+    manager = manager_of(WorkerBoard())
+
+    def asked(name: str = "app") -> set[str]:
+        cluster = manager.get(name)
+        assert cluster is not None
+        found = [cluster.pick() for _ in range(6)]
+        return {host.endpoint.locality.zone for host in found if host is not None}
+
+    manager.apply([app, home], "home", Locality(zone="a"))
+    assert asked() == {"a", "b"}
+    manager.update_endpoints(EndpointSet("home", (near, far), 1))
+    assert asked() == {"a"}
+    assert asked("home") == {"a", "b"}  # it does not apply to itself
+    manager.apply([app, home], "home", Locality(zone="b"))
+    assert asked() == {"b"}
+    manager.apply([app, home])
+    assert asked() == {"a", "b"}

@@ -9,7 +9,8 @@ import xxhash
 
 from tests.parity.hash_choices import CHOICES
 from twistproxy.model.address import TcpAddress
-from twistproxy.model.cluster import ClusterSettings, MaglevSettings, RingHashSettings
+from twistproxy.model.balancing import Balancing, MaglevSettings, RingHashSettings
+from twistproxy.model.cluster import ClusterSettings
 from twistproxy.model.endpoint import Endpoint
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.murmur_hash import murmur_hash
@@ -49,7 +50,7 @@ def letters(balancer: RingHash | Maglev | BoundedLoad, keys: list[int] = KEYS) -
     ],
 )
 def test_ring_as_envoys(name: str, settings: RingHashSettings, weights: tuple[int, ...]) -> None:
-    assert letters(RingHash(hosts(*weights), Random(1), settings)) == CHOICES[name]
+    assert letters(RingHash(hosts(*weights), settings)) == CHOICES[name]
 
 
 @pytest.mark.parametrize(
@@ -61,11 +62,11 @@ def test_ring_as_envoys(name: str, settings: RingHashSettings, weights: tuple[in
     ],
 )
 def test_table_as_envoys(name: str, settings: MaglevSettings, weights: tuple[int, ...]) -> None:
-    assert letters(Maglev(hosts(*weights), Random(1), settings)) == CHOICES[name]
+    assert letters(Maglev(hosts(*weights), settings)) == CHOICES[name]
 
 
 def test_the_order_of_hosts_does_not_matter_to_maglev() -> None:
-    assert letters(Maglev(hosts()[::-1], Random(1), MaglevSettings())) == CHOICES["maglev"]
+    assert letters(Maglev(hosts()[::-1], MaglevSettings())) == CHOICES["maglev"]
 
 
 @pytest.mark.parametrize(("data", "value"), [(b"foo", 9631199822919835226), (b"bar", 11474628671133349555)])
@@ -75,10 +76,10 @@ def test_murmur_hash(data: bytes, value: int) -> None:
 
 
 def test_without_hosts() -> None:
-    assert RingHash([], Random(1), RingHashSettings()).pick() is None
-    assert Maglev([], Random(1), MaglevSettings()).pick() is None
-    assert RingHash([], Random(1), RingHashSettings()).sizes == (0, 0, 0)
-    assert Maglev([], Random(1), MaglevSettings()).sizes == (0, 0)
+    assert RingHash([], RingHashSettings()).pick_hash(5, 0) is None
+    assert Maglev([], MaglevSettings()).pick_hash(5, 0) is None
+    assert RingHash([], RingHashSettings()).sizes == (0, 0, 0)
+    assert Maglev([], MaglevSettings()).sizes == (0, 0)
 
 
 @pytest.mark.parametrize("kind", ["ring", "maglev"])
@@ -86,8 +87,8 @@ def test_most_keys_stay_when_a_host_goes(kind: str) -> None:
     def table(count: int) -> RingHash | Maglev:
         some = hosts(count=count)
         if kind == "ring":
-            return RingHash(some, Random(1), RingHashSettings())
-        return Maglev(some, Random(1), MaglevSettings())
+            return RingHash(some, RingHashSettings())
+        return Maglev(some, MaglevSettings())
 
     before, after = letters(table(10)), letters(table(9))
     moved = [old for old, new in zip(before, after) if old != new]
@@ -97,27 +98,17 @@ def test_most_keys_stay_when_a_host_goes(kind: str) -> None:
 
 def test_further_attempts_go_elsewhere() -> None:
     for balancer in (
-        RingHash(hosts(), Random(1), RingHashSettings()),
-        Maglev(hosts(), Random(1), MaglevSettings()),
+        RingHash(hosts(), RingHashSettings()),
+        Maglev(hosts(), MaglevSettings()),
     ):
         for key in KEYS[:20]:
             assert len({balancer.pick_hash(key, attempt) for attempt in range(20)}) > 1
 
 
-def test_any_host_without_a_hash() -> None:
-    for balancer in (
-        RingHash(hosts(), Random(1), RingHashSettings()),
-        Maglev(hosts(), Random(1), MaglevSettings()),
-    ):
-        assert len({balancer.pick() for _ in range(50)}) == 3
-
-
 def test_a_loaded_host_passes_on() -> None:
     some = hosts()
     active = [0]
-    bounded = BoundedLoad(
-        RingHash(some, Random(1), RingHashSettings()), some, 120, lambda: active[0], Random(1)
-    )
+    bounded = BoundedLoad(RingHash(some, RingHashSettings()), some, [1 / 3] * 3, 120, lambda: active[0])
     key = KEYS[1]
     found = ""
     for _ in range(9):
@@ -134,12 +125,12 @@ def test_all_loaded_hosts() -> None:
     some = hosts()
     for host, active in zip(some, (9, 5, 7)):
         host.stats.rq_active = active
-    bounded = BoundedLoad(RingHash(some, Random(1), RingHashSettings()), some, 100, lambda: 0, Random(1))
+    bounded = BoundedLoad(RingHash(some, RingHashSettings()), some, [1 / 3] * 3, 100, lambda: 0)
     assert {bounded.pick_hash(key, 0) for key in KEYS} == {some[1]}
 
 
 def cluster(*endpoints: Endpoint) -> Cluster:
-    settings = ClusterSettings("a", lb_policy="RING_HASH", hashing=RingHashSettings(), endpoints=endpoints)
+    settings = ClusterSettings("a", Balancing("RING_HASH", hashing=RingHashSettings()), endpoints=endpoints)
     clock = FakeClock()
     timeouts = Deadlines(clock.monotonic, clock.call_later)
     return Cluster(settings, clock, FakeConnector(clock), timeouts, Random(1))

@@ -8,7 +8,8 @@ from random import Random
 from typing import Any
 
 from twistproxy.model.address import TcpAddress
-from twistproxy.model.cluster import ClusterSettings, RingHashSettings
+from twistproxy.model.balancing import Balancing, RingHashSettings
+from twistproxy.model.cluster import ClusterSettings
 from twistproxy.model.endpoint import Endpoint
 from twistproxy.model.subsets import SubsetSelector, SubsetSettings
 from twistproxy.observe.stats import Snapshot
@@ -54,7 +55,9 @@ def made(
     deadlines = Deadlines(clock.monotonic, clock.call_later)
     hashing = settings.pop("hashing", None)
     found = ClusterSettings(
-        "app", endpoints=endpoints, hashing=hashing, subsets=SubsetSettings(selectors, **settings)
+        "app",
+        Balancing(hashing=hashing, subsets=SubsetSettings(selectors, **settings)),
+        endpoints=endpoints,
     )
     return Cluster(found, clock, FakeConnector(clock), deadlines, Random(1))
 

@@ -17,6 +17,7 @@ from twistproxy.config.runtime import build_runtime
 from twistproxy.config.values import address
 from twistproxy.errors import ConfigError, ConfigProblem
 from twistproxy.model.bootstrap import AdminSettings, Bootstrap, Node
+from twistproxy.model.cluster import ClusterSettings
 from twistproxy.model.server_options import ServerOptions
 
 
@@ -43,6 +44,7 @@ def build_bootstrap(
             clusters=clusters,
             stats_flush_interval=root.duration("stats_flush_interval", 5.0),
             runtime=build_runtime(root, node.cluster),
+            local_cluster=_local_cluster(root, clusters),
         )
     )
     problems = [place(problem) for problem in report.problems]
@@ -73,6 +75,16 @@ def _node(root: Reader, options: ServerOptions) -> Node:
         region=locality.string("region"),
         sub_zone=locality.string("sub_zone"),
     )
+
+
+def _local_cluster(root: Reader, clusters: tuple[ClusterSettings, ...]) -> str:
+    manager = root.message("cluster_manager")
+    if manager is None:
+        return ""
+    name = manager.string("local_cluster_name")
+    if name and name not in {cluster.name for cluster in clusters}:
+        manager.problem(f"local cluster '{name}' must be defined", "local_cluster_name")
+    return name
 
 
 def _admin(root: Reader) -> AdminSettings:

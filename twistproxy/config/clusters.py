@@ -9,7 +9,7 @@ from typing import Any, cast
 from twistproxy.config.fields import Reader
 from twistproxy.config.http1 import build_upstream_http
 from twistproxy.config.load_balancing import build_balancing
-from twistproxy.config.values import endpoints, filter_metadata
+from twistproxy.config.values import assignment_policy, endpoints, filter_metadata
 from twistproxy.model.address import TcpAddress
 from twistproxy.model.cluster import ClusterSettings, Thresholds
 from twistproxy.model.discovery import (
@@ -58,15 +58,13 @@ def _cluster(
     default, high = _thresholds(reader)
     return ClusterSettings(
         name=name,
-        lb_policy=balancing.policy,
-        hashing=balancing.hashing,
-        subsets=balancing.subsets,
+        balancing=balancing,
+        policy=assignment_policy(reader.message("load_assignment")),
         connect_timeout=reader.duration("connect_timeout", 5.0),
         endpoints=tuple(fixed),
         source=source,
         stat_name=reader.string("alt_stat_name"),
         metadata=filter_metadata(reader),
-        least_request_choices=balancing.choices,
         max_requests_per_connection=http.max_requests or reader.integer("max_requests_per_connection", 0),
         idle_timeout=http.idle_timeout,
         max_stream_duration=http.max_stream_duration,

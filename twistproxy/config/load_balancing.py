@@ -3,14 +3,20 @@ envoy.extensions.load_balancing_policies."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from twistproxy.config.fields import Reader
 from twistproxy.config.hash_policies import build_hash_policies
 from twistproxy.config.subsets import build_subsets
-from twistproxy.model.cluster import MaglevSettings, RingHashSettings
-from twistproxy.model.subsets import SubsetSettings
+from twistproxy.model.balancing import (
+    Balancing,
+    LeastRequestSettings,
+    MaglevSettings,
+    RingHashSettings,
+    SlowStartSettings,
+    ZoneAwareSettings,
+)
 
 _POLICIES = ("ROUND_ROBIN", "LEAST_REQUEST", "RANDOM", "RING_HASH", "MAGLEV")
 _EXTENSIONS = {
@@ -30,21 +36,24 @@ _CONFIGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Balancing:
-    """`choices` of LEAST_REQUEST; `hashing` of RING_HASH and MAGLEV; `subsets` of any."""
-
-    policy: str
-    choices: int = 2
-    hashing: RingHashSettings | MaglevSettings | None = None
-    subsets: SubsetSettings | None = None
-
-
 def build_balancing(reader: Reader) -> Balancing:
     """`reader`: the cluster."""
     extensions = reader.message("load_balancing_policy")
+    common = reader.message("common_lb_config")
+    threshold = 50
+    if common is not None:
+        threshold = _rounded(common.number("healthy_panic_threshold", 50.0))
+        # Hosts and their health are always taken as soon as they are known: nothing waits to be merged.
+        common.ignore("update_merge_window")
     if extensions is not None:
-        return _from_extensions(reader, extensions)
+        found = _from_extensions(reader, extensions)
+    else:
+        found = _from_cluster(reader, common)
+    return replace(found, panic_threshold=threshold)
+
+
+def _from_cluster(reader: Reader, common: Reader | None) -> Balancing:
+    """By the fields of the cluster itself."""
     policy = reader.enum("lb_policy")
     if policy == "LOAD_BALANCING_POLICY_CONFIG":
         reader.problem("cluster: field load_balancing_policy need to be set", "load_balancing_policy")
@@ -54,7 +63,6 @@ def build_balancing(reader: Reader) -> Balancing:
     empty = type(reader.raw)()
     place = reader if kind is not None and _CONFIGS.get(policy) == kind else Reader(empty, reader.report)
     name = _CONFIGS.get(policy, "round_robin_lb_config")
-    common = reader.message("common_lb_config")
     consistent = None if common is None else common.message("consistent_hashing_lb_config")
     named = consistent is not None and consistent.boolean("use_hostname_for_hashing")
     if named and (
@@ -64,7 +72,7 @@ def build_balancing(reader: Reader) -> Balancing:
             "Cannot use hostname for consistent hashing loadbalancing for a cluster of any type but STRICT_DNS",
             "common_lb_config.consistent_hashing_lb_config.use_hostname_for_hashing",
         )
-    balancing = _balancing(policy, place.message_or_empty(name), consistent)
+    balancing = _balancing(policy, place.message_or_empty(name), consistent, common)
     subsets = reader.message("lb_subset_config")
     if (
         subsets is not None
@@ -82,8 +90,8 @@ def build_balancing(reader: Reader) -> Balancing:
 def _from_extensions(cluster: Reader, policy: Reader) -> Balancing:
     """By `load_balancing_policy`."""
     cluster.ignore("lb_policy")
-    if cluster.has("common_lb_config"):
-        common = cluster.message_or_empty("common_lb_config")
+    common = cluster.message("common_lb_config")
+    if common is not None:
         partial = ("zone_aware_lb_config", "locality_weighted_lb_config", "consistent_hashing_lb_config")
         if any(common.has(field) for field in partial):
             cluster.problem(
@@ -116,27 +124,95 @@ def build_policies(policy: Reader) -> Balancing:
             "cluster: didn't find a registered load balancer factory among the policies; "
             f"{', '.join(_EXTENSIONS)} are implemented"
         )
-        return Balancing("ROUND_ROBIN")
+        return Balancing()
     kind, config = found
     if kind == "SUBSET":
         inner = build_policies(config.message_or_empty("subset_lb_policy"))
         return replace(inner, subsets=build_subsets(config))
     hashing = kind in ("RING_HASH", "MAGLEV")
-    return _balancing(kind, config, config.message("consistent_hashing_lb_config") if hashing else None)
+    if hashing:  # a field of its own, as localities are never near or far to a hash
+        return _balancing(kind, config, config.message("consistent_hashing_lb_config"), config)
+    return _balancing(kind, config, None, config.message("locality_lb_config"))
 
 
-def _balancing(policy: str, config: Reader, consistent: Reader | None) -> Balancing:
-    """`config`: the fields of this policy; `consistent`: what all hashing policies have."""
-    if policy == "LEAST_REQUEST":
-        return Balancing(policy, choices=config.integer("choice_count", 2))
+def _balancing(policy: str, config: Reader, consistent: Reader | None, locality: Reader | None) -> Balancing:
+    """config      the fields of this policy
+    consistent  what all hashing policies have
+    locality    where `locality_weighted_lb_config` and `zone_aware_lb_config` are
+    """
+    found = Balancing(policy, locality_weighted=locality is not None and _is_set(locality))
     if policy == "RING_HASH":
-        return Balancing(policy, hashing=_ring(config, consistent))
+        return replace(found, hashing=_ring(config, consistent))
     if policy == "MAGLEV":
         size = config.integer("table_size", 65537)
         if not _is_prime(size):
             config.problem("The table size of maglev must be prime number", "table_size")
-        return Balancing(policy, hashing=MaglevSettings(size, **_consistent(consistent)))
-    return Balancing(policy)
+        return replace(found, hashing=MaglevSettings(size, **_consistent(consistent)))
+    zones = None if locality is None else locality.message("zone_aware_lb_config")
+    if zones is not None:
+        fails = zones.boolean("fail_traffic_on_panic")
+        found = replace(found, zone_aware=_zone_aware(zones), fail_on_panic=fails)
+    if policy == "RANDOM":
+        return found
+    found = replace(found, slow_start=_slow_start(config.message("slow_start_config")))
+    return replace(found, least_request=_least_request(config)) if policy == "LEAST_REQUEST" else found
+
+
+def _is_set(locality: Reader) -> bool:
+    return locality.message("locality_weighted_lb_config") is not None
+
+
+def _least_request(config: Reader) -> LeastRequestSettings:
+    bias, key = _runtime_double(config.message("active_request_bias"), 1.0)
+    full = False
+    if _knows(config, "selection_method"):
+        full = config.enum("selection_method") == "FULL_SCAN"
+        if config.has("enable_full_scan"):
+            full = config.boolean("enable_full_scan")
+    return LeastRequestSettings(config.integer("choice_count", 2), full, bias, key)
+
+
+def _slow_start(reader: Reader | None) -> SlowStartSettings | None:
+    """None without a window."""
+    if reader is None:
+        return None
+    aggression, key = _runtime_double(reader.message("aggression"), 1.0)
+    least = reader.number("min_weight_percent", 10.0) / 100
+    window = int(reader.duration("slow_start_window", 0.0) * 1000) / 1000
+    return SlowStartSettings(window, aggression, key, least) if window else None
+
+
+def _zone_aware(reader: Reader) -> ZoneAwareSettings:
+    forced = 0
+    by_weight = False
+    if _knows(reader, "force_local_zone"):
+        by_weight = reader.enum("locality_basis") == "HEALTHY_HOSTS_WEIGHT"
+        forced = int(reader.boolean("force_locality_direct_routing"))
+        local = reader.message("force_local_zone")
+        if local is not None:
+            forced = local.integer("min_size", 1)
+    return ZoneAwareSettings(
+        routing_enabled=_rounded(reader.number("routing_enabled", 100.0)),
+        min_cluster_size=reader.integer("min_cluster_size", 6),
+        force_local_size=forced,
+        by_weight=by_weight,
+    )
+
+
+def _runtime_double(reader: Reader | None, default: float) -> tuple[float, str]:
+    """envoy.config.core.v3.RuntimeDouble: the value, and the key of the runtime value that goes before it."""
+    if reader is None:
+        return default, ""
+    return reader.number("default_value", 0.0), reader.string("runtime_key")
+
+
+def _knows(reader: Reader, name: str) -> bool:
+    """Whether the message has such a field: the extensions have some that the cluster's own messages have not."""
+    return name in reader.raw.DESCRIPTOR.fields_by_name
+
+
+def _rounded(per_cent: float) -> int:
+    return int(per_cent + 0.5)
 
 
 def _ring(config: Reader, consistent: Reader | None) -> RingHashSettings:
@@ -147,8 +223,7 @@ def _ring(config: Reader, consistent: Reader | None) -> RingHashSettings:
             f"ring hash: minimum_ring_size ({lowest}) > maximum_ring_size ({highest})", "minimum_ring_size"
         )
     murmur = config.enum("hash_function") == "MURMUR_HASH_2"
-    fields = {field.name for field in config.raw.DESCRIPTOR.fields}
-    if consistent is None and "hash_balance_factor" in fields:  # the extension's own, deprecated
+    if consistent is None and _knows(config, "hash_balance_factor"):  # the extension's own, deprecated
         consistent = config
     return RingHashSettings(lowest, highest, murmur, **_consistent(consistent))
 
@@ -156,9 +231,9 @@ def _ring(config: Reader, consistent: Reader | None) -> RingHashSettings:
 def _consistent(reader: Reader | None) -> dict[str, Any]:
     if reader is None:
         return {}
-    has_policies = "hash_policy" in {field.name for field in reader.raw.DESCRIPTOR.fields}
+    policies = reader.messages("hash_policy") if _knows(reader, "hash_policy") else []
     return {
-        "policies": build_hash_policies(reader.messages("hash_policy")) if has_policies else (),
+        "policies": build_hash_policies(policies),
         "use_hostname": reader.boolean("use_hostname_for_hashing"),
         "balance_factor": reader.integer("hash_balance_factor", 0),
     }

@@ -11,7 +11,7 @@ from google.protobuf import json_format
 
 from twistproxy.config.fields import Reader
 from twistproxy.model.address import Address, Cidr, PipeAddress, TcpAddress
-from twistproxy.model.endpoint import Endpoint, Locality
+from twistproxy.model.endpoint import AssignmentPolicy, Endpoint, Locality
 from twistproxy.model.route import RegexRewrite
 
 
@@ -71,7 +71,8 @@ def endpoints(assignment: Reader, names_allowed: bool) -> list[Endpoint]:
     assignment.ignore("cluster_name")
     for group in assignment.messages("endpoints"):
         locality = _locality(group)
-        weight = group.integer("load_balancing_weight", 0)
+        # Envoy keeps the weights of localities by their names.
+        weight = group.integer("load_balancing_weight", 0) if group.has("locality") else 0
         priority = group.integer("priority", 0)
         for one in group.messages("lb_endpoints"):
             endpoint = one.message("endpoint")
@@ -98,6 +99,17 @@ def endpoints(assignment: Reader, names_allowed: bool) -> list[Endpoint]:
                 )
             )
     return found
+
+
+def assignment_policy(assignment: Reader | None) -> AssignmentPolicy:
+    """The policy of an envoy.config.endpoint.v3.ClusterLoadAssignment."""
+    policy = None if assignment is None else assignment.message("policy")
+    if policy is None:
+        return AssignmentPolicy()
+    return AssignmentPolicy(
+        overprovisioning_factor=policy.integer("overprovisioning_factor", 140),
+        weighted_priority_health=policy.boolean("weighted_priority_health"),
+    )
 
 
 def _locality(group: Reader) -> Locality:

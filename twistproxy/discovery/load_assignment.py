@@ -59,7 +59,9 @@ def _group(reader: Reader) -> Group:
     priority = reader.integer("priority", 0)
     if priority > MAX_PRIORITY:
         reader.problem(f"must be at most {MAX_PRIORITY}, is {priority}", "priority")
-    return Group(priority, place, _weight(reader) or 0)
+    weight = _weight(reader) or 0
+    # Envoy keeps the weights of localities by their names.
+    return Group(priority, place, 0 if locality is None else weight)
 
 
 def _endpoints(reader: Reader, group: Group) -> list[Endpoint]:

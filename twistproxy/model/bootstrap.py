@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from twistproxy.model.address import Address
 from twistproxy.model.cluster import ClusterSettings
+from twistproxy.model.endpoint import Locality
 from twistproxy.model.listener import ListenerSettings
 from twistproxy.model.runtime import RuntimeLayer
 
@@ -17,6 +18,10 @@ class Node:
     zone: str = ""
     region: str = ""
     sub_zone: str = ""
+
+    @property
+    def locality(self) -> Locality:
+        return Locality(self.region, self.zone, self.sub_zone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,7 @@ class Bootstrap:
 
     stats_flush_interval  seconds
     runtime               the last layer wins
+    local_cluster         the name of the cluster that the proxy belongs to, "" if it does not say
     """
 
     node: Node
@@ -41,3 +47,4 @@ class Bootstrap:
     clusters: tuple[ClusterSettings, ...]
     stats_flush_interval: float = 5.0
     runtime: tuple[RuntimeLayer, ...] = ()
+    local_cluster: str = ""

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from twistproxy.model.balancing import Balancing
 from twistproxy.model.discovery import DiscoverySource
-from twistproxy.model.endpoint import Endpoint
-from twistproxy.model.hash_policy import HashPolicy
+from twistproxy.model.endpoint import AssignmentPolicy, Endpoint
 from twistproxy.model.http1 import UpstreamHttp1Settings
 from twistproxy.model.retry import RetryPolicy
-from twistproxy.model.subsets import SubsetSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,40 +31,11 @@ class Thresholds:
 
 
 @dataclass(frozen=True, slots=True)
-class RingHashSettings:
-    """A hash ring of at least and at most so many places.
-
-    murmur        MurmurHash2 in place of xxHash64
-    use_hostname  hosts are hashed by their names, not by their addresses
-    balance_factor  per cent of the average load that a host may have, 0 for any
-    policies      what of a request is hashed; empty: what its route says
-    """
-
-    minimum_size: int = 1024
-    maximum_size: int = 8 * 1024 * 1024
-    murmur: bool = False
-    use_hostname: bool = False
-    balance_factor: int = 0
-    policies: tuple[HashPolicy, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class MaglevSettings:
-    """A Maglev table; `table_size` is a prime.  The rest as with rings."""
-
-    table_size: int = 65537
-    use_hostname: bool = False
-    balance_factor: int = 0
-    policies: tuple[HashPolicy, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class ClusterSettings:
     """One cluster.
 
-    lb_policy        ROUND_ROBIN, LEAST_REQUEST, RANDOM, RING_HASH or MAGLEV
-    hashing          settings of the last two, None with the others
-    subsets          how requests choose among parts of its hosts, None if they do not
+    balancing        how hosts are chosen
+    policy           what is said of all its endpoints, unless discovery says something else
     connect_timeout  seconds
     endpoints        those of a STATIC cluster
     source           where the others come from, None for STATIC
@@ -78,14 +48,12 @@ class ClusterSettings:
     """
 
     name: str
-    lb_policy: str = "ROUND_ROBIN"
-    hashing: RingHashSettings | MaglevSettings | None = None
-    subsets: SubsetSettings | None = None
+    balancing: Balancing = field(default_factory=Balancing)
+    policy: AssignmentPolicy = field(default_factory=AssignmentPolicy)
     connect_timeout: float = 5.0
     endpoints: tuple[Endpoint, ...] = ()
     source: DiscoverySource | None = None
     stat_name: str = ""
-    least_request_choices: int = 2
     max_requests_per_connection: int = 0
     idle_timeout: float | None = 3600.0
     max_stream_duration: float = 0.0

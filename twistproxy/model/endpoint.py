@@ -102,6 +102,18 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class AssignmentPolicy:
+    """What an assignment says of all its endpoints (envoy.config.endpoint.v3.ClusterLoadAssignment.Policy).
+
+    overprovisioning_factor   per cent of its share of the requests that a host can take
+    weighted_priority_health  a priority is as healthy as the weight of its healthy hosts, not their number
+    """
+
+    overprovisioning_factor: int = 140
+    weighted_priority_health: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class EndpointSet:
     """All endpoints of one cluster.  `version` grows with every change that one discovery process publishes.
 

@@ -23,6 +23,13 @@ class ClusterStats(Group):
 
     COUNTERS = (
         "lb_healthy_panic",
+        "lb_local_cluster_not_ok",
+        "lb_recalculate_zone_structures",
+        "lb_zone_cluster_too_small",
+        "lb_zone_no_capacity_left",
+        "lb_zone_routing_all_directly",
+        "lb_zone_routing_cross_zone",
+        "lb_zone_routing_sampled",
         "lb_subsets_created",
         "lb_subsets_fallback",
         "lb_subsets_fallback_panic",
@@ -107,6 +114,13 @@ class ClusterStats(Group):
 
     def __init__(self) -> None:
         self.lb_healthy_panic = 0
+        self.lb_local_cluster_not_ok = 0
+        self.lb_recalculate_zone_structures = 0
+        self.lb_zone_cluster_too_small = 0
+        self.lb_zone_no_capacity_left = 0
+        self.lb_zone_routing_all_directly = 0
+        self.lb_zone_routing_cross_zone = 0
+        self.lb_zone_routing_sampled = 0
         self.lb_subsets_active = 0
         self.lb_subsets_created = 0
         self.lb_subsets_fallback = 0

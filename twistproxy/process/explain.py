@@ -21,7 +21,7 @@ from twistproxy.route.action import Route
 from twistproxy.route.table import Consideration, RouteTable
 from twistproxy.upstream.cluster import Cluster
 from twistproxy.upstream.host import Host
-from twistproxy.upstream.lb.shares import Share, shares
+from twistproxy.upstream.lb.shares import loads, priorities
 
 #: Routes and hosts that are told one by one; of more there is only the number.
 _MOST_ROUTES = 100
@@ -162,23 +162,28 @@ def _route(route: Route) -> Iterator[tuple[str, Any]]:
 
 def _cluster(cluster: Cluster, chosen: Host | None) -> dict[str, Any]:
     hosts = list(cluster.hosts.values())
-    parts = shares(hosts, cluster.panic_threshold)
+    found = priorities(hosts, cluster.policy, cluster.panic_threshold)
+    parts: list[tuple[int, list[Host]]] = []
+    for load in loads(found):
+        priority = found[load.priority]
+        usable = priority.degraded if load.degraded else priority.healthy
+        parts.append((load.per_cent, priority.hosts if priority.panic else usable))
     notes = []
     if not hosts:
         notes.append(
             "it has no hosts" if cluster.warm else "its discovery has not answered yet, so it has no hosts"
         )
-    elif any(share.panic for share in parts):
+    elif any(found[load.priority].panic for load in loads(found)):
         notes.append(
             "panic: too few of its hosts are healthy, so all of them are used, whatever their health"
         )
     return {
         "name": cluster.name,
-        "lb_policy": cluster.settings.lb_policy,
+        "lb_policy": cluster.settings.balancing.policy,
         "hosts": [
             {
                 "address": host.address_text,
-                "eligible": any(host in share.hosts for share in parts),
+                "eligible": any(host in usable for _, usable in parts),
                 "verdict": _verdict(host, parts) + (", chosen this time" if host is chosen else ""),
             }
             for host in hosts[:_MOST_HOSTS]
@@ -197,10 +202,10 @@ _HEALTH = {
 }
 
 
-def _verdict(host: Host, parts: list[Share]) -> str:
-    loads = [share.load for share in parts if host in share.hosts]
+def _verdict(host: Host, parts: list[tuple[int, list[Host]]]) -> str:
+    shares = [per_cent for per_cent, usable in parts if host in usable]
     health = _HEALTH.get(host.endpoint.health, "")
-    if not loads:
+    if not shares:
         return f"out: {health or f'hosts of a better priority than {host.endpoint.priority} suffice'}"
-    words = f"eligible, one of those that share {sum(loads)} % of the requests"
+    words = f"eligible, one of those that share {sum(shares)} % of the requests"
     return f"{words}; {health}" if health else words

@@ -165,7 +165,7 @@ def _hash(stream: Stream, route: Route, head: RequestHead, cluster: Cluster) -> 
     hashing = cluster.chooser.own_policies
     if hashing is None:
         if policies is not None:
-            yield f"not used: {cluster.settings.lb_policy} does not look at it"
+            yield f"not used: {cluster.settings.balancing.policy} does not look at it"
         return
     own: tuple[HashPolicy, ...] = hashing.settings
     for policy in own or (() if policies is None else policies.settings):

@@ -86,7 +86,7 @@ class Runtime:
     # ---- configuration
 
     def apply(self, bootstrap: Bootstrap) -> None:
-        self._clusters.apply(bootstrap.clusters)
+        self._clusters.apply(bootstrap.clusters, bootstrap.local_cluster, bootstrap.node.locality)
         listeners: dict[str, _Listener] = {}
         for settings in bootstrap.listeners:
             listener = self._listeners.get(settings.name) or _Listener()

@@ -11,7 +11,7 @@ from twistproxy.api.transport import Connector
 from twistproxy.model.address import Address
 from twistproxy.model.cluster import ClusterSettings
 from twistproxy.model.discovery import DnsSource
-from twistproxy.model.endpoint import Endpoint, EndpointChanges, insert
+from twistproxy.model.endpoint import AssignmentPolicy, Endpoint, EndpointChanges, insert
 from twistproxy.observe.cluster_stats import ClusterStats
 from twistproxy.observe.stats import Snapshot
 from twistproxy.primitives.deadlines import Deadlines
@@ -21,7 +21,7 @@ from twistproxy.upstream.choosers.context import LoadBalancerContext
 from twistproxy.upstream.choosers.make import make_chooser
 from twistproxy.upstream.choosers.params import LoadBalancerParams
 from twistproxy.upstream.host import Host
-from twistproxy.upstream.lb.shares import PANIC
+from twistproxy.upstream.lb.zone_aware import LocalCluster
 from twistproxy.upstream.pool.http import HttpPool
 from twistproxy.upstream.pool.tcp import TcpPool
 from twistproxy.upstream.resource_limits import ResourceLimits
@@ -34,6 +34,7 @@ class Cluster:
     `pick()` does as well.  `pool(host, high_priority)` gives a host's connections.  `set_endpoints` replaces the hosts,
     `change_endpoints` some of them: those that stay keep their connections and counts, the others drain.
     `warm` is False until endpoints are known for the first time.  `stats`: those to go on with, if not from zero.
+    `local`: the cluster that the proxy belongs to, for zone aware routing.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Cluster:
         timeouts: Deadlines,
         random: Random,
         stats: ClusterStats | None = None,
+        local: LocalCluster | None = None,
     ) -> None:
         self.settings = settings
         self.name = settings.name
@@ -60,7 +62,9 @@ class Cluster:
         self._timeouts = timeouts
         #: per cent of the requests that are refused (runtime key upstream.maintenance_mode.<name>)
         self.maintenance = 0
-        self._params = LoadBalancerParams(settings, self.stats, random)
+        self._params = LoadBalancerParams(settings.balancing, self.stats, random, clock.monotonic)
+        self._params.policy = settings.policy
+        self._params.local = local
         self.chooser = make_chooser(self._params)
         self.contextual = self.chooser.contextual
         self.pick: Callable[[], Host | None] = self.chooser.picking()
@@ -201,18 +205,34 @@ class Cluster:
                     pool.drain()
 
     def use_runtime(self, runtime: RuntimeValues) -> None:
-        """Take what the runtime says about circuit breakers, the panic threshold and maintenance."""
+        """Take what the runtime says about circuit breakers, balancing and maintenance."""
         settings = self.settings
         for limits, thresholds, priority in zip(
             self.limits, (settings.default_thresholds, settings.high_thresholds), ("default", "high")
         ):
             limits.use_runtime(thresholds, runtime, f"circuit_breakers.{self.name}.{priority}.")
         self.maintenance = runtime.get_integer(f"upstream.maintenance_mode.{self.name}", 0)
-        threshold = min(100, runtime.get_integer("upstream.healthy_panic_threshold", PANIC))
-        if threshold != self._params.panic_threshold:
-            self._params.panic_threshold = threshold
-            self.chooser.rebuild()
-            self.pick = self.chooser.picking()
+        if self._params.use_runtime(runtime):
+            self.rebalance()
+
+    def use_local_cluster(self, local: LocalCluster | None) -> None:
+        """Other hosts, or none, are known of the cluster that the proxy belongs to."""
+        self._params.local = local
+        self.rebalance()
+
+    @property
+    def policy(self) -> AssignmentPolicy:
+        """What is said of all its endpoints."""
+        return self._params.policy
+
+    @property
+    def has_local_cluster(self) -> bool:
+        return self._params.local is not None
+
+    def rebalance(self) -> None:
+        """Requests are to be spread anew over the same hosts."""
+        self.chooser.rebuild()
+        self.pick = self.chooser.picking()
 
     @property
     def panic_threshold(self) -> int:

@@ -8,12 +8,13 @@ from random import Random
 from twistproxy.api.clock import Clock
 from twistproxy.api.transport import Connector
 from twistproxy.model.cluster import ClusterSettings
-from twistproxy.model.endpoint import EndpointChanges, EndpointNews
+from twistproxy.model.endpoint import EndpointChanges, EndpointNews, Locality
 from twistproxy.observe.stats import Snapshot
 from twistproxy.primitives.board import WorkerBoard
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import RuntimeValues
 from twistproxy.upstream.cluster import Cluster
+from twistproxy.upstream.lb.zone_aware import LocalCluster
 
 
 class ClusterManager:
@@ -35,10 +36,19 @@ class ClusterManager:
         self._runtime = runtime
         self._board = board
         self._clusters: dict[str, Cluster] = {}
+        self._local_name = ""
+        self._local: LocalCluster | None = None
         self._added = self._modified = self._removed = self._updated = 0
         self.get = self._clusters.get
 
-    def apply(self, settings: Iterable[ClusterSettings]) -> None:
+    def apply(
+        self, settings: Iterable[ClusterSettings], local_name: str = "", locality: Locality | None = None
+    ) -> None:
+        """local_name  that of the cluster that the proxy belongs to, "" if it does not say
+        locality    where the proxy is
+        """
+        self._local_name = local_name
+        self._local = LocalCluster(locality or Locality()) if local_name else None
         clusters: dict[str, Cluster] = {}
         for one in settings:
             old = self._clusters.get(one.name)
@@ -46,7 +56,15 @@ class ClusterManager:
                 clusters[one.name] = old
                 continue
             stats = None if old is None else old.stats
-            cluster = Cluster(one, self._clock, self._connector, self._timeouts, self._random, stats)
+            cluster = Cluster(
+                one,
+                self._clock,
+                self._connector,
+                self._timeouts,
+                self._random,
+                stats,
+                self._local_of(one.name),
+            )
             if old is None:
                 self._added += 1
                 self._share(cluster)
@@ -63,6 +81,20 @@ class ClusterManager:
                 old.drain()
         self._clusters = clusters
         self.get = clusters.get
+        self._local_changed()
+
+    def _local_of(self, name: str) -> LocalCluster | None:
+        """Its own requests the local cluster does not keep near."""
+        return None if name == self._local_name else self._local
+
+    def _local_changed(self) -> None:
+        """The local cluster has other hosts, or there is none any more."""
+        local = self._local
+        if local is not None:
+            local.update(self._clusters[self._local_name].hosts.values())
+        for name, cluster in self._clusters.items():
+            if local is not None or cluster.has_local_cluster:
+                cluster.use_local_cluster(self._local_of(name))
 
     def _share(self, cluster: Cluster) -> None:
         """Let its circuit breakers count what all workers have in use."""
@@ -89,6 +121,8 @@ class ClusterManager:
         elif news.resolved or (news.endpoints and not cluster.warm):
             self._updated += cluster.warm
             cluster.set_endpoints(news.endpoints)
+        if news.cluster == self._local_name:
+            self._local_changed()
 
     def discovered(self) -> frozenset[str]:
         """Names of the clusters that discovery feeds."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twistproxy.model.endpoint import Endpoint
-from twistproxy.model.health import DEGRADED, EXCLUDED, UNHEALTHY, eds_flags, flag_names
+from twistproxy.model.health import DEGRADED, EXCLUDED, FAILED_ACTIVE_HC, UNHEALTHY, eds_flags, flag_names
 from twistproxy.observe.cluster_stats import HostStats
 
 
@@ -17,6 +17,8 @@ class Host:
     degraded  it gets requests only where the healthy hosts do not suffice
     excluded  it counts as if it were not there
 
+    healthy_since  when it began to get requests, in seconds of the clock, as far as slow start wants to know; None if
+                   that is to be noted yet
     pools     connections to it, one pool a priority: (default, high), and the same again for tunnels; made on first
               use by the cluster
     address_text  for logs and `/clusters`
@@ -30,12 +32,15 @@ class Host:
         "excluded",
         "flags",
         "healthy",
+        "healthy_since",
         "pools",
         "stats",
         "weight",
     )
 
     def __init__(self, endpoint: Endpoint) -> None:
+        self.flags = 0
+        self.healthy_since: float | None = None
         self.use(endpoint)
         self.address = endpoint.address
         self.address_text = str(endpoint.address)
@@ -46,10 +51,13 @@ class Host:
         """What discovery says of this address now."""
         self.endpoint = endpoint
         self.weight = endpoint.weight
+        before = self.flags
         self.flags = flags = eds_flags(endpoint.health) | endpoint.flags
         self.healthy = not flags & (UNHEALTHY | DEGRADED)
         self.degraded = bool(flags & DEGRADED) and not flags & UNHEALTHY
         self.excluded = bool(flags & EXCLUDED)
+        if before & ~flags & FAILED_ACTIVE_HC:
+            self.healthy_since = None
 
     def describe(self) -> dict[str, Any]:
         """The host's part of a statistics snapshot."""

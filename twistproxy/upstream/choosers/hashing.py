@@ -3,26 +3,33 @@ load_balancers#ring-hash and #maglev)."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import Protocol
 
-from twistproxy.model.cluster import MaglevSettings, RingHashSettings
+from twistproxy.model.balancing import MaglevSettings, RingHashSettings
 from twistproxy.observe.stats import Snapshot
 from twistproxy.upstream.choosers.base import Chooser, HostsUpdate
 from twistproxy.upstream.choosers.context import LoadBalancerContext, OwnPolicies
 from twistproxy.upstream.choosers.params import LoadBalancerParams
 from twistproxy.upstream.host import Host
-from twistproxy.upstream.lb.choose import HashBalancer, bounded, hash_table
+from twistproxy.upstream.lb.bounded_load import BoundedLoad
+from twistproxy.upstream.lb.hash_keys import shares_of_localities, shares_of_weight
 from twistproxy.upstream.lb.maglev import Maglev
 from twistproxy.upstream.lb.ring_hash import RingHash
-from twistproxy.upstream.lb.shares import Share, shares
+from twistproxy.upstream.lb.shares import Priority, loads, priorities
 
 #: The statistics of a table's `sizes`.
 _RING = ("ring_hash_lb.size", "ring_hash_lb.min_hashes_per_host", "ring_hash_lb.max_hashes_per_host")
 _MAGLEV = ("maglev_lb.min_entries_per_host", "maglev_lb.max_entries_per_host")
 
 
+class HashBalancer(Protocol):
+    def pick_hash(self, value: int, attempt: int) -> Host | None:
+        """The host of a hash (64 bits).  `attempt`: how many hosts of this hash were not acceptable."""
+
+
 class HashChooser(Chooser):
-    """A hash table for each share of the requests."""
+    """A hash table for each priority."""
 
     __slots__ = ("_hosts", "_params", "_parts", "_settings", "_tables")
 
@@ -41,20 +48,32 @@ class HashChooser(Chooser):
         self.rebuild()
 
     def rebuild(self) -> None:
+        params = self._params
+        found = priorities(self._hosts, params.policy, params.panic_threshold)
         self._tables = []
-        parts = shares(self._hosts, self._params.panic_threshold)
-        self._parts = [(share.load, self._balancer(share), share.panic) for share in parts]
+        balancers = [self._balancer(priority) for priority in found]
+        # What would go to the degraded hosts of a priority is asked of the same table, which has the healthy ones only:
+        # so it is in Envoy.
+        self._parts = [
+            (load.per_cent, balancers[load.priority], found[load.priority].panic) for load in loads(found)
+        ]
 
-    def _balancer(self, share: Share) -> HashBalancer:
-        usable = share.hosts
-        if usable and usable[0].degraded and not share.panic:
-            # Envoy's tables hold the healthy hosts of a priority also for the share of its degraded ones.
-            priority = usable[0].endpoint.priority
-            usable = [host for host in self._hosts if host.healthy and host.endpoint.priority == priority]
-        random = self._params.random
-        table = hash_table(self._settings, usable, random)
+    def _balancer(self, priority: Priority) -> HashBalancer:
+        params, settings = self._params, self._settings
+        hosts: Sequence[Host] = priority.hosts if priority.panic else priority.healthy
+        shares: Sequence[float] | None = None
+        if params.balancing.locality_weighted:
+            hosts, shares = shares_of_localities(priority.hosts, priority.panic)
+        table: RingHash | Maglev
+        if isinstance(settings, RingHashSettings):
+            table = RingHash(hosts, settings, shares)
+        else:
+            table = Maglev(hosts, settings, shares)
         self._tables.append(table)
-        return bounded(table, self._settings, usable, random, self._active)
+        if not settings.balance_factor:
+            return table
+        shares = shares_of_weight(hosts) if shares is None else shares
+        return BoundedLoad(table, hosts, shares, settings.balance_factor, self._active)
 
     def _active(self) -> int:
         return self._params.stats.upstream_rq_active
@@ -74,7 +93,7 @@ class HashChooser(Chooser):
         for load, balancer, panic in self._parts:
             at -= load
             if at < 0:
-                if panic:
+                if panic and not attempt:
                     params.stats.lb_healthy_panic += 1
                 return balancer.pick_hash(value, attempt)
         return None
@@ -86,7 +105,11 @@ class HashChooser(Chooser):
 
     def collect(self, prefix: str, out: Snapshot) -> None:
         """`ring_hash_lb.*` or `maglev_lb.*` under `prefix`; of several priorities the last, as Envoy has it."""
-        for table in self._tables:
-            names = _RING if isinstance(table, RingHash) else _MAGLEV
-            for name, value in zip(names, table.sizes):
-                out.gauges[prefix + name] = value
+        ring = isinstance(self._settings, RingHashSettings)
+        sizes: Sequence[int] = (0, 0, 0)
+        for table in reversed(self._tables):
+            if table.hosts:
+                sizes = table.sizes
+                break
+        for name, value in zip(_RING if ring else _MAGLEV, sizes):
+            out.gauges[prefix + name] = value

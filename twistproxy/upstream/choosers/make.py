@@ -11,10 +11,10 @@ from twistproxy.upstream.choosers.subsets import SubsetChooser
 
 def make_chooser(params: LoadBalancerParams) -> Chooser:
     """A chooser that knows no host yet."""
-    subsets = params.settings.subsets
+    subsets = params.balancing.subsets
     return _within_all(params) if subsets is None else SubsetChooser(params, subsets, _within_all)
 
 
 def _within_all(params: LoadBalancerParams) -> Chooser:
-    hashing = params.settings.hashing
+    hashing = params.balancing.hashing
     return PriorityChooser(params) if hashing is None else HashChooser(params, hashing)

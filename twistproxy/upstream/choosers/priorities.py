@@ -5,25 +5,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+from twistproxy.upstream.choosers.balancers import Balancers, Pick
 from twistproxy.upstream.choosers.base import Chooser, HostsUpdate
 from twistproxy.upstream.choosers.context import LoadBalancerContext
 from twistproxy.upstream.choosers.params import LoadBalancerParams
 from twistproxy.upstream.host import Host
-from twistproxy.upstream.lb.choose import LoadBalancer, load_balancer
-from twistproxy.upstream.lb.shares import Share, shares
+from twistproxy.upstream.lb.shares import Load, Priority, has_usable, loads, priorities
 
 
 class PriorityChooser(Chooser):
     """A balancer for each share of the requests."""
 
-    __slots__ = ("_hosts", "_params", "_parts", "_reduced")
+    __slots__ = ("_balancers", "_hosts", "_params", "_parts", "_picks", "_priorities", "_reduced")
 
     def __init__(self, params: LoadBalancerParams) -> None:
         super().__init__(False)
         self._params = params
+        self._balancers = Balancers(params)
         self._hosts: Collection[Host] = ()
-        self._parts: list[tuple[int, LoadBalancer, bool]] = []
-        self._reduced: dict[frozenset[int], list[tuple[int, LoadBalancer, bool]]] = {}
+        self._priorities: list[Priority] = []
+        #: what picks, by number of the priority and whether of its degraded hosts
+        self._picks: dict[tuple[int, bool], Pick] = {}
+        #: per cent of the requests, and what picks for them
+        self._parts: list[tuple[int, Pick]] = []
+        self._reduced: dict[frozenset[int], list[tuple[int, Pick]]] = {}
         self.rebuild()
 
     def update(self, update: HostsUpdate) -> None:
@@ -31,54 +36,57 @@ class PriorityChooser(Chooser):
         self.rebuild()
 
     def rebuild(self) -> None:
-        self._parts = self._balancers(shares(self._hosts, self._params.panic_threshold))
-        self._reduced.clear()
-
-    def _balancers(self, parts: list[Share]) -> list[tuple[int, LoadBalancer, bool]]:
         params = self._params
-        return [
-            (share.load, load_balancer(params.settings, share.hosts, params.random), share.panic)
-            for share in parts
-        ]
+        found = self._priorities = priorities(self._hosts, params.policy, params.panic_threshold)
+        self._balancers.begin(found)
+        self._picks = {}
+        self._reduced = {}
+        self._parts = self._with_picks(loads(found))
+
+    def _with_picks(self, found: list[Load]) -> list[tuple[int, Pick]]:
+        parts: list[tuple[int, Pick]] = []
+        for load in found:
+            priority = self._priorities[load.priority]
+            # In a panic all of its hosts are as good.
+            degraded = load.degraded and not priority.panic
+            key = (load.priority, degraded)
+            pick = self._picks.get(key)
+            if pick is None:
+                pick = self._picks[key] = self._balancers.of(priority, degraded)
+            parts.append((load.per_cent, pick))
+        return parts
 
     def picking(self) -> Callable[[], Host | None]:
         """Where there is one share only, its balancer's own."""
         parts = self._parts
-        if len(parts) == 1 and not parts[0][2]:
-            return parts[0][1].pick
-        return self.pick
+        return parts[0][1] if len(parts) == 1 else self.pick
 
     def pick(self) -> Host | None:
         return self._draw(self._parts)
 
     def has_others(self, priorities: frozenset[int]) -> bool:
-        return bool(self._without(priorities))
+        return has_usable(self._priorities, priorities)
 
     def pick_without(self, priorities: frozenset[int]) -> Host | None:
-        return self._draw(self._without(priorities))
+        return self._draw(self._without(priorities)) if self.has_others(priorities) else None
 
-    def _without(self, priorities: frozenset[int]) -> list[tuple[int, LoadBalancer, bool]]:
-        """The shares of the other priorities, none if these have no usable host."""
+    def _without(self, priorities: frozenset[int]) -> list[tuple[int, Pick]]:
+        """The shares of the other priorities, which have a usable host."""
         parts = self._reduced.get(priorities)
         if parts is None:
-            others = [host for host in self._hosts if host.endpoint.priority not in priorities]
-            found: list[Share] = []
-            if any(host.healthy or host.degraded for host in others):
-                found = shares(others, self._params.panic_threshold)
-            parts = self._reduced[priorities] = self._balancers(found)
+            parts = self._reduced[priorities] = self._with_picks(loads(self._priorities, priorities))
         return parts
 
     def choose_once(self, context: LoadBalancerContext, attempt: int) -> Host | None:
         avoided = context.avoided_priorities(self)
         return self._draw(self._without(avoided) if avoided else self._parts)
 
-    def _draw(self, parts: list[tuple[int, LoadBalancer, bool]]) -> Host | None:
-        params = self._params
-        at = params.random.random() * 100
-        for load, balancer, panic in parts:
+    def _draw(self, parts: list[tuple[int, Pick]]) -> Host | None:
+        if len(parts) == 1:
+            return parts[0][1]()
+        at = self._params.random.random() * 100
+        for load, pick in parts:
             at -= load
             if at < 0:
-                if panic:
-                    params.stats.lb_healthy_panic += 1
-                return balancer.pick()
+                return pick()
         return None

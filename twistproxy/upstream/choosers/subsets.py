@@ -82,7 +82,7 @@ class SubsetChooser(Chooser):
         self._params = params
         self._settings = settings
         self._make = make
-        hashing = params.settings.hashing
+        hashing = params.balancing.hashing
         if hashing is not None:
             self.own_policies = OwnPolicies(hashing.policies)
         self._keys = SubsetKeys(settings)

@@ -9,7 +9,6 @@ from random import Random
 from typing import Protocol
 
 from twistproxy.upstream.host import Host
-from twistproxy.upstream.lb.hash_keys import shares_of_weight
 
 
 class Hashing(Protocol):
@@ -21,30 +20,27 @@ class Hashing(Protocol):
 class BoundedLoad:
     """In front of a hash balancer.
 
+    shares  of the hosts in the weight of all
     factor  per cent of the average number of active requests that a host may have
     active  how many requests the cluster has now; a worker knows of its own only
     """
 
-    __slots__ = ("_active", "_factor", "_hosts", "_inner", "_random", "_share_of", "_shares")
+    __slots__ = ("_active", "_factor", "_hosts", "_inner", "_share_of", "_shares")
 
     def __init__(
         self,
         inner: Hashing,
         hosts: Sequence[Host],
+        shares: Sequence[float],
         factor: int,
         active: Callable[[], int],
-        random: Random,
     ) -> None:
         self._inner = inner
         self._hosts = hosts
         self._factor = factor
         self._active = active
-        self._random = random
-        self._shares = shares_of_weight(hosts) if hosts else []
-        self._share_of = {id(host): share for host, share in zip(hosts, self._shares)}
-
-    def pick(self) -> Host | None:
-        return self.pick_hash(self._random.getrandbits(64), 0)
+        self._shares = shares
+        self._share_of = {id(host): share for host, share in zip(hosts, shares)}
 
     def pick_hash(self, value: int, attempt: int) -> Host | None:
         first = self._inner.pick_hash(value, attempt)

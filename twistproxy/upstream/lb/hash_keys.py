@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from twistproxy.upstream.host import Host
+from twistproxy.upstream.lb.localities import by_locality
 
 
 def hash_key(host: Host, use_hostname: bool) -> bytes:
@@ -17,5 +18,22 @@ def hash_key(host: Host, use_hostname: bool) -> bytes:
 
 def shares_of_weight(hosts: Sequence[Host]) -> list[float]:
     """Each host's weight over the sum of all weights, in the order of the hosts."""
-    total = sum(host.weight for host in hosts)
+    total = sum([host.weight for host in hosts])
     return [host.weight / total for host in hosts]
+
+
+def shares_of_localities(hosts: Sequence[Host], panic: bool) -> tuple[list[Host], list[float]]:
+    """The healthy ones of these hosts, or all in a panic, and the share of each in the weight of its locality.  That does
+    not become less with hosts that are not healthy; localities without a weight have no share (Envoy:
+    normalizeLocalityWeights in thread_aware_lb_impl.cc).
+    """
+    localities = by_locality(hosts)
+    total = sum([one.weight for one in localities])
+    found: list[Host] = []
+    shares: list[float] = []
+    for one in localities:
+        usable = one.hosts if panic else one.healthy
+        if one.weight and usable:
+            found.extend(usable)
+            shares.extend([one.weight / total * share for share in shares_of_weight(usable)])
+    return found, shares

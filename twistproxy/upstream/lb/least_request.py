@@ -3,22 +3,40 @@ requests where weights differ (Envoy: load_balancers#weighted-least-request)."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from random import Random
 
 from twistproxy.primitives.weighted_cycle import WeightedCycle
 from twistproxy.upstream.host import Host
+from twistproxy.upstream.lb.slow_start import SlowStart
 
 
 class LeastRequest:
-    __slots__ = ("_choices", "_cycle", "_hosts", "_random")
+    """choices  how many hosts are compared, 0 for all
+    bias     how much active requests count against different weights
+    """
 
-    def __init__(self, hosts: Sequence[Host], random: Random, choices: int) -> None:
+    __slots__ = ("_bias", "_choices", "_cycle", "_hosts", "_random", "_slow_start")
+
+    def __init__(
+        self,
+        hosts: Sequence[Host],
+        random: Random,
+        choices: int,
+        bias: float = 1.0,
+        slow_start: SlowStart | None = None,
+    ) -> None:
         self._hosts = hosts
         self._random = random.random
         self._choices = choices
+        self._bias = bias
+        self._slow_start = slow_start
+        self._cycle: WeightedCycle[Host] | None = None
         weights = [host.weight for host in hosts]
-        self._cycle = WeightedCycle(hosts, weights, random, _biased) if len(set(weights)) > 1 else None
+        slow = slow_start is not None and slow_start.active()
+        if hosts and (slow or len(set(weights)) > 1):
+            self._cycle = WeightedCycle(hosts, weights, random, self._weigh)
 
     def pick(self) -> Host | None:
         if self._cycle is not None:
@@ -27,6 +45,8 @@ class LeastRequest:
         count = len(hosts)
         if not count:
             return None
+        if not self._choices:
+            return self._scan()
         random = self._random
         best = hosts[int(random() * count)]
         for _ in range(self._choices - 1):
@@ -35,7 +55,25 @@ class LeastRequest:
                 best = other
         return best
 
+    def _scan(self) -> Host:
+        """Of several that have as few, any: each is as likely as the others."""
+        hosts = self._hosts
+        best = hosts[0]
+        least = best.stats.rq_active
+        equals = 1
+        for at in range(1, len(hosts)):
+            active = hosts[at].stats.rq_active
+            if active < least:
+                best = hosts[at]
+                least = active
+                equals = 1
+            elif active == least:
+                equals += 1
+                if self._random() * equals < 1.0:
+                    best = hosts[at]
+        return best
 
-def _biased(host: Host, weight: float) -> float:
-    """The active request bias of 1.0, which is Envoy's default."""
-    return weight / (host.stats.rq_active + 1)
+    def _weigh(self, host: Host, weight: float) -> float:
+        active = host.stats.rq_active + 1
+        weighed = weight / active if self._bias == 1.0 else weight * math.exp(-self._bias * math.log(active))
+        return weighed if self._slow_start is None else self._slow_start.weight(host, weighed)

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from random import Random
 
 import xxhash
 
-from twistproxy.model.cluster import MaglevSettings
+from twistproxy.model.balancing import MaglevSettings
 from twistproxy.upstream.host import Host
 from twistproxy.upstream.lb.hash_keys import hash_key, shares_of_weight
 
@@ -22,14 +21,21 @@ _ALL_BITS = 0xFFFFFFFFFFFFFFFF
 class Maglev:
     """`pick_hash(hash, attempt)` → a host; a further attempt changes the hash.
 
+    shares   of the table, for each host; by weight if there are none
     `sizes`  fewest and most places of one host
     """
 
-    __slots__ = ("_hosts", "_random", "_settings", "_sizes", "_table")
+    __slots__ = ("_order", "_settings", "_shares", "_sizes", "_table", "hosts")
 
-    def __init__(self, hosts: Sequence[Host], random: Random, settings: MaglevSettings) -> None:
-        self._hosts = hosts
-        self._random = random
+    def __init__(
+        self,
+        hosts: Sequence[Host],
+        settings: MaglevSettings,
+        shares: Sequence[float] | None = None,
+    ) -> None:
+        self.hosts = hosts
+        self._order = hosts
+        self._shares = shares
         self._settings = settings
         self._table: array[int] | None = None
         self._sizes = (0, 0)
@@ -40,10 +46,6 @@ class Maglev:
             self._table = self._build()
         return self._sizes
 
-    def pick(self) -> Host | None:
-        """Without a hash: any."""
-        return self.pick_hash(self._random.getrandbits(64), 0)
-
     def pick_hash(self, value: int, attempt: int) -> Host | None:
         table = self._table
         if table is None:
@@ -52,20 +54,20 @@ class Maglev:
             return None
         if attempt:
             value ^= _ALL_BITS - attempt + 1
-        return self._hosts[table[value % len(table)]]
+        return self._order[table[value % len(table)]]
 
     def _build(self) -> array[int]:
-        """The table: indices of `self._hosts`, which is put into the order of the keys."""
+        """The table: indices of `self._order`, the hosts in the order of their keys."""
         settings = self._settings
         size = settings.table_size
-        keyed = [
-            (hash_key(host, settings.use_hostname), share, host)
-            for host, share in zip(self._hosts, shares_of_weight(self._hosts) if self._hosts else ())
-        ]
-        if not keyed:
+        if not self.hosts:
             return array("L")
+        shares = shares_of_weight(self.hosts) if self._shares is None else self._shares
+        keyed = [
+            (hash_key(host, settings.use_hostname), share, host) for host, share in zip(self.hosts, shares)
+        ]
         keyed.sort(key=_key)
-        self._hosts = [host for _, _, host in keyed]
+        self._order = [host for _, _, host in keyed]
         places = [xxhash.xxh64_intdigest(key) % size for key, _, _ in keyed]
         steps = [xxhash.xxh64_intdigest(key, 1) % (size - 1) + 1 for key, _, _ in keyed]
         table, counts = _fill(size, places, steps, [share for _, share, _ in keyed])

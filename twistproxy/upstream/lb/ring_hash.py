@@ -11,11 +11,10 @@ import math
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
-from random import Random
 
 import xxhash
 
-from twistproxy.model.cluster import RingHashSettings
+from twistproxy.model.balancing import RingHashSettings
 from twistproxy.primitives.murmur_hash import murmur_hash
 from twistproxy.upstream.host import Host
 from twistproxy.upstream.lb.hash_keys import hash_key, shares_of_weight
@@ -24,14 +23,20 @@ from twistproxy.upstream.lb.hash_keys import hash_key, shares_of_weight
 class RingHash:
     """`pick_hash(hash, attempt)` → a host; each further attempt takes the next place of the ring.
 
+    shares   of the ring, for each host; by weight if there are none.  Their sum is 1.0 at most
     `sizes`  places on the ring, fewest and most of one host
     """
 
-    __slots__ = ("_built", "_hashes", "_hosts", "_places", "_random", "_settings", "_sizes")
+    __slots__ = ("_built", "_hashes", "_places", "_settings", "_shares", "_sizes", "hosts")
 
-    def __init__(self, hosts: Sequence[Host], random: Random, settings: RingHashSettings) -> None:
-        self._hosts = hosts
-        self._random = random
+    def __init__(
+        self,
+        hosts: Sequence[Host],
+        settings: RingHashSettings,
+        shares: Sequence[float] | None = None,
+    ) -> None:
+        self.hosts = hosts
+        self._shares = shares
         self._settings = settings
         self._built = False
         self._hashes = array("Q")
@@ -43,10 +48,6 @@ class RingHash:
         if not self._built:
             self._build()
         return self._sizes
-
-    def pick(self) -> Host | None:
-        """Without a hash: any."""
-        return self.pick_hash(self._random.getrandbits(64), 0)
 
     def pick_hash(self, value: int, attempt: int) -> Host | None:
         if not self._built:
@@ -62,11 +63,11 @@ class RingHash:
 
     def _build(self) -> None:
         self._built = True
-        hosts = self._hosts
+        hosts = self.hosts
         if not hosts:
             return
         settings = self._settings
-        shares = shares_of_weight(hosts)
+        shares = shares_of_weight(hosts) if self._shares is None else self._shares
         lowest = min(shares)
         # So many places that the lightest host has a whole number of them.
         scale = min(math.ceil(lowest * settings.minimum_size) / lowest, float(settings.maximum_size))

@@ -7,6 +7,7 @@ from random import Random
 
 from twistproxy.primitives.weighted_cycle import WeightedCycle
 from twistproxy.upstream.host import Host
+from twistproxy.upstream.lb.slow_start import SlowStart
 
 
 class RoundRobin:
@@ -14,12 +15,16 @@ class RoundRobin:
 
     __slots__ = ("_cycle", "_hosts", "_next")
 
-    def __init__(self, hosts: Sequence[Host], random: Random) -> None:
+    def __init__(self, hosts: Sequence[Host], random: Random, slow_start: SlowStart | None = None) -> None:
         self._hosts = hosts
         # Not every worker begins with the same host.
-        self._next = random.randrange(len(hosts)) if hosts else 0
+        self._next = int(random.random() * len(hosts))
+        self._cycle: WeightedCycle[Host] | None = None
         weights = [host.weight for host in hosts]
-        self._cycle = WeightedCycle(hosts, weights, random) if len(set(weights)) > 1 else None
+        if slow_start is not None and slow_start.active():
+            self._cycle = WeightedCycle(hosts, weights, random, slow_start.weight) if hosts else None
+        elif len(set(weights)) > 1:
+            self._cycle = WeightedCycle(hosts, weights, random)
 
     def pick(self) -> Host | None:
         if self._cycle is not None:

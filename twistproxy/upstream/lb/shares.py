@@ -1,68 +1,136 @@
-"""Which hosts get which share of the requests, by priority and health (Envoy: arch_overview/upstream/load_balancing,
-priority, degraded and panic_threshold)."""
+"""How much of the requests each priority gets, by the health of its hosts (Envoy: arch_overview/upstream/load_balancing,
+priority, degraded and panic_threshold; LoadBalancerBase::recalculatePerPriorityState and what is beside it)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
+from twistproxy.model.endpoint import AssignmentPolicy
 from twistproxy.upstream.host import Host
 
-#: Per cent: what of a priority's requests one per cent of its hosts can take (the overprovisioning factor).
-_OVERPROVISIONING = 140
-#: Per cent of usable hosts below which a priority is in a panic and all its hosts are used.
-PANIC = 50
+
+class Priority:
+    """The hosts of one priority, in their order.
+
+    hosts      all, whatever their health
+    healthy, degraded  those of them that are
+    excluded   how many do not count
+    available, available_degraded  per cent of its requests that the healthy hosts, and the degraded ones, can take
+    panic      too few are left: health does not count
+    """
+
+    __slots__ = (
+        "available",
+        "available_degraded",
+        "degraded",
+        "excluded",
+        "healthy",
+        "hosts",
+        "number",
+        "panic",
+    )
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.hosts: list[Host] = []
+        self.healthy: list[Host] = []
+        self.degraded: list[Host] = []
+        self.excluded = 0
+        self.available = 0
+        self.available_degraded = 0
+        self.panic = False
 
 
-class Share:
-    """`load` per cent of the requests go to `hosts`.  `panic`: whatever the hosts' health."""
+class Load:
+    """`per_cent` of the requests go to the healthy, or to the degraded, hosts of a priority."""
 
-    __slots__ = ("hosts", "load", "panic")
+    __slots__ = ("degraded", "per_cent", "priority")
 
-    def __init__(self, load: int, hosts: list[Host], panic: bool) -> None:
-        self.load = load
-        self.hosts = hosts
-        self.panic = panic
+    def __init__(self, per_cent: int, priority: int, degraded: bool) -> None:
+        self.per_cent = per_cent
+        self.priority = priority
+        self.degraded = degraded
 
 
-def shares(hosts: Iterable[Host], panic_threshold: int = PANIC) -> list[Share]:
-    """The shares of these hosts, with loads that add up to 100.  No host: one empty share, in a panic."""
-    groups: dict[int, list[Host]] = {}
+def priorities(hosts: Collection[Host], policy: AssignmentPolicy, panic_threshold: int) -> list[Priority]:
+    """The priorities from 0 on, with gaps as empty ones; at least one.
+
+    panic_threshold  per cent of usable hosts below which a priority is in a panic, if all of them together cannot take
+                     the requests
+    """
+    found = [Priority(0)]
     for host in hosts:
-        groups.setdefault(host.endpoint.priority, []).append(host)
-    priorities = [groups[priority] for priority in sorted(groups)]
-    healthy = [[host for host in group if host.healthy] for group in priorities]
-    degraded = [[host for host in group if host.degraded] for group in priorities]
-    sizes = [sum(not host.excluded for host in group) for group in priorities]
-    available = [_available(part, size) for part, size in zip(healthy, sizes)]
-    available_degraded = [_available(part, size) for part, size in zip(degraded, sizes)]
-    total = min(100, sum(available) + sum(available_degraded))
-    panics = [
-        total < 100 and (not size or 100 * (len(good) + len(poor)) < panic_threshold * size)
-        for good, poor, size in zip(healthy, degraded, sizes)
-    ]
-    if all(panics):
-        return _by_size(priorities)
+        number = host.endpoint.priority
+        while number >= len(found):
+            found.append(Priority(len(found)))
+        priority = found[number]
+        priority.hosts.append(host)
+        if host.healthy:
+            priority.healthy.append(host)
+        elif host.degraded:
+            priority.degraded.append(host)
+        if host.excluded:
+            priority.excluded += 1
+    for priority in found:
+        _measure(priority, policy)
+    if _total(found) < 100:
+        for priority in found:
+            size = len(priority.hosts) - priority.excluded
+            usable = len(priority.healthy) + len(priority.degraded)
+            priority.panic = (100 * usable < panic_threshold * size) if size else panic_threshold > 0
+    return found
+
+
+def loads(found: list[Priority], without: frozenset[int] = frozenset()) -> list[Load]:
+    """What each gets, in the order in which it is drawn; 100 per cent in all.
+
+    without  priorities that get nothing; the others must have a usable host
+    """
+    if not without and all(priority.panic for priority in found):
+        return _by_size(found)
+    some = [priority for priority in found if priority.number not in without]
+    total = _total(some)
+    if not total:
+        return [Load(100, 0, False)]
     left = 100
-    found: list[Share] = []
-    for usable, percents in ((healthy, available), (degraded, available_degraded)):
-        for part, percent, group, panic in zip(usable, percents, priorities, panics):
-            load = min(left, percent * 100 // total)
+    result: list[Load] = []
+    for degraded in (False, True):
+        for priority in some:
+            available = priority.available_degraded if degraded else priority.available
+            load = min(left, available * 100 // total)
             left -= load
-            if load:
-                found.append(Share(load, group if panic else part, panic))
-    found[0].load += left  # what rounding has left
-    return found
+            if available:
+                result.append(Load(load, priority.number, degraded))
+    result[0].per_cent += left  # what rounding has left
+    return [load for load in result if load.per_cent]
 
 
-def _available(part: list[Host], size: int) -> int:
-    return min(100, _OVERPROVISIONING * len(part) // size) if size else 0
+def has_usable(found: list[Priority], without: frozenset[int]) -> bool:
+    """Whether there is a usable host in any other priority."""
+    return _total([priority for priority in found if priority.number not in without]) > 0
 
 
-def _by_size(priorities: list[list[Host]]) -> list[Share]:
+def _measure(priority: Priority, policy: AssignmentPolicy) -> None:
+    healthy, degraded = len(priority.healthy), len(priority.degraded)
+    size = len(priority.hosts) - priority.excluded
+    if size and policy.weighted_priority_health:
+        healthy = sum([host.weight for host in priority.healthy])
+        degraded = sum([host.weight for host in priority.degraded])
+        size = sum([host.weight for host in priority.hosts if not host.excluded])
+    if size:
+        priority.available = min(100, policy.overprovisioning_factor * healthy // size)
+        priority.available_degraded = min(100, policy.overprovisioning_factor * degraded // size)
+
+
+def _total(found: list[Priority]) -> int:
+    return min(100, sum([priority.available + priority.available_degraded for priority in found]))
+
+
+def _by_size(found: list[Priority]) -> list[Load]:
     """All of the priorities are in a panic: each gets as much as it has hosts."""
-    if not priorities:
-        return [Share(100, [], True)]
-    count = sum(len(group) for group in priorities)
-    found = [Share(len(group) * 100 // count, group, True) for group in priorities]
-    found[0].load += 100 - sum(share.load for share in found)
-    return found
+    count = sum([len(priority.hosts) for priority in found])
+    if not count:
+        return [Load(100, 0, False)]
+    result = [Load(100 * len(one.hosts) // count, one.number, False) for one in found if one.hosts]
+    result[0].per_cent += 100 - sum([load.per_cent for load in result])
+    return [load for load in result if load.per_cent]
