@@ -57,6 +57,23 @@ def test_the_question() -> None:
     assert (view.questions[1]["host"], view.questions[1]["path"]) == ("b.example:8080", "/?q")
 
 
+def test_the_question_for_a_cluster() -> None:
+    told = {
+        "name": "c",
+        "lb_policy": "RANDOM",
+        "hosts": [{"address": "1.2.3.4:5", "verdict": "out: sick"}],
+        "hosts_left_out": 0,
+        "notes": [],
+        "in_use": ["default priority: 1 requests, of 2"],
+    }
+    view = View({"summary": "It has one.", "cluster": told})
+    text = get(view, "cluster=c").body
+    assert view.questions == [{"cluster": "c"}]
+    assert text.startswith("It has one.\n\ncluster c (RANDOM)")
+    assert "1.2.3.4:5  out: sick" in text
+    assert "default priority: 1 requests, of 2" in text
+
+
 @pytest.mark.parametrize("query", ["", "host=a", "path=/&header=x", "path=/&format=xml"])
 def test_questions_that_are_none(query: str) -> None:
     with pytest.raises(PageError) as caught:

@@ -79,7 +79,7 @@ def test_no_healthy_host() -> None:
     found: Any = SimpleNamespace(hosts=hosts, warm=True)
     reasons = Reasons(SimpleNamespace(table=None), lambda name: found)
     assert reasons.no_host("app") == (
-        "cluster 'app' has no healthy host: 2 of 2 are marked unhealthy by discovery"
+        "cluster 'app' has no healthy host: 2 of 2 (discovery says that it is unhealthy)"
     )
     hosts.clear()
     found.warm = False

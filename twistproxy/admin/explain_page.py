@@ -1,4 +1,4 @@
-"""The page /explain: what would happen to a request, and why.
+"""The page /explain: what would happen to a request, and why; or which hosts of a cluster are out, and why.
 
 The answer comes from a worker (`process.explain`, which has its shape); here the question is read and the answer made
 readable.  None of Envoy's pages does this.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _USAGE = (
     "usage: /explain?path=/x[&host=a.example][&method=GET][&header=name:value ...][&listener=name][&from=192.0.2.1]"
-    "[&format=(text|json)]\n"
+    "[&format=(text|json)]\n       /explain?cluster=name[&format=(text|json)]\n"
 )
 
 
@@ -44,7 +44,10 @@ def explain_page(view: AdminView, query: Query) -> Answer | Deferred[Answer]:
 
 
 def question(query: Query) -> Json:
-    """The parameters as `process.explain.Question` takes them.  PageError if one is wrong."""
+    """The parameters as `process.wiring.Runtime.explain` takes them.  PageError if one is wrong."""
+    cluster = query.get("cluster", "")
+    if cluster:
+        return {"cluster": cluster}
     path, host = query.get("path", ""), query.get("host", "")
     if "://" in path:  # a whole URL will do
         url = urlsplit(path)
@@ -78,12 +81,8 @@ def _lines(explanation: Json) -> Iterator[str]:
         yield str(explanation["error"])
         return
     yield explanation["summary"]
-    yield ""
-    listener = explanation["listener"]
-    yield f"listener       {listener['name']} on {listener['address']}"
-    if listener.get("filter_chain"):
-        yield f"filter chain   {listener['filter_chain']}"
-    yield f"HTTP filters   {', '.join(listener['http_filters'])}"
+    if "listener" in explanation:
+        yield from _listener(explanation["listener"])
     if "virtual_host" in explanation:
         yield from _virtual_host(explanation)
     if "route" in explanation:
@@ -94,6 +93,14 @@ def _lines(explanation: Json) -> Iterator[str]:
         yield from _cluster(explanation["cluster"])
     if "reply" in explanation:
         yield from _reply(explanation["reply"])
+
+
+def _listener(listener: Json) -> Iterator[str]:
+    yield ""
+    yield f"listener       {listener['name']} on {listener['address']}"
+    if listener.get("filter_chain"):
+        yield f"filter chain   {listener['filter_chain']}"
+    yield f"HTTP filters   {', '.join(listener['http_filters'])}"
 
 
 def _virtual_host(explanation: Json) -> Iterator[str]:
@@ -142,6 +149,11 @@ def _cluster(cluster: Json) -> Iterator[str]:
         yield f"  ... and {cluster['hosts_left_out']} more"
     for note in cluster["notes"]:
         yield f"  {note}"
+    if "in_use" in cluster:
+        yield ""
+        yield "circuit breakers, in use by all workers:"
+        for line in cluster["in_use"]:
+            yield f"  {line}"
 
 
 def _reply(reply: Json) -> Iterator[str]:

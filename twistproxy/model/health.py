@@ -58,3 +58,27 @@ def eds_flags(status: str) -> int:
 def flag_names(flags: int) -> list[str]:
     """The flags in words; `["healthy"]` if there are none."""
     return [name for bit, name in _NAMES if flags & bit] or ["healthy"]
+
+
+#: What a flag says of a host, for people.
+_WORDS = (
+    (FAILED_ACTIVE_HC, "it fails its health checks"),
+    (ACTIVE_HC_TIMEOUT, "they time out"),
+    (PENDING_ACTIVE_HC, "its first health check is still to come"),
+    (
+        EXCLUDED_VIA_IMMEDIATE_HC_FAIL,
+        "it said itself that it is not healthy (x-envoy-immediate-health-check-fail)",
+    ),
+    (FAILED_OUTLIER_CHECK, "outlier detection has ejected it"),
+    (FAILED_EDS_HEALTH, "discovery says that it is unhealthy"),
+    (EDS_STATUS_DRAINING, "discovery says that it is draining"),
+    (PENDING_DYNAMIC_REMOVAL, "discovery does not name it any more, but it passes its health checks"),
+    (DEGRADED_ACTIVE_HC, "its health checks say that it is degraded"),
+    (DEGRADED_EDS_HEALTH, "discovery says that it is degraded"),
+    (DEGRADED_OUTLIER_DETECTION, "it says itself that it is degraded"),
+)
+
+
+def in_words(flags: int) -> list[str]:
+    """What is special about a host's health; nothing about one that is simply healthy."""
+    return [words for bit, words in _WORDS if flags & bit]

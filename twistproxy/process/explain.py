@@ -15,17 +15,14 @@ from typing import Any
 from twistproxy.model.address import TcpAddress
 from twistproxy.model.listener import ListenerSettings
 from twistproxy.observe.flags import flag_text
+from twistproxy.process.explain_cluster import explain_cluster
 from twistproxy.process.in_force import filters_in_force, in_force
 from twistproxy.process.trial import Trial, TrialParts
 from twistproxy.route.action import Route
 from twistproxy.route.table import Consideration, RouteTable
-from twistproxy.upstream.cluster import Cluster
-from twistproxy.upstream.host import Host
-from twistproxy.upstream.lb.shares import loads, priorities
 
-#: Routes and hosts that are told one by one; of more there is only the number.
+#: Routes that are told one by one; of more there is only the number.
 _MOST_ROUTES = 100
-_MOST_HOSTS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +94,7 @@ def explain(
         out["request"] = sent
     cluster = trial.cluster
     if cluster is not None:
-        out["cluster"] = _cluster(cluster, stream.host)
+        out["cluster"] = explain_cluster(cluster, stream.host)
     what = f"{question.method} {question.path} on host {question.host!r}"
     goes = "goes to" if sent is not None else "becomes a TCP connection to"
     reply = trial.reply
@@ -158,54 +155,3 @@ def _route(route: Route) -> Iterator[tuple[str, Any]]:
     else:
         yield "action", f"forward to cluster {route.cluster!r}"
         yield "priority", "HIGH" if route.high_priority else "DEFAULT"
-
-
-def _cluster(cluster: Cluster, chosen: Host | None) -> dict[str, Any]:
-    hosts = list(cluster.hosts.values())
-    found = priorities(hosts, cluster.policy, cluster.panic_threshold)
-    parts: list[tuple[int, list[Host]]] = []
-    for load in loads(found):
-        priority = found[load.priority]
-        usable = priority.degraded if load.degraded else priority.healthy
-        parts.append((load.per_cent, priority.hosts if priority.panic else usable))
-    notes = []
-    if not hosts:
-        notes.append(
-            "it has no hosts" if cluster.warm else "its discovery has not answered yet, so it has no hosts"
-        )
-    elif any(found[load.priority].panic for load in loads(found)):
-        notes.append(
-            "panic: too few of its hosts are healthy, so all of them are used, whatever their health"
-        )
-    return {
-        "name": cluster.name,
-        "lb_policy": cluster.settings.balancing.policy,
-        "hosts": [
-            {
-                "address": host.address_text,
-                "eligible": any(host in usable for _, usable in parts),
-                "verdict": _verdict(host, parts) + (", chosen this time" if host is chosen else ""),
-            }
-            for host in hosts[:_MOST_HOSTS]
-        ],
-        "hosts_left_out": max(0, len(hosts) - _MOST_HOSTS),
-        "notes": notes,
-    }
-
-
-#: Health as discovery tells it (envoy.config.core.v3.HealthStatus), in words.
-_HEALTH = {
-    "UNHEALTHY": "discovery says that it is unhealthy",
-    "TIMEOUT": "discovery says that its health checks time out",
-    "DRAINING": "discovery says that it is draining",
-    "DEGRADED": "it is degraded, and gets requests only where the healthy hosts do not suffice",
-}
-
-
-def _verdict(host: Host, parts: list[tuple[int, list[Host]]]) -> str:
-    shares = [per_cent for per_cent, usable in parts if host in usable]
-    health = _HEALTH.get(host.endpoint.health, "")
-    if not shares:
-        return f"out: {health or f'hosts of a better priority than {host.endpoint.priority} suffice'}"
-    words = f"eligible, one of those that share {sum(shares)} % of the requests"
-    return f"{words}; {health}" if health else words

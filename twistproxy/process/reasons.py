@@ -6,15 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from twistproxy.model.health import UNHEALTHY, in_words
 from twistproxy.route.table import RouteTable
 from twistproxy.upstream.cluster import Cluster
-
-#: How an endpoint that gets no requests is told, by its health status (`model.endpoint`).
-_STATES = {
-    "UNHEALTHY": "marked unhealthy by discovery",
-    "TIMEOUT": "timed out for discovery",
-    "DRAINING": "draining",
-}
 
 
 class _Listener(Protocol):
@@ -46,14 +40,14 @@ class Reasons:
         if found is None or not found.hosts:
             why = "" if found is None or found.warm else ": discovery has not told any so far"
             return f"cluster '{cluster}' has no host{why}"
-        states = Counter(host.endpoint.health for host in found.hosts.values())
         total = len(found.hosts)
-        bad = [
-            f"{count} of {total} are {_STATES[state]}" for state, count in states.items() if state in _STATES
-        ]
+        bad = Counter(
+            "; ".join(in_words(host.flags)) for host in found.hosts.values() if host.flags & UNHEALTHY
+        )
         if not bad:
             return f"cluster '{cluster}' offers none of its {total} hosts to this request"
-        return f"cluster '{cluster}' has no healthy host: {', '.join(bad)}"
+        counted = ", ".join(f"{count} of {total} ({words})" for words, count in bad.items())
+        return f"cluster '{cluster}' has no healthy host: {counted}"
 
     def overflow(self, stream: Any) -> str:
         name = stream.cluster

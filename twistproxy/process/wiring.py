@@ -39,6 +39,7 @@ from twistproxy.primitives.board import WorkerBoard
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import Plain, RuntimeValues
 from twistproxy.process.explain import Question, explain
+from twistproxy.process.explain_cluster import explain_live_cluster
 from twistproxy.process.local_replies import build_local_replies
 from twistproxy.process.reasons import Reasons
 from twistproxy.process.trial import ManagerParts, TrialParts
@@ -257,7 +258,13 @@ class Runtime:
                 manager.abort_all()
 
     def explain(self, question: dict[str, Any]) -> dict[str, Any]:
-        """What would happen to a request: `process.explain`."""
+        """What would happen to a request (`process.explain`), or how a cluster is (`process.explain_cluster`)."""
+        name = question.get("cluster")
+        if name is not None:
+            cluster = self._clusters.get(name)
+            if cluster is not None:
+                return explain_live_cluster(cluster)
+            return {"error": f"no cluster is called {name!r}; there are: {', '.join(self._clusters.names())}"}
         asked = Question.from_json(question)
         listener = (
             self._listeners.get(asked.listener)

@@ -124,6 +124,9 @@ class ClusterManager:
         if news.cluster == self._local_name:
             self._local_changed()
 
+    def names(self) -> list[str]:
+        return list(self._clusters)
+
     def discovered(self) -> frozenset[str]:
         """Names of the clusters that discovery feeds."""
         return frozenset(
