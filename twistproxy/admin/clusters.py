@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from twistproxy.admin.merge import Totals
@@ -10,6 +10,15 @@ from twistproxy.admin.merge import Totals
 _LIMITS = ("max_connections", "max_pending_requests", "max_requests", "max_retries")
 _DEFAULT_LIMITS = dict(zip(_LIMITS, (1024, 1024, 1024, 3)))
 _COUNTERS = ("cx_connect_fail", "cx_total", "rq_error", "rq_success", "rq_timeout", "rq_total")
+#: What outlier detection knows of a cluster, -1 for nothing.
+_RATES = (
+    "success_rate_average",
+    "success_rate_ejection_threshold",
+    "local_origin_success_rate_average",
+    "local_origin_success_rate_ejection_threshold",
+)
+_HOST_RATES = ("success_rate", "local_origin_success_rate")
+_NO_RATES = (-1.0, -1.0)
 _GAUGES = ("cx_active", "rq_active", "rq_pending_active")
 
 #: Health flags that have a field of their own in envoy.admin.v3.HostHealthStatus.
@@ -40,6 +49,9 @@ def clusters_text(totals: Totals, names: Iterable[str]) -> str:
     for name in names:
         facts = totals.clusters.get(name, {})
         lines.append(f"{name}::observability_name::{facts.get('observability_name') or name}\n")
+        rates = totals.outliers.get(name)
+        if rates is not None:
+            lines += [f"{name}::outlier::{rate}::{rates[rate]:g}\n" for rate in _RATES]
         for priority in ("default", "high"):
             limits = _limits(facts, priority)
             lines += [f"{name}::{priority}_priority::{limit}::{limits[limit]}\n" for limit in _LIMITS]
@@ -47,7 +59,14 @@ def clusters_text(totals: Totals, names: Iterable[str]) -> str:
         for host in totals.hosts.get(name, ()):
             prefix = f"{name}::{host['address']}"
             lines += [f"{prefix}::{key}::{value}\n" for key, value in _host_lines(host)]
+            found = _host_rates(rates, host)
+            lines += [f"{prefix}::{key}::{rate:g}\n" for key, rate in zip(_HOST_RATES, found)]
     return "".join(lines)
+
+
+def _host_rates(rates: Mapping[str, Any] | None, host: Mapping[str, Any]) -> Sequence[float]:
+    found: Sequence[float] = _NO_RATES if rates is None else rates["hosts"].get(host["address"], _NO_RATES)
+    return found
 
 
 def _flag(value: object) -> str:
@@ -68,8 +87,6 @@ def _host_lines(host: Mapping[str, Any]) -> list[tuple[str, Any]]:
         ("sub_zone", host.get("sub_zone", "")),
         ("canary", _flag(host.get("canary"))),
         ("priority", host.get("priority", 0)),
-        ("success_rate", host.get("success_rate", -1)),
-        ("local_origin_success_rate", host.get("local_origin_success_rate", -1)),
     ]
 
 
@@ -81,8 +98,12 @@ def clusters_json(totals: Totals, names: Iterable[str]) -> dict[str, Any]:
         status: dict[str, Any] = {"name": name}
         if facts.get("added_via_api"):
             status["added_via_api"] = True
+        rates = totals.outliers.get(name)
+        for field in (_RATES[1], _RATES[3]):
+            if rates is not None and rates[field] > 0:
+                status[field] = _percent(rates[field])
         if hosts := totals.hosts.get(name):
-            status["host_statuses"] = [_host_json(host) for host in hosts]
+            status["host_statuses"] = [_host_json(host, _host_rates(rates, host)) for host in hosts]
         status["circuit_breakers"] = {
             "thresholds": [dict(_limits(facts, "default")), {"priority": "HIGH", **_limits(facts, "high")}]
         }
@@ -116,7 +137,14 @@ def health_name(flags: Iterable[str]) -> str:
     return "DEGRADED" if flags & {"degraded_eds_health", "degraded_active_hc"} else "HEALTHY"
 
 
-def _host_json(host: Mapping[str, Any]) -> dict[str, Any]:
+def _percent(value: float) -> dict[str, float]:
+    """An envoy.type.v3.Percent."""
+    if not value:
+        return {}
+    return {"value": int(value) if float(value).is_integer() else value}
+
+
+def _host_json(host: Mapping[str, Any], rates: Sequence[float]) -> dict[str, Any]:
     stats: list[dict[str, Any]] = [_stat(name, host["counters"].get(name, 0)) for name in _COUNTERS]
     stats += [{"type": "GAUGE", **_stat(name, host["gauges"].get(name, 0))} for name in _GAUGES]
     flags = host["health"]
@@ -133,6 +161,7 @@ def _host_json(host: Mapping[str, Any]) -> dict[str, Any]:
     if host.get("priority"):
         result["priority"] = host["priority"]
     result["locality"] = locality_json(host)
+    result.update({field: _percent(rate) for field, rate in zip(_HOST_RATES, rates) if rate >= 0})
     return result
 
 

@@ -6,6 +6,7 @@ A worker reports everything it has counted since it was born, as plain data (the
     histograms         name -> {"<value>": how often}
     hosts              cluster -> list of hosts, each with "address", "counters", "gauges", "health", ...
     clusters           cluster -> facts that /clusters prints
+    outliers           cluster -> what outlier detection knows, from the discovery process
 
 Counters and histograms outlive the worker that counted them; gauges do not.
 
@@ -86,6 +87,7 @@ class Totals:
     histograms   name -> {lower end of a bucket: how often}
     hosts        cluster -> hosts as in a snapshot, with summed "counters" and "gauges"
     clusters     cluster -> facts as in a snapshot
+    outliers     the same
     text         text readouts: name -> text
     used         names that were ever written, for /stats?usedonly
     """
@@ -95,6 +97,7 @@ class Totals:
     histograms: dict[str, dict[int, int]] = field(default_factory=dict)
     hosts: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     clusters: dict[str, dict[str, Any]] = field(default_factory=dict)
+    outliers: dict[str, dict[str, Any]] = field(default_factory=dict)
     text: dict[str, str] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
 
@@ -146,6 +149,7 @@ class Statistics:
             add_into(sums.gauges, snapshot.get("gauges", {}))
             for cluster, facts in snapshot.get("clusters", {}).items():
                 sums.clusters.setdefault(cluster, facts)
+            sums.outliers.update(snapshot.get("outliers", {}))
         sums.hosts = _merge_hosts((s.get("hosts", {}) for s in self._live.values()), self._past_hosts)
         sums.used = {name for name, value in sums.counters.items() if value}
         sums.used |= self._used_gauges & sums.gauges.keys()

@@ -45,6 +45,7 @@ def build_bootstrap(
             stats_flush_interval=root.duration("stats_flush_interval", 5.0),
             runtime=build_runtime(root, node.cluster),
             local_cluster=_local_cluster(root, clusters),
+            outlier_log=_outlier_log(root),
         )
     )
     problems = [place(problem) for problem in report.problems]
@@ -58,6 +59,12 @@ def build_bootstrap(
     if problems:
         raise ConfigError(sorted(problems, key=lambda problem: (problem.file, problem.line, problem.column)))
     return bootstrap
+
+
+def _outlier_log(root: Reader) -> str:
+    manager = root.message("cluster_manager")
+    found = None if manager is None else manager.message("outlier_detection")
+    return "" if found is None else found.string("event_log_path")
 
 
 def _node(root: Reader, options: ServerOptions) -> Node:

@@ -9,6 +9,7 @@ from typing import Any, cast
 from twistproxy.config.fields import Reader
 from twistproxy.config.http1 import build_upstream_http
 from twistproxy.config.load_balancing import build_balancing
+from twistproxy.config.outlier import build_outlier_detection
 from twistproxy.config.values import assignment_policy, endpoints, filter_metadata
 from twistproxy.model.address import TcpAddress
 from twistproxy.model.cluster import ClusterSettings, Thresholds
@@ -56,6 +57,9 @@ def _cluster(
     http = build_upstream_http(reader)
     fixed, source = _endpoints(reader, name, options, later)
     default, high = _thresholds(reader)
+    outlier = build_outlier_detection(reader.message("outlier_detection"))
+    if outlier is not None and source is None:
+        fixed, source = [], StaticSource(name, tuple(fixed))
     return ClusterSettings(
         name=name,
         balancing=balancing,
@@ -74,6 +78,7 @@ def _cluster(
         buffer_limit=reader.integer("per_connection_buffer_limit_bytes"),
         default_thresholds=default,
         high_thresholds=high,
+        outlier=outlier,
     )
 
 

@@ -19,6 +19,7 @@ from twistproxy.discovery.dns_lookup import DnsLookup, Lookup
 from twistproxy.discovery.eds_file import EdsFileDiscovery
 from twistproxy.discovery.fanout import Fanout
 from twistproxy.discovery.file_watch import FileWatcher
+from twistproxy.discovery.outliers import OutlierDetection
 from twistproxy.discovery.snapshot import EndpointStore
 from twistproxy.discovery.source import ClusterUpdates, Random, RunningSource
 from twistproxy.discovery.static import StaticEndpoints
@@ -27,6 +28,8 @@ from twistproxy.ipc.frame import Message
 from twistproxy.model.discovery import DiscoverySource, DnsSource, EdsFileSource, StaticSource, V1SdsSource
 from twistproxy.model.endpoint import Endpoint
 from twistproxy.primitives.board import Board, HostRows
+from twistproxy.primitives.runtime import RuntimeValues
+from twistproxy.transport.clock import ReactorClock
 
 #: Keep an idle connection to a discovery service for this long: longer than most refresh delays.
 KEEP_ALIVE = 60
@@ -65,6 +68,17 @@ class DiscoveryService(Service):
         self.store = EndpointStore(self._changed)
         self.fanout = Fanout(instance or f"{os.getpid()}-{os.urandom(8).hex()}", self.store, log)
         self.host_rows = HostRows(Board(1) if board is None else board)
+        self.runtime = RuntimeValues()
+        self.outliers = OutlierDetection(
+            ReactorClock(reactor),
+            random,
+            self.host_rows,
+            self.store,
+            self.runtime,
+            lambda text: log.warn("{text}", text=text),
+        )
+        self.store.watcher = self.outliers
+        self.on_said("outlier", self.outliers.heard)
         self._watcher = FileWatcher(reactor, log)
         self._pool = HTTPConnectionPool(reactor)
         self._pool.cachedConnectionTimeout = KEEP_ALIVE
@@ -88,6 +102,7 @@ class DiscoveryService(Service):
         super().stopService()  # type: ignore[no-untyped-call]
         for _, running in self._running.values():
             running.stop()
+        self.outliers.stop()
         for lookup in self._lookups.values():
             lookup.close()
         self.fanout.disconnect()
@@ -129,7 +144,7 @@ class DiscoveryService(Service):
 
     def snapshot_stats(self) -> dict[str, Any]:
         """`{"counters": {"cluster.<name>.update_attempt": ..., ...}, "gauges": {}}`, as Envoy names them."""
-        return {
+        out: dict[str, Any] = {
             "counters": {
                 f"cluster.{cluster}.{name}": value
                 for cluster, updates in self._updates.items()
@@ -137,6 +152,8 @@ class DiscoveryService(Service):
             },
             "gauges": {},
         }
+        self.outliers.collect(out)
+        return out
 
     def _make(self, source: DiscoverySource) -> RunningSource:
         updates = ClusterUpdates(self.store, source.cluster)

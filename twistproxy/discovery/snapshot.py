@@ -7,20 +7,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Protocol
 
 from twistproxy.discovery.history import EndpointDelta, History
 from twistproxy.model.address import Address
 from twistproxy.model.endpoint import Endpoint, EndpointChanges, EndpointSet
 
 
+class EndpointWatcher(Protocol):
+    """Who has something to say of endpoints before they are published."""
+
+    def endpoint_added(self, cluster: str, endpoint: Endpoint) -> Endpoint:
+        """There is a new one.  Returns it with the flags and the row that it is to have."""
+
+    def endpoint_removed(self, cluster: str, endpoint: Endpoint) -> None:
+        """It is gone."""
+
+
 class EndpointStore:
     """The newest endpoints of each cluster, and what has changed of late.
 
     changed  called with a cluster's name after its state has changed, or it is gone
+    watcher  hears of endpoints that come and go
     """
 
-    def __init__(self, changed: Callable[[str], None]) -> None:
+    def __init__(self, changed: Callable[[str], None], watcher: EndpointWatcher | None = None) -> None:
         self._changed = changed
+        self.watcher = watcher
         self._clusters: dict[str, _State] = {}
         # One count for all clusters: a cluster that goes and comes back does not repeat a version.
         self._version = 0
@@ -74,7 +88,9 @@ class EndpointStore:
         for endpoint in endpoints:
             # Of those with one address the first: so Envoy reads an assignment that repeats one.
             new.setdefault(endpoint.address, endpoint)
-        delta = state.take(new)
+        dress = partial(self._dressed, cluster, state)
+        delta = state.take(new, dress)
+        self._forget(cluster, delta.removed)
         news = not state.resolved or (complete and not state.complete)
         state.resolved = True
         state.complete = state.complete or complete
@@ -99,6 +115,30 @@ class EndpointStore:
             state.describe(changed)
             self._put(cluster)
 
+    def dress_again(self, cluster: str, dress: Callable[[Endpoint], Endpoint]) -> None:
+        """Change what is said of all endpoints of a cluster."""
+        state = self._clusters.get(cluster)
+        if state is None:
+            return
+        changed = [new for old in state.endpoints.values() if (new := dress(old)) != old]
+        if changed:
+            state.describe(changed)
+            self._put(cluster)
+
+    def _dressed(self, cluster: str, state: _State, endpoint: Endpoint) -> Endpoint:
+        """A new endpoint as it is to be published."""
+        if self.watcher is None:
+            return endpoint
+        dressed = self.watcher.endpoint_added(cluster, endpoint)
+        if dressed is not endpoint:
+            state.given[endpoint.address] = endpoint
+        return dressed
+
+    def _forget(self, cluster: str, removed: Iterable[Endpoint]) -> None:
+        if self.watcher is not None:
+            for endpoint in removed:
+                self.watcher.endpoint_removed(cluster, endpoint)
+
     def failed(self, cluster: str) -> None:
         """The source of `cluster` has answered with a failure: what the cluster has stays.
 
@@ -113,7 +153,9 @@ class EndpointStore:
 
     def remove(self, cluster: str) -> None:
         """`cluster` has no source any more."""
-        if self._clusters.pop(cluster, None) is not None:
+        state = self._clusters.pop(cluster, None)
+        if state is not None:
+            self._forget(cluster, state.endpoints.values())
             self._changed(cluster)
 
     def _put(self, cluster: str) -> None:
@@ -148,8 +190,10 @@ class _State:
             whole = self._whole = EndpointSet(cluster, endpoints, self.version, self.resolved)
         return whole
 
-    def take(self, new: dict[Address, Endpoint]) -> EndpointDelta:
-        """The endpoints are these.  Order does not count as long as they are the same: DNS servers rotate it from
+    def take(self, new: dict[Address, Endpoint], dress: Callable[[Endpoint], Endpoint]) -> EndpointDelta:
+        """The endpoints are these; `dress` says what is to be said of a new one.
+
+        Order does not count as long as they are the same: DNS servers rotate it from
         answer to answer.  What did not change stays the same object."""
         old, given = self.endpoints, self.given
         added, changed = [], []
@@ -158,6 +202,7 @@ class _State:
             if was is endpoint:
                 continue
             if was is None:
+                endpoint = new[address] = dress(endpoint)
                 added.append(endpoint)
                 continue
             before = given.get(address, was)

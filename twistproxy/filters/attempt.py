@@ -48,11 +48,12 @@ class Attempt(UpstreamRequest):
     """One attempt, which asks its owner what to do with what comes.
 
     host         where it is or was, None while it waits for a connection
+    blamed       outlier detection knows that it is slow
     retried      another attempt was started because of it, though it goes on (hedging)
     try_at, idle_at, duration_at   when its per-try timeout, its per-try idle timeout and its longest duration are over
     """
 
-    __slots__ = ("_owner", "_pauses", "duration_at", "host", "idle_at", "retried", "try_at")
+    __slots__ = ("_owner", "_pauses", "blamed", "duration_at", "host", "idle_at", "retried", "try_at")
 
     def __init__(
         self,
@@ -68,6 +69,7 @@ class Attempt(UpstreamRequest):
         self._owner = owner
         self._pauses = 0
         self.host: Host | None = None
+        self.blamed = False
         self.retried = False
         self.try_at = self.idle_at = self.duration_at = NEVER
 
@@ -97,6 +99,9 @@ class Attempt(UpstreamRequest):
         super().decode_1xx(head)
 
     def decode_headers(self, head: ResponseHead, end_stream: bool) -> None:
+        outlier = self._pool.host.outlier
+        if outlier is not None:
+            outlier.answered(self._head, head)
         self._owner.response_head(self, head, end_stream)
 
     def pass_on(self, head: ResponseHead, end_stream: bool) -> None:
@@ -105,7 +110,7 @@ class Attempt(UpstreamRequest):
         stream.host = self.host
         assert self._encoder is not None
         stream.attached(self._encoder)
-        super().decode_headers(head, end_stream)
+        super()._respond(head, end_stream)
 
     def decode_data(self, data: bytes, end_stream: bool) -> None:
         if self.idle_at != NEVER:
@@ -122,6 +127,13 @@ class Attempt(UpstreamRequest):
 
     def _reset(self, reason: ResetReason, detail: str) -> None:
         self._owner.attempt_reset(self, reason, detail)
+
+    def slow(self, status: int) -> None:
+        """A time limit is over; `status`: what the client would be told.  Of a host it is known once."""
+        host = self.host
+        if host is not None and host.outlier is not None and not self.blamed:
+            self.blamed = True
+            host.outlier.timed_out(status)
 
     # ---- the end of an attempt that is given up
 

@@ -138,6 +138,7 @@ class RetryingRequest:
             if attempt.host is not None:
                 attempt.host.stats.rq_timeout += 1
             if not self._started:
+                attempt.slow(self._timeouts.status)
                 self._counts.timed_out(self._cluster, self._timeouts.status, attempt)
         self._timeout("response_timeout")
 
@@ -244,6 +245,7 @@ class RetryingRequest:
         self._timers.request_ended()
 
     def try_timed_out(self, attempt: Attempt, idle: bool) -> None:
+        attempt.slow(self._timeouts.status)
         if self._timeouts.hedge:
             self._hedge(attempt)
             return

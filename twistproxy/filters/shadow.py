@@ -230,6 +230,8 @@ class Shadow:
 
     def pool_ready(self, encoder: RequestEncoder, host: Host) -> None:
         self._encoder = encoder
+        if host.outlier is not None:
+            host.outlier.connected()
         self._paused = False
         headers_only = self._end_stream and not self._held and self._trailers is None
         encoder.encode_headers(self._head, headers_only)
@@ -241,7 +243,10 @@ class Shadow:
 
     def pool_failed(self, failure: PoolFailure, detail: str) -> None:
         self._finish()
-        self._charge(503, None if failure == PoolFailure.OVERFLOW else self._pool.host)
+        host = None if failure == PoolFailure.OVERFLOW else self._pool.host
+        if host is not None and host.outlier is not None:
+            host.outlier.disconnected()
+        self._charge(503, host)
 
     # ---- from the upstream's codec: what comes is counted and goes nowhere
 
@@ -249,7 +254,10 @@ class Shadow:
 
     def decode_headers(self, head: ResponseHead, end_stream: bool) -> None:
         self._started = True
-        self._charge(head.status, self._pool.host)
+        host = self._pool.host
+        if host.outlier is not None:
+            host.outlier.answered(self._head, head)
+        self._charge(head.status, host)
         if end_stream:
             self._response_ended()
 
@@ -267,6 +275,9 @@ class Shadow:
             return
         self._finish()
         self._pool.stream_lost()
+        outlier = self._pool.host.outlier
+        if outlier is not None:
+            outlier.disconnected()
         if reason == ResetReason.PROTOCOL_ERROR:
             self._cluster.stats.upstream_cx_protocol_error += 1
         if not self._started:
@@ -302,6 +313,9 @@ class Shadow:
         if self._encoder is not None:
             self._pool.host.stats.rq_timeout += 1
         started = self._started
+        outlier = self._pool.host.outlier
+        if outlier is not None and self._encoder is not None and not started:
+            outlier.timed_out(504)
         self.cancel()
         if not started:
             self._charge(504, self._pool.host)

@@ -18,6 +18,8 @@ class UpgradeRequest(UpstreamRequest):
 
     def pool_ready(self, encoder: RequestEncoder, host: Host) -> None:
         self._encoder = encoder
+        if host.outlier is not None:
+            host.outlier.connected()
         stream = self._stream
         stream.host = host
         stream.attached(encoder)
@@ -48,13 +50,16 @@ class UpgradeRequest(UpstreamRequest):
     def decode_headers(self, head: ResponseHead, end_stream: bool) -> None:
         encoder = self._encoder
         assert encoder is not None
+        outlier = self._pool.host.outlier
+        if outlier is not None:
+            outlier.answered(self._head, head)
         if encoder.switched:
-            super().decode_headers(head, False)
+            super()._respond(head, False)
             self._open(encoder, head.status == 101 or not self._head.path)
         elif head.status < 400 and self._head.index.get(b"upgrade", b"").lower() == b"websocket":
             self._not_a_web_socket(head, end_stream)
         else:
-            super().decode_headers(head, end_stream)
+            super()._respond(head, end_stream)
 
     def _open(self, encoder: RequestEncoder, switched: bool) -> None:
         """`switched`: the downstream is no longer HTTP either, as it still is after a POST."""

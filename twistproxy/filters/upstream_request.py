@@ -134,6 +134,8 @@ class UpstreamRequest:
 
     def pool_ready(self, encoder: RequestEncoder, host: Host) -> None:
         self._encoder = encoder
+        if host.outlier is not None:
+            host.outlier.connected()
         stream = self._stream
         stream.host = host
         stream.attached(encoder)
@@ -161,7 +163,12 @@ class UpstreamRequest:
     def pool_failed(self, failure: PoolFailure, detail: str) -> None:
         self._done = True
         stream = self._stream
-        stream.host = None if failure == PoolFailure.OVERFLOW else self._pool.host
+        if failure == PoolFailure.OVERFLOW:
+            stream.host = None
+        else:
+            stream.host = host = self._pool.host
+            if host.outlier is not None:
+                host.outlier.disconnected()
         self._reset(_POOL_RESETS[failure], detail)
 
     # ---- from the stream: `UpstreamSide`
@@ -225,6 +232,9 @@ class UpstreamRequest:
         self.cancel()
         if not started:
             self._charge(504, self._pool.host)
+            outlier = self._pool.host.outlier
+            if outlier is not None and self._encoder is not None:
+                outlier.timed_out(504)
         stream.upstream = None
         stream.local_reply(504, b"upstream request timeout", flags.UT, "response_timeout")
 
@@ -255,6 +265,13 @@ class UpstreamRequest:
             stream.encode_1xx(head)
 
     def decode_headers(self, head: ResponseHead, end_stream: bool) -> None:
+        outlier = self._pool.host.outlier
+        if outlier is not None:
+            outlier.answered(self._head, head)
+        self._respond(head, end_stream)
+
+    def _respond(self, head: ResponseHead, end_stream: bool) -> None:
+        """Send the response to the client."""
         stream = self._stream
         if stream.extras is not None:
             self._done = end_stream
@@ -312,6 +329,9 @@ class UpstreamRequest:
             return
         self._done = True
         self._pool.stream_lost()
+        outlier = self._pool.host.outlier
+        if outlier is not None:
+            outlier.disconnected()
         if reason == ResetReason.PROTOCOL_ERROR:
             self._cluster.stats.upstream_cx_protocol_error += 1
         self._reset(reason, detail)

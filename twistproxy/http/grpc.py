@@ -29,6 +29,10 @@ STATUS_NAMES = (
 _OF_HTTP = {400: 13, 401: 16, 403: 7, 404: 12, 429: 14, 502: 14, 503: 14, 504: 14}
 _UNKNOWN = 2
 
+#: gRPC status → HTTP status (Envoy: Grpc::Utility::grpcToHttpStatus).
+_TO_HTTP = (200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401)
+_NO_STATUS = 500
+
 
 def is_grpc(head: HeaderMap) -> bool:
     """Whether the content of a request or a response is gRPC's (Envoy: Grpc::Common::hasGrpcContentType)."""
@@ -39,6 +43,12 @@ def is_grpc(head: HeaderMap) -> bool:
 def status_of_http(status: int) -> int:
     """The gRPC status that stands for an HTTP one."""
     return _OF_HTTP.get(status, _UNKNOWN)
+
+
+def http_status_of(grpc_status: bytes) -> int:
+    """The HTTP status that stands for the value of a grpc-status; for one that is none, 500."""
+    number = int(grpc_status) if grpc_status.isdigit() and len(grpc_status) < 9 else len(_TO_HTTP)
+    return _TO_HTTP[number] if number < len(_TO_HTTP) else _NO_STATUS
 
 
 def encoded_message(text: bytes) -> bytes:

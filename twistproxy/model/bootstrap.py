@@ -39,6 +39,7 @@ class Bootstrap:
     stats_flush_interval  seconds
     runtime               the last layer wins
     local_cluster         the name of the cluster that the proxy belongs to, "" if it does not say
+    outlier_log           the file of outlier detection's events, "" for none
     """
 
     node: Node
@@ -48,3 +49,4 @@ class Bootstrap:
     stats_flush_interval: float = 5.0
     runtime: tuple[RuntimeLayer, ...] = ()
     local_cluster: str = ""
+    outlier_log: str = ""

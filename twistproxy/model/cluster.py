@@ -10,6 +10,7 @@ from twistproxy.model.balancing import Balancing
 from twistproxy.model.discovery import DiscoverySource
 from twistproxy.model.endpoint import AssignmentPolicy, Endpoint
 from twistproxy.model.http1 import UpstreamHttp1Settings
+from twistproxy.model.outlier import OutlierSettings
 from twistproxy.model.retry import RetryPolicy
 
 
@@ -64,3 +65,4 @@ class ClusterSettings:
     metadata: Mapping[str, Any] | None = field(default=None, hash=False)
     default_thresholds: Thresholds = field(default_factory=Thresholds)
     high_thresholds: Thresholds = field(default_factory=Thresholds)
+    outlier: OutlierSettings | None = None

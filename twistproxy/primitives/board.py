@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
+from typing import Any
 
 from twistproxy.primitives.shared_block import BLOCK_ROWS, SharedBlock
 from twistproxy.primitives.shared_line import CELLS, COLUMNS_IN_USE, SharedLine
@@ -109,12 +110,20 @@ class Board:
         self.cells[_HOSTS_IN_USE] = count
 
 
+def _unheard(about: str, facts: dict[str, Any]) -> bool:
+    return False
+
+
 class WorkerBoard:
     """The board as one worker sees it: its column, and the rows of clusters, as the master says with each
-    configuration."""
+    configuration.
+
+    say  tells the discovery process of something that was seen here (`DiscoveryLink.say`)
+    """
 
     def __init__(self, board: Board | None = None) -> None:
         self._board = board
+        self.say: Callable[[str, dict[str, Any]], bool] = _unheard
         self._column = -1
         self._rows: Mapping[str, int] = {}
         self._lock_path = ""

@@ -8,8 +8,9 @@ from typing import Any
 
 from twisted.logger import Logger
 
+from twistproxy.discovery.outliers import OutlierPlan
 from twistproxy.discovery.service import DiscoveryService
-from twistproxy.errors import ConfigError
+from twistproxy.errors import ConfigError, ConfigProblem
 from twistproxy.ipc import messages
 from twistproxy.ipc.frame import Message
 from twistproxy.ipc.messages import ConfigMessage
@@ -17,6 +18,8 @@ from twistproxy.process.child_process import MasterLink, make_reactor, prepare_p
 from twistproxy.process.configuration import rebuild
 from twistproxy.process.run_dir import DISCOVERY_SOCKET
 from twistproxy.process.settings import ProcessSettings
+from twistproxy.transport.clock import ReactorClock
+from twistproxy.transport.log_file import LogFiles
 
 _log = Logger(namespace="twistproxy.discovery")
 
@@ -41,6 +44,7 @@ class DiscoveryProcess:
         self._service: DiscoveryService | None = None
         self._board = settings.board
         self._generation = 0
+        self._log_files = LogFiles(ReactorClock(reactor), settings.options.log_flush_interval)
         self._link = MasterLink(reactor, control, settings.options.log_level, self._message, self._leave)
 
     def _message(self, message: Message, fds: list[int]) -> None:
@@ -49,6 +53,10 @@ class DiscoveryProcess:
             self._configure(ConfigMessage.decode(message))
         elif kind == "stats":
             self._link.send(messages.snapshot(message["n"], self._snapshot()))
+        elif kind == "runtime" and self._service is not None:
+            self._service.runtime.replace(message["values"])
+        elif kind == "reopen":
+            self._log_files.reopen()
         elif kind == "stop":
             self._link.send(messages.snapshot(0, self._snapshot()))
             self._leave()
@@ -57,23 +65,36 @@ class DiscoveryProcess:
         try:
             bootstrap = rebuild(config.bootstrap, config.source, config.options)
         except ConfigError as e:
-            self._link.send(messages.refused(config.generation, e.problems))
-            if self._service is None:
-                self._leave()
+            self._refuse(config, e.problems)
+            return
+        try:
+            event_log = self._log_files.open(bootstrap.outlier_log) if bootstrap.outlier_log else None
+        except OSError as e:
+            problem = ConfigProblem("", f"cannot open {e.filename}: {e.strerror}", config.source)
+            self._refuse(config, [problem])
             return
         sources = [cluster.source for cluster in bootstrap.clusters if cluster.source is not None]
         if self._service is None:
             path = os.path.join(config.run_dir, DISCOVERY_SOCKET)
             self._service = DiscoveryService(self._reactor, path, _log, board=self._board)
-            self._service.configure(sources)
-            self._service.startService()
-        else:
-            self._service.configure(sources)
+        service = self._service
+        service.runtime.replace(config.runtime)
+        service.outliers.log.write = None if event_log is None else event_log.write
+        service.outliers.configure(OutlierPlan.of(bootstrap.clusters))
+        service.configure(sources)
+        if not service.running:
+            service.startService()
         self._link.send(messages.ready(config.generation))
+
+    def _refuse(self, config: ConfigMessage, problems: list[ConfigProblem]) -> None:
+        self._link.send(messages.refused(config.generation, problems))
+        if self._service is None:
+            self._leave()
 
     def _snapshot(self) -> dict[str, Any]:
         return {} if self._service is None else self._service.snapshot_stats()
 
     def _leave(self) -> None:
+        self._log_files.flush()
         if self._reactor.running:
             self._reactor.stop()

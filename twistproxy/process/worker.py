@@ -103,6 +103,7 @@ class Worker:
         self._log_files = LogFiles(self._clock, settings.options.log_flush_interval)
         options = settings.options
         self._board = WorkerBoard(settings.board)
+        self._board.say = self._say
         connector = ReactorConnector(reactor)
         self._plane = make_plane(self._clock, connector, self._log_files, options, self._board)
         self._drain_time = options.drain_time
@@ -195,6 +196,10 @@ class Worker:
         if self._generation:
             self._plane.update_endpoints(news)
         self._check_warm()
+
+    def _say(self, about: str, facts: Message) -> bool:
+        """Tell the discovery process."""
+        return self._discovery is not None and self._discovery.say(about, facts)
 
     def _check_warm(self) -> None:
         """Use the configuration that waits, if the endpoints of all of its clusters are known."""

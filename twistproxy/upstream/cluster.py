@@ -10,10 +10,12 @@ from twistproxy.api.clock import Clock
 from twistproxy.api.transport import Connector
 from twistproxy.model.address import Address
 from twistproxy.model.cluster import ClusterSettings
-from twistproxy.model.discovery import DnsSource
+from twistproxy.model.discovery import DnsSource, StaticSource
 from twistproxy.model.endpoint import AssignmentPolicy, Endpoint, EndpointChanges, insert
+from twistproxy.model.health import FAILED_OUTLIER_CHECK
 from twistproxy.observe.cluster_stats import ClusterStats
 from twistproxy.observe.stats import Snapshot
+from twistproxy.primitives.board import WorkerBoard
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import RuntimeValues
 from twistproxy.upstream.choosers.base import HostsUpdate
@@ -22,6 +24,7 @@ from twistproxy.upstream.choosers.make import make_chooser
 from twistproxy.upstream.choosers.params import LoadBalancerParams
 from twistproxy.upstream.host import Host
 from twistproxy.upstream.lb.zone_aware import LocalCluster
+from twistproxy.upstream.outlier import OutlierRules
 from twistproxy.upstream.pool.http import HttpPool
 from twistproxy.upstream.pool.tcp import TcpPool
 from twistproxy.upstream.resource_limits import ResourceLimits
@@ -68,8 +71,14 @@ class Cluster:
         self.chooser = make_chooser(self._params)
         self.contextual = self.chooser.contextual
         self.pick: Callable[[], Host | None] = self.chooser.picking()
+        self._outlier: OutlierRules | None = None
         if settings.source is None:
             self.set_endpoints(settings.endpoints)
+
+    def watch(self, board: WorkerBoard) -> None:
+        """Count for outlier detection, if there is to be any; before there are endpoints."""
+        if self.settings.outlier is not None:
+            self._outlier = OutlierRules(self.name, self.settings.outlier, board)
 
     def set_endpoints(self, endpoints: tuple[Endpoint, ...]) -> None:
         """These are all endpoints."""
@@ -136,12 +145,26 @@ class Cluster:
             moved.add(host.endpoint.priority)
         # Envoy counts each priority that changes.
         self.stats.membership_change += len(moved)
+        if self._outlier is not None:
+            for host in update.added:
+                self._watch_host(self._outlier, host)
+            for host in update.changed:
+                self._watch_host(self._outlier, host)
         self.chooser.update(update)
         self.pick = self.chooser.picking()
         for host in update.removed:
+            host.outlier = None
             for pool in host.pools:
                 if pool is not None:
                     pool.drain()
+
+    def _watch_host(self, rules: OutlierRules, host: Host) -> None:
+        """A host is new, or something new is said of it."""
+        row = host.endpoint.row
+        if host.outlier is None or host.outlier.row != row:
+            host.outlier = rules.counts(row)
+        if host.outlier is not None:
+            host.outlier.ejected = bool(host.flags & FAILED_OUTLIER_CHECK)
 
     def choose(self, context: LoadBalancerContext) -> Host | None:
         """The host for a request of which something is known."""
@@ -200,6 +223,7 @@ class Cluster:
     def drain(self) -> None:
         """The cluster is gone from the configuration; what is in flight finishes."""
         for host in self.hosts.values():
+            host.outlier = None  # whoever has its row from now on counts there
             for pool in host.pools:
                 if pool is not None:
                     pool.drain()
@@ -207,6 +231,8 @@ class Cluster:
     def use_runtime(self, runtime: RuntimeValues) -> None:
         """Take what the runtime says about circuit breakers, balancing and maintenance."""
         settings = self.settings
+        if self._outlier is not None:
+            self._outlier.use_runtime(runtime)
         for limits, thresholds, priority in zip(
             self.limits, (settings.default_thresholds, settings.high_thresholds), ("default", "high")
         ):
@@ -261,7 +287,11 @@ class Cluster:
         out.gauges[prefix + "membership_excluded"] = sum(host.excluded for host in hosts)
         # Envoy looks for it where hosts are discovered, but not if there is one only.
         source = self.settings.source
-        weighed = source is not None and not (isinstance(source, DnsSource) and source.logical)
+        weighed = not (
+            source is None
+            or isinstance(source, StaticSource)
+            or (isinstance(source, DnsSource) and source.logical)
+        )
         out.gauges[prefix + "max_host_weight"] = (
             max((host.weight for host in hosts), default=0) if weighed else 0
         )

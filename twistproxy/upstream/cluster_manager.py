@@ -65,6 +65,7 @@ class ClusterManager:
                 stats,
                 self._local_of(one.name),
             )
+            cluster.watch(self._board)
             if old is None:
                 self._added += 1
                 self._share(cluster)

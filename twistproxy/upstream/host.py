@@ -7,6 +7,7 @@ from typing import Any
 from twistproxy.model.endpoint import Endpoint
 from twistproxy.model.health import DEGRADED, EXCLUDED, FAILED_ACTIVE_HC, UNHEALTHY, eds_flags, flag_names
 from twistproxy.observe.cluster_stats import HostStats
+from twistproxy.upstream.outlier import OutlierCounts
 
 
 class Host:
@@ -22,6 +23,7 @@ class Host:
     pools     connections to it, one pool a priority: (default, high), and the same again for tunnels; made on first
               use by the cluster
     address_text  for logs and `/clusters`
+    outlier  where outlier detection counts, None without it
     """
 
     __slots__ = (
@@ -33,6 +35,7 @@ class Host:
         "flags",
         "healthy",
         "healthy_since",
+        "outlier",
         "pools",
         "stats",
         "weight",
@@ -45,6 +48,7 @@ class Host:
         self.address = endpoint.address
         self.address_text = str(endpoint.address)
         self.stats = HostStats()
+        self.outlier: OutlierCounts | None = None
         self.pools: list[Any] = [None, None, None, None]
 
     def use(self, endpoint: Endpoint) -> None:

@@ -1,0 +1,111 @@
+"""Settings of outlier detection: what is read, what is refused and where."""
+
+from __future__ import annotations
+
+import pytest
+
+from twistproxy.config.build import build_bootstrap
+from twistproxy.config.load import load_text
+from twistproxy.errors import ConfigError
+from twistproxy.model.bootstrap import Bootstrap
+from twistproxy.model.cluster import ClusterSettings
+from twistproxy.model.discovery import StaticSource
+from twistproxy.model.outlier import OutlierSettings
+from twistproxy.model.server_options import ServerOptions
+
+HOST = "endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 80}}}"
+
+
+def built(fields: str, manager: str = "{}") -> Bootstrap:
+    text = f"""
+static_resources:
+  clusters:
+  - name: app
+    type: STATIC
+    load_assignment: {{cluster_name: app, endpoints: [{{lb_endpoints: [{{{HOST}}}]}}]}}
+    {fields}
+cluster_manager: {manager}
+"""
+    return build_bootstrap(load_text(text, "test.yaml"), ServerOptions())
+
+
+def cluster(fields: str) -> ClusterSettings:
+    return built(fields).clusters[0]
+
+
+def test_without() -> None:
+    found = cluster("")
+    assert found.outlier is None
+    assert found.source is None
+    assert len(found.endpoints) == 1
+
+
+def test_defaults() -> None:
+    found = cluster("outlier_detection: {}")
+    assert found.outlier == OutlierSettings()
+    assert isinstance(found.source, StaticSource)
+    assert len(found.source.endpoints) == 1
+    assert not found.endpoints
+
+
+def test_all_fields() -> None:
+    names = [
+        name for name in OutlierSettings.__dataclass_fields__ if "time" not in name and "interval" not in name
+    ]
+    names = [name for name in names if name not in ("split", "always_eject_one_host", "uneject_when_checked")]
+    numbers = ", ".join(f"{name}: {number}" for number, name in enumerate(names, 1))
+    times = (
+        "interval: 1.5s, base_ejection_time: 2s, max_ejection_time: 3s, max_ejection_time_jitter: 0.25s, "
+        "split_external_local_origin_errors: true, always_eject_one_host: true, "
+        "successful_active_health_check_uneject_host: false"
+    )
+    found = cluster(f"outlier_detection: {{{numbers}, {times}}}").outlier
+    assert found is not None
+    assert [getattr(found, name) for name in names] == list(range(1, len(names) + 1))
+    assert (found.interval, found.base_ejection_time, found.max_ejection_time) == (1500, 2000, 3000)
+    assert found.max_ejection_time_jitter == 250
+    assert (found.split, found.always_eject_one_host, found.uneject_when_checked) == (True, True, False)
+
+
+def test_the_longest_ejection_is_not_below_the_shortest() -> None:
+    assert cluster("outlier_detection: {base_ejection_time: 400s}").outlier == OutlierSettings(
+        base_ejection_time=400_000, max_ejection_time=400_000
+    )
+
+
+def test_event_log() -> None:
+    assert built("", "{outlier_detection: {event_log_path: /tmp/x}}").outlier_log == "/tmp/x"
+    assert built("").outlier_log == ""
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        (
+            "{base_ejection_time: 10s, max_ejection_time: 5s}",
+            "max_ejection_time: outlier detector's max_ejection_time cannot be smaller than base_ejection_time",
+        ),
+        (
+            "{monitors: [{name: x, typed_config: {'@type': type.googleapis.com/google.protobuf.Duration, value: 1s}}]}",
+            "monitors: extensions of outlier detection are not implemented",
+        ),
+    ],
+)
+def test_refused(fields: str, problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        cluster(f"outlier_detection: {fields}")
+    assert [f"{one.path}: {one.message}" for one in caught.value.problems] == [
+        f"static_resources.clusters[0].outlier_detection.{problem}"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "manager"),
+    [
+        ("outlier_detection: {detect_degraded_hosts: true}", "{}"),
+        ("", "{outlier_detection: {event_service: {event_service: {}}}}"),
+    ],
+)
+def test_not_there(fields: str, manager: str) -> None:
+    with pytest.raises(ConfigError):
+        built(fields, manager)

@@ -1,0 +1,58 @@
+"""envoy.config.cluster.v3.OutlierDetection to `model.outlier`."""
+
+from __future__ import annotations
+
+from twistproxy.config.fields import Reader
+from twistproxy.model.outlier import OutlierSettings
+
+_DEFAULTS = OutlierSettings()
+
+#: Fields that are whole numbers and called the same in the settings.
+_NUMBERS = (
+    "consecutive_5xx",
+    "consecutive_gateway_failure",
+    "consecutive_local_origin_failure",
+    "max_ejection_percent",
+    "enforcing_consecutive_5xx",
+    "enforcing_consecutive_gateway_failure",
+    "enforcing_consecutive_local_origin_failure",
+    "enforcing_success_rate",
+    "enforcing_local_origin_success_rate",
+    "enforcing_failure_percentage",
+    "enforcing_failure_percentage_local_origin",
+    "success_rate_minimum_hosts",
+    "success_rate_request_volume",
+    "success_rate_stdev_factor",
+    "failure_percentage_threshold",
+    "failure_percentage_minimum_hosts",
+    "failure_percentage_request_volume",
+)
+
+
+def build_outlier_detection(reader: Reader | None) -> OutlierSettings | None:
+    """`reader`: the cluster's outlier_detection, None if there is none."""
+    if reader is None:
+        return None
+    base = _milliseconds(reader, "base_ejection_time", _DEFAULTS.base_ejection_time)
+    longest = _milliseconds(reader, "max_ejection_time", max(_DEFAULTS.max_ejection_time, base))
+    if longest < base:
+        reader.problem(
+            "outlier detector's max_ejection_time cannot be smaller than base_ejection_time",
+            "max_ejection_time",
+        )
+    if reader.messages("monitors"):
+        reader.refuse("monitors", "extensions of outlier detection are not implemented")
+    return OutlierSettings(
+        split=reader.boolean("split_external_local_origin_errors"),
+        interval=_milliseconds(reader, "interval", _DEFAULTS.interval),
+        base_ejection_time=base,
+        max_ejection_time=longest,
+        max_ejection_time_jitter=_milliseconds(reader, "max_ejection_time_jitter", 0),
+        always_eject_one_host=reader.boolean("always_eject_one_host"),
+        uneject_when_checked=reader.boolean("successful_active_health_check_uneject_host", True),
+        **{name: reader.integer(name, getattr(_DEFAULTS, name)) for name in _NUMBERS},
+    )
+
+
+def _milliseconds(reader: Reader, field: str, default: int) -> int:
+    return int(reader.duration(field, default / 1000) * 1000)
