@@ -97,6 +97,9 @@ REFUSED = {
     "common_lb_config: {override_host_status: {statuses: [HEALTHY]}}": "common_lb_config.override_host_status",
     "{lb_policy: RING_HASH, common_lb_config: {zone_aware_lb_config: {}}}": "common_lb_config.zone_aware_lb_config",
     "{lb_policy: RANDOM, round_robin_lb_config: {}}": "round_robin_lb_config",
+    extension("least_request", "LeastRequest", "{enable_full_scan: true}"): (
+        "load_balancing_policy.policies[0].typed_extension_config.typed_config.enable_full_scan"
+    ),
     extension("wrr_locality", "WrrLocality"): "load_balancing_policy",
     extension("override_host", "OverrideHost"): "load_balancing_policy",
     extension("pick_first", "PickFirst"): "load_balancing_policy",

@@ -15,6 +15,8 @@ pytestmark = pytest.mark.parity
 
 POLICIES = "type.googleapis.com/envoy.extensions.load_balancing_policies."
 WEIGHTED: Config = {"locality_weighted_lb_config": {}}
+FIRST: Config = {"metadata_match": {"filter_metadata": {"envoy.lb": {"first": "yes"}}}}
+SUBSETS: Config = {"fallback_policy": "NO_FALLBACK", "subset_selectors": [{"keys": ["first"]}]}
 HEALTH = {"h": "HEALTHY", "u": "UNHEALTHY", "d": "DEGRADED", "x": "DRAINING"}
 
 
@@ -43,6 +45,8 @@ class Hosts:
             origin = self.proxy.origin(f"{self.cluster}-{place}{number}")
             origin.default = text(f"{place}{number}")
             made = endpoint(origin.port, weight=weights[number] if weights else None)
+            if not number:
+                made["metadata"] = {"filter_metadata": {"envoy.lb": {"first": "yes"}}}
             found.append(made | {"health_status": HEALTH[state]})
         return found
 
@@ -97,6 +101,40 @@ WEIGHTS: dict[str, tuple[Config, list[tuple[str, int | None, str]], int, dict[st
         40,
         {"a": 10, "b": 30},
     ),
+    "ring-weightless": (
+        {"common_lb_config": WEIGHTED, "lb_policy": "RING_HASH"},
+        [("a", None, "h"), ("b", None, "hh")],
+        40,
+        {"5": 40},
+    ),
+    "maglev-gone": (
+        {"common_lb_config": WEIGHTED, "lb_policy": "MAGLEV"},
+        [("a", 1, "hhh"), ("b", 3, "uu")],
+        40,
+        {"a": 40},
+    ),
+    "subset-unaware": (
+        {"common_lb_config": WEIGHTED, "lb_subset_config": SUBSETS},
+        [("a", 1, "h"), ("b", 3, "h")],
+        40,
+        {"a": 20, "b": 20},
+    ),
+    "subset-aware": (
+        {"common_lb_config": WEIGHTED, "lb_subset_config": SUBSETS | {"locality_weight_aware": True}},
+        [("a", 1, "h"), ("b", 3, "h")],
+        40,
+        {"a": 10, "b": 30},
+    ),
+    # Of each locality, the first host is in the subset: half of a, a third of b, whose 9 become 3.
+    "subset-scaled": (
+        {
+            "common_lb_config": WEIGHTED,
+            "lb_subset_config": SUBSETS | {"locality_weight_aware": True, "scale_locality_weight": True},
+        },
+        [("a", 2, "hh"), ("b", 9, "hhh")],
+        40,
+        {"a": 10, "b": 30},
+    ),
     "extension-off": (
         {"load_balancing_policy": policy("round_robin", "RoundRobin")},
         [("a", 1, "h"), ("b", 3, "hh")],
@@ -115,7 +153,7 @@ def configure(proxy: Proxy) -> Config:
         made["load_assignment"]["endpoints"] = groups
         clusters.append(made)
     routes = [
-        {"match": {"path_separated_prefix": f"/{each['name']}"}, "route": {"cluster": each["name"]}}
+        {"match": {"path_separated_prefix": f"/{each['name']}"}, "route": {"cluster": each["name"]} | FIRST}
         for each in clusters
     ]
     hosts_ = [{"name": "all", "domains": ["*"], "routes": routes}]

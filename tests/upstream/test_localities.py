@@ -18,7 +18,7 @@ from twistproxy.upstream.choosers.params import LoadBalancerParams
 from twistproxy.upstream.choosers.priorities import PriorityChooser
 from twistproxy.upstream.host import Host
 from twistproxy.upstream.lb.hash_keys import shares_of_localities
-from twistproxy.upstream.lb.localities import by_locality
+from twistproxy.upstream.lb.localities import by_locality, scale_weights, sizes_of_localities
 from twistproxy.upstream.lb.locality_weighted import effective_weight
 from twistproxy.upstream.lb.zone_aware import LocalCluster, ZoneAware, ZonePlan, plan
 
@@ -79,11 +79,22 @@ def test_effective_weight() -> None:
     assert effective_weight(none, 0, 140) == 0
 
 
+def test_scaled_weights() -> None:
+    """A half of 5 is rounded up."""
+    every = [*hosts("a:hhhh", locality_weight=5), *hosts("b:hh", locality_weight=5)]
+    found = by_locality([every[0], every[1], every[4], every[5]])
+    scale_weights(found, 0, sizes_of_localities(every))
+    assert [one.weight for one in found] == [3, 5]
+
+
 def test_shares_of_localities() -> None:
     some = [*hosts("a:hh", locality_weight=1), *hosts("b:hu", locality_weight=3), *hosts("c:h")]
-    assert shares_of_localities(some, False) == ([some[0], some[1], some[2]], [0.125, 0.125, 0.75])
-    assert shares_of_localities(some, True)[1] == [0.125, 0.125, 0.375, 0.375]
-    assert shares_of_localities(hosts("c:h"), False) == ([], [])
+    assert shares_of_localities(by_locality(some), False) == (
+        [some[0], some[1], some[2]],
+        [0.125, 0.125, 0.75],
+    )
+    assert shares_of_localities(by_locality(some), True)[1] == [0.125, 0.125, 0.375, 0.375]
+    assert shares_of_localities(by_locality(hosts("c:h")), False) == ([], [])
 
 
 def test_plans() -> None:

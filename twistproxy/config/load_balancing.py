@@ -167,8 +167,8 @@ def _least_request(config: Reader) -> LeastRequestSettings:
     full = False
     if _knows(config, "selection_method"):
         full = config.enum("selection_method") == "FULL_SCAN"
-        if config.has("enable_full_scan"):
-            full = config.boolean("enable_full_scan")
+        if config.boolean("enable_full_scan"):
+            config.problem("Envoy does nothing with it; use selection_method: FULL_SCAN", "enable_full_scan")
     return LeastRequestSettings(config.integer("choice_count", 2), full, bias, key)
 
 

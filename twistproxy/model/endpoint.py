@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from twistproxy.model.address import Address, PipeAddress, TcpAddress
 
 _Item = TypeVar("_Item")
 
 
-@dataclass(frozen=True, slots=True)
-class Locality:
-    """Where an endpoint is (envoy.config.core.v3.Locality)."""
+class Locality(NamedTuple):
+    """Where an endpoint is (envoy.config.core.v3.Locality).  A tuple, as addresses are."""
 
     region: str = ""
     zone: str = ""

@@ -57,7 +57,7 @@ class Balancers:
             fails = balancing.fail_on_panic
             return Panic(_nobody if fails else self._policy(priority.hosts), params).pick
         hosts = priority.degraded if degraded else priority.healthy
-        if balancing.locality_weighted:
+        if params.locality_weighted:
             return self._by_weight(priority, degraded) or self._policy(hosts)
         zone_plan = self._plan
         if zone_plan is None or priority.number or not params.zone_share[0]:
@@ -68,7 +68,7 @@ class Balancers:
         """None if no locality has a weight."""
         picks: list[Pick] = []
         weights: list[float] = []
-        for one in by_locality(priority.hosts):
+        for one in self._params.localities(priority.hosts, priority.number):
             hosts = one.degraded if degraded else one.healthy
             weight = effective_weight(one, len(hosts), self._params.policy.overprovisioning_factor)
             if weight > 0.0:

@@ -62,8 +62,9 @@ class HashChooser(Chooser):
         params, settings = self._params, self._settings
         hosts: Sequence[Host] = priority.hosts if priority.panic else priority.healthy
         shares: Sequence[float] | None = None
-        if params.balancing.locality_weighted:
-            hosts, shares = shares_of_localities(priority.hosts, priority.panic)
+        if params.locality_weighted:
+            localities = params.localities(priority.hosts, priority.number)
+            hosts, shares = shares_of_localities(localities, priority.panic)
         table: RingHash | Maglev
         if isinstance(settings, RingHashSettings):
             table = RingHash(hosts, settings, shares)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from random import Random
 
 from twistproxy.model.balancing import Balancing
-from twistproxy.model.endpoint import AssignmentPolicy
+from twistproxy.model.endpoint import AssignmentPolicy, Locality
 from twistproxy.observe.cluster_stats import ClusterStats
 from twistproxy.primitives.runtime import RuntimeValues
+from twistproxy.upstream.host import Host
+from twistproxy.upstream.lb.localities import LocalityHosts, by_locality, scale_weights
 from twistproxy.upstream.lb.slow_start import SlowStart
 from twistproxy.upstream.lb.zone_aware import LocalCluster
 
@@ -22,6 +24,8 @@ class LoadBalancerParams:
     monotonic  the clock
     policy     what the cluster's assignment says
     local      the cluster that the proxy belongs to, None if that is not known
+    locality_weighted  whether localities have weights, …
+    locality_sizes     … in proportion to how many of so many hosts, by priority and locality, are in a set; None: in full
 
     What the runtime has its say in; after a change of any of these whoever changed it has the chooser `rebuild`:
 
@@ -36,6 +40,8 @@ class LoadBalancerParams:
         "balancing",
         "bias",
         "local",
+        "locality_sizes",
+        "locality_weighted",
         "monotonic",
         "panic_threshold",
         "policy",
@@ -54,6 +60,11 @@ class LoadBalancerParams:
         self.monotonic = monotonic
         self.policy = AssignmentPolicy()
         self.local: LocalCluster | None = None
+        subsets = balancing.subsets
+        self.locality_weighted = balancing.locality_weighted and (
+            subsets is None or subsets.locality_weighted
+        )
+        self.locality_sizes: dict[tuple[int, Locality], int] | None = None
         self.bias = self.aggression = 1.0
         self.use_runtime(RuntimeValues())
 
@@ -78,6 +89,13 @@ class LoadBalancerParams:
         )
         self.zone_share = runtime.fraction(_ZONES + "enabled", zones.routing_enabled, 100)
         return before != self._from_runtime()
+
+    def localities(self, hosts: Iterable[Host], priority: int) -> list[LocalityHosts]:
+        """The localities of these hosts of a priority, with their weights."""
+        found = by_locality(hosts)
+        if self.locality_sizes is not None:
+            scale_weights(found, priority, self.locality_sizes)
+        return found
 
     def slow_start(self) -> SlowStart | None:
         """That of one set of hosts, if there is to be any."""

@@ -13,6 +13,7 @@ from twistproxy.upstream.choosers.context import LoadBalancerContext, OwnPolicie
 from twistproxy.upstream.choosers.params import LoadBalancerParams
 from twistproxy.upstream.choosers.subset_keys import SubsetKeys
 from twistproxy.upstream.host import Host
+from twistproxy.upstream.lb.localities import sizes_of_localities
 
 #: The criterion that has alternatives to the others.
 _FALLBACK_LIST = "fallback_list"
@@ -104,6 +105,8 @@ class SubsetChooser(Chooser):
 
     def update(self, update: HostsUpdate) -> None:
         hosts = update.hosts
+        if self._settings.scale_localities:
+            self._params.locality_sizes = sizes_of_localities(hosts)
         dirty = set(update.changed)
         if self._any is not None:
             self._any.update(update)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from twistproxy.upstream.host import Host
-from twistproxy.upstream.lb.localities import by_locality
+from twistproxy.upstream.lb.localities import LocalityHosts
 
 
 def hash_key(host: Host, use_hostname: bool) -> bytes:
@@ -22,12 +22,12 @@ def shares_of_weight(hosts: Sequence[Host]) -> list[float]:
     return [host.weight / total for host in hosts]
 
 
-def shares_of_localities(hosts: Sequence[Host], panic: bool) -> tuple[list[Host], list[float]]:
-    """The healthy ones of these hosts, or all in a panic, and the share of each in the weight of its locality.  That does
-    not become less with hosts that are not healthy; localities without a weight have no share (Envoy:
+def shares_of_localities(localities: Sequence[LocalityHosts], panic: bool) -> tuple[list[Host], list[float]]:
+    """The healthy hosts of these localities, or all in a panic, and the share of each in the weight of its locality.
+
+    That does not become less with hosts that are not healthy; localities without a weight have no share (Envoy:
     normalizeLocalityWeights in thread_aware_lb_impl.cc).
     """
-    localities = by_locality(hosts)
     total = sum([one.weight for one in localities])
     found: list[Host] = []
     shares: list[float] = []

@@ -46,9 +46,22 @@ def by_locality(hosts: Iterable[Host], own: Locality | None = None) -> list[Loca
             last.degraded.append(host)
         if host.excluded:
             last.excluded += 1
-    return sorted(found.values(), key=lambda one: (one.locality != own, _name(one)))
+    return sorted(found.values(), key=lambda one: (one.locality != own, one.locality))
 
 
-def _name(one: LocalityHosts) -> tuple[str, str, str]:
-    locality = one.locality
-    return locality.region, locality.zone, locality.sub_zone
+def sizes_of_localities(hosts: Iterable[Host]) -> dict[tuple[int, Locality], int]:
+    """How many hosts there are by priority and locality."""
+    found: dict[tuple[int, Locality], int] = {}
+    for host in hosts:
+        endpoint = host.endpoint
+        key = (endpoint.priority, endpoint.locality)
+        found[key] = found.get(key, 0) + 1
+    return found
+
+
+def scale_weights(found: list[LocalityHosts], priority: int, sizes: dict[tuple[int, Locality], int]) -> None:
+    """Localities of which some hosts only are there, of `sizes` altogether, weigh as much less, in whole numbers."""
+    for one in found:
+        size = sizes.get((priority, one.locality), 0)
+        if size:
+            one.weight = int(one.weight * len(one.hosts) / size + 0.5)
