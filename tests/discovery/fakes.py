@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import LogEvent, Logger, formatEvent
 
-from twistproxy.discovery.dns_lookup import Answer, LookupFailed
+from twistproxy.discovery.dns_lookup import Answer, Found, LookupFailed, Services
 from twistproxy.discovery.snapshot import EndpointStore
 from twistproxy.discovery.source import ClusterUpdates
 from twistproxy.model.discovery import LookupFamily
@@ -72,11 +72,12 @@ def addresses(endpoints: Iterable[Endpoint]) -> list[str]:
 
 
 class FakeLookup:
-    """`Lookup` whose answers the test gives."""
+    """`Lookup` whose answers the test gives; `services_of` what is known of services."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, LookupFamily]] = []
         self.waiting: list[tuple[str, Deferred[Answer]]] = []
+        self.services_of: Services | LookupFailed = Services()
 
     def __call__(self, name: str, family: LookupFamily) -> Deferred[Answer]:
         self.asked.append((name, family))
@@ -84,9 +85,16 @@ class FakeLookup:
         self.waiting.append((name, answer))
         return answer
 
+    def services(self, name: str, family: LookupFamily) -> Deferred[Services]:
+        found = self.services_of
+        return fail(found) if isinstance(found, LookupFailed) else succeed(found)
+
+    def close(self) -> None:
+        pass
+
     def answer(self, *found: str, ttl: int = 0) -> None:
         """Answer the oldest question."""
-        self.waiting.pop(0)[1].callback(Answer(found, ttl))
+        self.waiting.pop(0)[1].callback(Answer(tuple(Found(address, ttl) for address in found)))
 
     def fail(self, reason: str = "TimeoutError") -> None:
         self.waiting.pop(0)[1].errback(LookupFailed(reason))

@@ -1,225 +1,273 @@
-"""Lookups on a fake twisted.names resolver: families, what is empty and what is a failure, local names."""
+"""Lookups on a fake channel: families, what is empty and what is a failure, local names."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
-from twisted.names import dns
-from twisted.names.error import DNSNameError, DNSServerError
+from twisted.python.failure import Failure
 
-from twistproxy.discovery import dns_lookup
-from twistproxy.discovery.dns_lookup import LOOKUP_LIMIT, Answer, DnsLookup, LookupFailed
+from twistproxy.discovery.dns_channel import QueryFailed
+from twistproxy.discovery.dns_lookup import Answer, DnsLookup, Found, LookupFailed, LookupStats, Services
+from twistproxy.discovery.dns_wire import AAAA, CNAME, NXDOMAIN, OK, SRV, A, Record, Reply, ServiceRecord
+from twistproxy.model.discovery import CaresResolver
 
 FILES = {
-    "/etc/hosts": "127.0.0.1 localhost\n10.1.1.1 box\nfd00::1 box\n",
+    "/etc/hosts": "127.0.0.1 localhost\n10.1.1.1 box\nfd00::1 box\n10.1.1.2 four\n",
     "/etc/resolv.conf": "nameserver 192.0.2.53\nsearch x.test\n",
 }
+V4_ROUTES = "/proc/net/fib_trie"
+V6_ADDRESSES = "/proc/net/if_inet6"
+LOCAL = "           |-- {}\n              /32 host LOCAL\n"
+
+SERVFAIL = QueryFailed("SERVFAIL")
+SILENCE = QueryFailed("no answer in time", 3, True)
+Zone = dict[tuple[str, int], Any]
 
 
-def a(address: str, ttl: int = 60) -> dns.RRHeader:
-    return dns.RRHeader(b"n", dns.A, dns.IN, ttl, dns.Record_A(address, ttl))
+def a(address: str, ttl: int = 60, name: str = "n") -> Record:
+    return Record(name, AAAA if ":" in address else A, ttl, address)
 
 
-def aaaa(address: str, ttl: int = 60) -> dns.RRHeader:
-    return dns.RRHeader(b"n", dns.AAAA, dns.IN, ttl, dns.Record_AAAA(address, ttl))
+class FakeChannel:
+    """`zone`: (name, type) -> records of the answer, a Reply, an exception, or None for no answer."""
 
+    def __init__(self, zone: Zone) -> None:
+        self.zone = zone
+        self.asked: list[tuple[str, int]] = []
+        self.servers: list[tuple[tuple[str, int], ...]] = []
+        self.closed = False
 
-def cname(target: str, ttl: int) -> dns.RRHeader:
-    return dns.RRHeader(b"n", dns.CNAME, dns.IN, ttl, dns.Record_CNAME(target.encode(), ttl))
+    def use(self, servers: tuple[tuple[str, int], ...]) -> None:
+        self.servers.append(servers)
 
+    def ask(self, name: str, kind: int) -> Deferred[Reply]:
+        self.asked.append((name, kind))
+        found = self.zone.get((name, kind), Reply(1, NXDOMAIN, False, name, kind))
+        answer: Deferred[Reply] = Deferred()
+        if isinstance(found, Exception):
+            answer.errback(Failure(found))
+        elif found is not None:
+            answer.callback(
+                found if isinstance(found, Reply) else Reply(1, OK, False, name, kind, tuple(found))
+            )
+        return answer
 
-class FakeResolver:
-    """Stands for twisted.names.client.Resolver.
-
-    `zone`: (name, type) -> records, exception, or None for no answer.
-    """
-
-    zone: dict[tuple[str, int], Any] = {}
-    made: list[FakeResolver] = []
-
-    def __init__(self, servers: list[tuple[str, int]], timeout: object, reactor: object) -> None:
-        self.servers = servers
-        self.queries: list[tuple[str, int]] = []
-        self.connections: list[Any] = []
-        self.over_tcp = 0
-        FakeResolver.made.append(self)
-
-    def query(self, query: dns.Query) -> Deferred[Any]:
-        key = (query.name.name.decode(), query.type)
-        self.queries.append(key)
-        found: Deferred[Any] = Deferred()
-        records = self.zone.get(key, DNSNameError())
-        if isinstance(records, Exception):
-            found.errback(records)
-        elif records is not None:
-            found.callback((records, [], []))
-        return found
-
-    def queryTCP(self, queries: list[dns.Query]) -> Deferred[Any]:
-        self.over_tcp += 1
-        return self.query(queries[0])
-
-    def filterAnswers(self, message: Any) -> Any:
-        return message
+    def close(self) -> None:
+        self.closed = True
 
 
 class World:
-    def __init__(self, zone: dict[tuple[str, int], Any], **options: Any) -> None:
-        FakeResolver.zone = zone
-        FakeResolver.made = []
-        self.clock = Clock()
-        self.lookup = DnsLookup(self.clock, read=FILES.__getitem__, **options)
+    def __init__(self, zone: Zone, files: dict[str, str] | None = None, **settings: Any) -> None:
+        settings.setdefault("search_domains", False)
+        self.channel = FakeChannel(zone)
+        self.stats = LookupStats()
+        files = FILES | (files or {})
 
-    def ask(self, name: str, family: Any) -> Any:
+        def read(path: str) -> str:
+            if path not in files:
+                raise OSError(path)
+            return files[path]
+
+        self.lookup = DnsLookup(self.channel, CaresResolver(**settings), self.stats, read)
+
+    def result(self, asked: Deferred[Any]) -> Any:
         """The answer, the failure's text, or None while there is neither."""
         found: list[Any] = []
-        self.lookup(name, family).addCallbacks(
-            found.append, lambda f: found.append(f.trap(LookupFailed) and f)
-        )
+        asked.addCallbacks(found.append, lambda failure: found.append(failure.value))
         if not found:
             return None
-        return found[0] if isinstance(found[0], Answer) else str(found[0].value)
+        assert not isinstance(found[0], Exception) or isinstance(found[0], LookupFailed)
+        return str(found[0]) if isinstance(found[0], Exception) else found[0]
 
-    @property
-    def queries(self) -> list[tuple[str, int]]:
-        return [query for resolver in FakeResolver.made for query in resolver.queries]
+    def ask(self, name: str, family: Any = "V4_ONLY") -> Any:
+        return self.result(self.lookup(name, family))
+
+    def counted(self) -> list[int]:
+        """total, not found, failures, timeouts"""
+        stats = self.stats
+        return [stats.resolve_total, stats.not_found, stats.get_addr_failure, stats.timeouts]
 
 
-@pytest.fixture(autouse=True)
-def _fake_resolver(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dns_lookup.client, "Resolver", FakeResolver)
-
-
-BOTH = {("app.test", dns.A): [a("10.0.0.1", 30)], ("app.test", dns.AAAA): [aaaa("fd00::1", 20)]}
+BOTH: Zone = {("app.test", A): [a("10.0.0.1", 30)], ("app.test", AAAA): [a("fd00::1", 20)]}
 
 
 @pytest.mark.parametrize(
-    ("family", "addresses", "ttl", "asked"),
+    ("family", "found", "asked"),
     [
-        ("AUTO", ("fd00::1",), 20, [dns.AAAA]),
-        ("V4_PREFERRED", ("10.0.0.1",), 30, [dns.A]),
-        ("V4_ONLY", ("10.0.0.1",), 30, [dns.A]),
-        ("V6_ONLY", ("fd00::1",), 20, [dns.AAAA]),
-        ("ALL", ("10.0.0.1", "fd00::1"), 20, [dns.A, dns.AAAA]),
+        ("AUTO", [("fd00::1", 20)], [AAAA]),
+        ("V4_PREFERRED", [("10.0.0.1", 30)], [A]),
+        ("V4_ONLY", [("10.0.0.1", 30)], [A]),
+        ("V6_ONLY", [("fd00::1", 20)], [AAAA]),
+        ("ALL", [("10.0.0.1", 30), ("fd00::1", 20)], [A, AAAA]),
     ],
 )
-def test_families(family: str, addresses: tuple[str, ...], ttl: int, asked: list[int]) -> None:
-    world = World(BOTH, search_domains=False)
-    assert world.ask("app.test", family) == Answer(addresses, ttl)
-    assert [kind for _, kind in world.queries] == asked
+def test_families(family: str, found: list[tuple[str, int]], asked: list[int]) -> None:
+    world = World(BOTH)
+    assert world.ask("app.test", family) == Answer(tuple(Found(*each) for each in found))
+    assert [kind for _, kind in world.channel.asked] == asked
+    assert world.counted() == [1, 0, 0, 0]
 
 
-@pytest.mark.parametrize(("family", "other"), [("AUTO", dns.AAAA), ("V4_PREFERRED", dns.A)])
-@pytest.mark.parametrize("nothing", [[], DNSNameError(), DNSServerError()])
+@pytest.mark.parametrize(("family", "other"), [("AUTO", AAAA), ("V4_PREFERRED", A)])
+@pytest.mark.parametrize(
+    ("nothing", "counted"), [([], [2, 1, 0, 0]), (SERVFAIL, [2, 0, 1, 0]), (SILENCE, [2, 0, 0, 3])]
+)
 def test_the_other_family_is_asked_when_the_first_has_nothing(
-    family: str, other: int, nothing: object
+    family: str, other: int, nothing: object, counted: list[int]
 ) -> None:
-    world = World({**BOTH, ("app.test", other): nothing}, search_domains=False)
-    answer = world.ask("app.test", family)
-    assert isinstance(answer, Answer)
-    assert len(answer.addresses) == 1
-    assert len(world.queries) == 2
+    world = World({**BOTH, ("app.test", other): nothing})
+    assert len(world.ask("app.test", family).found) == 1
+    assert world.counted() == counted
+    assert world.stats.pending_resolutions == 0
 
 
 def test_no_such_name_and_no_data_are_empty_answers() -> None:
-    assert World({}, search_domains=False).ask("gone.test", "V4_ONLY") == Answer(())
-    empty = World({("app.test", dns.A): []}, search_domains=False)
-    assert empty.ask("app.test", "V4_ONLY") == Answer(())
+    assert World({}).ask("gone.test") == Answer(())
+    assert World({("app.test", A): []}).ask("app.test") == Answer(())
 
 
 @pytest.mark.parametrize("family", ["AUTO", "ALL", "V4_PREFERRED"])
 def test_half_an_empty_answer_is_a_failure(family: str) -> None:
-    world = World({("app.test", dns.AAAA): [], ("app.test", dns.A): DNSServerError()}, search_domains=False)
-    assert world.ask("app.test", family) == "ServerError"
+    world = World({("app.test", AAAA): [], ("app.test", A): SERVFAIL})
+    assert world.ask("app.test", family) == "SERVFAIL"
 
 
-def test_all_takes_what_one_family_has() -> None:
-    world = World({**BOTH, ("app.test", dns.A): DNSServerError()}, search_domains=False)
-    assert world.ask("app.test", "ALL") == Answer(("fd00::1",), 20)
+def test_all_takes_what_one_family_has_and_asks_for_both_at_once() -> None:
+    world = World({**BOTH, ("app.test", A): SERVFAIL})
+    assert world.ask("app.test", "ALL") == Answer((Found("fd00::1", 20),))
+    world = World({**BOTH, ("app.test", A): None})
+    assert world.ask("app.test", "ALL") is None
+    assert len(world.channel.asked) == 2
+    assert world.stats.pending_resolutions == 1
 
 
-def test_cname_chain_and_least_ttl() -> None:
-    world = World(
-        {("app.test", dns.A): [cname("real.test", 5), a("10.0.0.1"), a("10.0.0.2"), a("10.0.0.1")]},
-        search_domains=False,
-    )
-    assert world.ask("app.test", "V4_ONLY") == Answer(("10.0.0.1", "10.0.0.2"), 5)
-
-
-def test_a_cname_loop_is_empty() -> None:
-    world = World({("app.test", dns.A): [cname("app.test", 5)]}, search_domains=False)
-    assert world.ask("app.test", "V4_ONLY") == Answer(())
-
-
-def test_no_answer_ends_at_the_limit() -> None:
-    world = World({("app.test", dns.A): None, ("app.test", dns.AAAA): [aaaa("fd00::1")]})
-    found: list[Any] = []
-    world.lookup("app.test", "V4_PREFERRED").addErrback(found.append)
-    world.clock.advance(LOOKUP_LIMIT - 0.1)
-    assert not found
-    world.clock.advance(0.1)
-    assert found[0].check(LookupFailed)
-    assert not world.clock.getDelayedCalls()
+def test_aliases_and_repeated_addresses() -> None:
+    chain = [Record("app.test", CNAME, 5, None), a("10.0.0.1", 9), a("10.0.0.2", 3), a("10.0.0.1")]
+    found = World({("app.test", A): chain}).ask("app.test")
+    assert found == Answer((Found("10.0.0.1", 5), Found("10.0.0.2", 3)))
+    only_alias = World({("app.test", A): [Record("app.test", CNAME, 5, None)]})
+    assert only_alias.ask("app.test") == Answer(())
 
 
 def test_search_domains() -> None:
-    zone = {("app.x.test", dns.A): [a("10.0.0.9")]}
-    world = World(zone)
-    assert world.ask("app", "V4_ONLY") == Answer(("10.0.0.9",), 60)
-    assert [name for name, _ in world.queries] == ["app.x.test"]
-    assert World(zone, search_domains=False).ask("app", "V4_ONLY") == Answer(())
+    zone: Zone = {("app.x.test", A): [a("10.0.0.9")]}
+    world = World(zone, search_domains=True)
+    assert world.ask("app") == Answer((Found("10.0.0.9", 60),))
+    assert [name for name, _ in world.channel.asked] == ["app.x.test"]
+    assert World(zone).ask("app") == Answer(())
 
 
-def test_nameservers() -> None:
-    world = World(BOTH)
-    world.ask("app.test", "V4_ONLY")
-    world.ask("app.test", "V4_ONLY")
-    assert [resolver.servers for resolver in FakeResolver.made] == [[("192.0.2.53", 53)]]
-    world = World(BOTH, nameservers=[("127.0.0.1", 5353)])
-    world.ask("app.test", "V4_ONLY")
-    assert [resolver.servers for resolver in FakeResolver.made] == [[("127.0.0.1", 5353)]]
+OWN = (("127.0.0.1", 5353),)
+SYSTEM = (("192.0.2.53", 53),)
 
 
-def test_close_ends_connections() -> None:
-    world = World(BOTH)
-    world.lookup.close()
-    world.ask("app.test", "V4_ONLY")
-    connection = StringTransport()
-    FakeResolver.made[0].connections.append(SimpleNamespace(transport=connection))
-    world.lookup.close()
-    assert connection.disconnecting
-
-
-def test_tcp_only() -> None:
-    world = World(BOTH, tcp_only=True)
-    assert world.ask("app.test", "V4_ONLY") == Answer(("10.0.0.1",), 30)
-    assert FakeResolver.made[0].over_tcp == 1
+@pytest.mark.parametrize(
+    ("settings", "resolv_conf", "servers"),
+    [
+        ({}, "nameserver 192.0.2.53\n", SYSTEM),
+        ({"servers": OWN}, "nameserver 192.0.2.53\n", OWN),
+        ({"servers": OWN, "fallback": True}, "nameserver 192.0.2.53\n", SYSTEM),
+        ({"servers": OWN, "fallback": True}, "", OWN),
+        ({}, "", (("127.0.0.1", 53),)),
+    ],
+)
+def test_servers(settings: dict[str, Any], resolv_conf: str, servers: object) -> None:
+    world = World(BOTH, {"/etc/resolv.conf": resolv_conf}, **settings)
+    world.ask("app.test")
+    assert world.channel.servers == [servers]
 
 
 @pytest.mark.parametrize(
     ("name", "family", "addresses"),
     [
-        ("10.0.0.7", "V6_ONLY", ("10.0.0.7",)),
-        ("FD00:0::7", "AUTO", ("fd00::7",)),
-        ("localhost", "V4_ONLY", ("127.0.0.1",)),
-        ("localhost", "AUTO", ("127.0.0.1",)),
-        ("localhost", "V6_ONLY", ()),
-        ("Box.", "AUTO", ("fd00::1",)),
-        ("box", "V4_PREFERRED", ("10.1.1.1",)),
-        ("box", "ALL", ("10.1.1.1", "fd00::1")),
-        ("app.localhost", "ALL", ("127.0.0.1", "::1")),
+        ("10.0.0.7", "V6_ONLY", ["10.0.0.7"]),
+        ("FD00:0::7", "AUTO", ["fd00::7"]),
+        ("FD00:0::7", "ALL", ["fd00::7"]),
+        ("FD00:0::7", "V4_PREFERRED", ["fd00::7"]),
+        ("localhost", "V4_ONLY", ["127.0.0.1"]),
+        ("localhost", "AUTO", ["::1"]),
+        ("localhost", "V6_ONLY", ["::1"]),
+        ("localhost", "ALL", ["127.0.0.1", "::1"]),
+        ("Box.", "AUTO", ["fd00::1"]),
+        ("box", "V4_PREFERRED", ["10.1.1.1"]),
+        ("box", "ALL", ["10.1.1.1", "fd00::1"]),
+        ("four", "ALL", ["10.1.1.2"]),
+        ("app.localhost", "ALL", ["127.0.0.1", "::1"]),
     ],
 )
-def test_local_names_ask_nobody(name: str, family: str, addresses: tuple[str, ...]) -> None:
+def test_local_names_ask_nobody(name: str, family: str, addresses: list[str]) -> None:
     world = World({})
-    assert world.ask(name, family) == Answer(addresses)
-    assert not world.queries
+    assert world.ask(name, family) == Answer(tuple(map(Found, addresses)))
+    assert not world.channel.asked
 
 
-def test_a_name_that_cannot_be_asked_for_fails() -> None:
-    assert isinstance(World(BOTH, search_domains=False).ask("ä" * 70, "V4_ONLY"), str)
+def test_a_name_of_one_family_in_the_hosts_file_is_asked_for_in_the_other() -> None:
+    world = World({("four", AAAA): [a("fd00::4")]})
+    assert world.ask("four", "AUTO") == Answer((Found("fd00::4", 60),))
+
+
+def test_an_ipv6_address_is_no_ipv4_address() -> None:
+    world = World({})
+    assert world.ask("fd00::7") == "an IPv6 address"
+    assert world.counted() == [1, 0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("v4", "v6", "family", "found"),
+    [
+        (["127.0.0.1"], ["00000000000000000000000000000001 01 80 10 80 lo"], "ALL", "no interface"),
+        (["127.0.0.1", "192.0.2.7"], [], "ALL", ["10.0.0.1"]),
+        (["192.0.2.7"], [], "AUTO", ["10.0.0.1"]),
+        ([], ["fd000000000000000000000000000002 04 40 00 82 eth0"], "V4_PREFERRED", ["fd00::1"]),
+        ([], ["fd000000000000000000000000000002 04 40 00 82 eth0"], "V4_ONLY", "no interface"),
+        (None, None, "ALL", ["10.0.0.1", "fd00::1"]),
+        (["?"], [], "ALL", ["10.0.0.1", "fd00::1"]),
+    ],
+)
+def test_families_without_an_interface(
+    v4: list[str] | None, v6: list[str] | None, family: str, found: list[str] | str
+) -> None:
+    files = {}
+    if v4 is not None and v6 is not None:
+        files = {V4_ROUTES: "".join(map(LOCAL.format, v4)), V6_ADDRESSES: "\n".join(v6)}
+    answer = World(BOTH, files, filter_families=True).ask("app.test", family)
+    if isinstance(found, str):
+        assert found in answer
+    else:
+        assert [each.address for each in answer.found] == found
+
+
+SERVICE = Record("_http._tcp.app.test", SRV, 30, ServiceRecord(0, 1, 80, "a.test"))
+ADDED = (a("10.0.0.1", 9, "a.test"), a("fd00::1", 9, "a.test"), a("10.0.0.2", 9, "b.test"))
+
+
+@pytest.mark.parametrize(
+    ("family", "added"),
+    [
+        ("ALL", {"a.test": ["10.0.0.1", "fd00::1"], "b.test": ["10.0.0.2"]}),
+        ("AUTO", {"a.test": ["fd00::1"], "b.test": ["10.0.0.2"]}),
+        ("V4_PREFERRED", {"a.test": ["10.0.0.1"], "b.test": ["10.0.0.2"]}),
+        ("V6_ONLY", {"a.test": ["fd00::1"]}),
+    ],
+)
+def test_services(family: Any, added: dict[str, list[str]]) -> None:
+    name = "_http._tcp.app.test"
+    reply = Reply(1, OK, False, name, SRV, (SERVICE,), ADDED)
+    world = World({(name, SRV): reply})
+    found = world.result(world.lookup.services(name, family))
+    assert (found.records, found.ttl) == ((SERVICE.data,), 30)
+    assert {host: [each.address for each in all_of] for host, all_of in found.addresses.items()} == added
+
+
+def test_no_services() -> None:
+    world = World({("_failing._tcp", SRV): SERVFAIL})
+    assert world.result(world.lookup.services("_http._tcp.app.test", "AUTO")) == Services()
+    assert world.result(world.lookup.services("_failing._tcp", "AUTO")) == "SERVFAIL"
+
+
+def test_close() -> None:
+    world = World({})
+    world.lookup.close()
+    assert world.channel.closed

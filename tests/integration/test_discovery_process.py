@@ -26,7 +26,14 @@ from twisted.web.server import Site
 from twistproxy.discovery import file_watch
 from twistproxy.discovery.service import DiscoveryService
 from twistproxy.model.address import TcpAddress
-from twistproxy.model.discovery import DiscoverySource, DnsSource, DnsTarget, EdsFileSource, V1SdsSource
+from twistproxy.model.discovery import (
+    CaresResolver,
+    DiscoverySource,
+    DnsSource,
+    DnsTarget,
+    EdsFileSource,
+    V1SdsSource,
+)
 from twistproxy.model.endpoint import Endpoint, EndpointSet
 
 pytestmark = pytest.mark.integration
@@ -139,7 +146,7 @@ class DnsTests(Base):
         self.addCleanup(lambda: Deferred.fromCoroutine(eventually(lambda: not factory.connections)))
 
     def source(self, **options: Any) -> DnsSource:
-        options = {"refresh_rate": 0.05, "resolvers": (("127.0.0.1", self.port),), **options}
+        options = {"refresh_rate": 0.05, "resolver": CaresResolver((("127.0.0.1", self.port),)), **options}
         return DnsSource("app", options.pop("logical", False), (DnsTarget("app.test", 80),), **options)
 
     async def test_follows_the_record(self) -> None:
@@ -183,9 +190,8 @@ class DnsTests(Base):
         await eventually(lambda: len(worker.sets.get("app", EndpointSet("app")).endpoints) == 1000)
 
     async def test_localhost_needs_no_server(self) -> None:
-        source = DnsSource(
-            "app", False, (DnsTarget("localhost", 80),), family="V4_ONLY", resolvers=(("127.0.0.1", 9),)
-        )
+        nobody = CaresResolver((("127.0.0.1", 9),))
+        source = DnsSource("app", False, (DnsTarget("localhost", 80),), family="V4_ONLY", resolver=nobody)
         self.service(source)
         await eventually(self.worker().has("app", "127.0.0.1:80"))
 

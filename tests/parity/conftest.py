@@ -2,7 +2,8 @@
 
 A module about what twistproxy does not implement yet says so with `REFUSED`, the paths of the fields that twistproxy
 refuses: its tests run on Envoy only, and one test of its own checks that refusal.  A module in which it can make a
-difference how many workers there are has `CONCURRENCY`, and runs once with each.
+difference how many workers there are has `CONCURRENCY`, and runs once with each.  One about
+what Envoy does not have at all says with `ENGINES` that it runs on twistproxy only.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from .harness import ENGINES, Proxy
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "proxy" in metafunc.fixturenames:
         engines = ("envoy",) if hasattr(metafunc.module, "REFUSED") else ENGINES
+        engines = getattr(metafunc.module, "ENGINES", engines)
         workers = getattr(metafunc.module, "CONCURRENCY", (1,))
         both = [(engine, count) for engine in engines for count in workers]
         ids = [engine if count == 1 else f"{engine}-{count}w" for engine, count in both]

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .dns_peer import DnsPeer
 from .origin import Origin
 from .settings import Config
 from .wire import Client, Response, ask
@@ -118,6 +119,7 @@ class Proxy:
         self.origins: dict[str, Origin] = {}
         self.process: subprocess.Popen[bytes] | None = None
         self._full: list[socket.socket] = []
+        self._dns: DnsPeer | None = None
 
     # What a configuration asks for, by name; made at the first use.
 
@@ -130,6 +132,13 @@ class Proxy:
         if name not in self.origins:
             self.origins[name] = Origin()
         return self.origins[name]
+
+    @property
+    def dns(self) -> DnsPeer:
+        """A DNS server."""
+        if self._dns is None:
+            self._dns = DnsPeer()
+        return self._dns
 
     def full_port(self) -> int:
         """The port of a listener whose queue is full, so that a connection to it is never made."""
@@ -186,6 +195,8 @@ class Proxy:
                 continue
         for origin in self.origins.values():
             origin.stop()
+        if self._dns is not None:
+            self._dns.stop()
         while self._full:
             self._full.pop().close()
 

@@ -12,6 +12,7 @@ _FILTERS = "type.googleapis.com/envoy.extensions.filters."
 HCM = _FILTERS + "network.http_connection_manager.v3.HttpConnectionManager"
 ROUTER = _FILTERS + "http.router.v3.Router"
 FILE_LOG = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
+CARES = "type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"
 HTTP_OPTIONS = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
@@ -87,6 +88,12 @@ def cluster(name: str, *endpoints: int | Config, **fields: Any) -> Config:
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": found}]},
         **fields,
     }
+
+
+def dns_resolver(port: int, **options: Any) -> Config:
+    """`typed_dns_resolver_config`: c-ares with a DNS server on this loopback port."""
+    settings = {"@type": CARES, "resolvers": [address(port)], **options}
+    return {"name": "envoy.network.dns_resolver.cares", "typed_config": settings}
 
 
 def protocol_options(**options: Any) -> Config:

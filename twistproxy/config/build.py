@@ -10,6 +10,7 @@ from typing import Any
 
 from twistproxy.config.access_logs import build_access_logs
 from twistproxy.config.clusters import build_clusters
+from twistproxy.config.dns import build_default_resolver
 from twistproxy.config.fields import Reader, Report
 from twistproxy.config.http1 import carry_spellings
 from twistproxy.config.listeners import build_listeners
@@ -34,7 +35,7 @@ def build_bootstrap(
     report = Report()
     root = Reader(message, report)
     resources = root.message_or_empty("static_resources")
-    clusters = build_clusters(resources, options)
+    clusters = build_clusters(resources, options, build_default_resolver(root))
     node = _node(root, options)
     bootstrap = carry_spellings(
         Bootstrap(

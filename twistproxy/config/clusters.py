@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
+from twistproxy.config.dns import build_dns, build_dns_extension
 from twistproxy.config.fields import Reader
 from twistproxy.config.http1 import build_upstream_http
 from twistproxy.config.load_balancing import build_balancing
 from twistproxy.config.outlier import build_outlier_detection
 from twistproxy.config.values import assignment_policy, endpoints, filter_metadata
-from twistproxy.model.address import TcpAddress
 from twistproxy.model.cluster import ClusterSettings, Thresholds
 from twistproxy.model.discovery import (
     DiscoverySource,
-    DnsSource,
-    DnsTarget,
     EdsFileSource,
-    LookupFamily,
+    Resolver,
     StaticSource,
     V1SdsSource,
 )
@@ -31,15 +29,16 @@ V1_SDS = "twistproxy.clusters.v1_sds"
 #: A Duration as protobuf's JSON mapping writes it.
 _SECONDS = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)s", re.ASCII)
 _RAW_BUFFER = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"
-_CARES = "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"
 
 
-def build_clusters(resources: Reader, options: ServerOptions) -> tuple[ClusterSettings, ...]:
-    """All static clusters, in order.  A name may be used once."""
+def build_clusters(
+    resources: Reader, options: ServerOptions, resolver: Resolver
+) -> tuple[ClusterSettings, ...]:
+    """All static clusters, in order.  A name may be used once.  `resolver`: that of clusters that name none."""
     built: dict[str, ClusterSettings] = {}
     later: list[tuple[str, Reader, Reader]] = []
     for reader in resources.messages("clusters"):
-        settings = _cluster(reader, options, later)
+        settings = _cluster(reader, options, resolver, later)
         if settings.name in built:
             reader.problem(f"cluster manager: duplicate cluster '{settings.name}'", "name")
         built[settings.name] = settings
@@ -49,13 +48,13 @@ def build_clusters(resources: Reader, options: ServerOptions) -> tuple[ClusterSe
 
 
 def _cluster(
-    reader: Reader, options: ServerOptions, later: list[tuple[str, Reader, Reader]]
+    reader: Reader, options: ServerOptions, resolver: Resolver, later: list[tuple[str, Reader, Reader]]
 ) -> ClusterSettings:
     name = reader.string("name")
     balancing = build_balancing(reader)
     _transport_socket(reader)
     http = build_upstream_http(reader)
-    fixed, source = _endpoints(reader, name, options, later)
+    fixed, source = _endpoints(reader, name, options, resolver, later)
     default, high = _thresholds(reader)
     outlier = build_outlier_detection(reader.message("outlier_detection"))
     if outlier is not None and source is None:
@@ -114,10 +113,17 @@ def _budget(reader: Reader | None) -> tuple[float, int] | None:
 
 
 def _endpoints(
-    reader: Reader, name: str, options: ServerOptions, later: list[tuple[str, Reader, Reader]]
+    reader: Reader,
+    name: str,
+    options: ServerOptions,
+    resolver: Resolver,
+    later: list[tuple[str, Reader, Reader]],
 ) -> tuple[list[Endpoint], DiscoverySource | None]:
     if reader.oneof("cluster_discovery_type") == "cluster_type":
         custom = reader.message_or_empty("cluster_type")
+        dns = build_dns_extension(reader, custom, name, resolver)
+        if dns is not None:
+            return [], dns
         config = custom.unpack("typed_config")
         if config is None or custom.string("name") != V1_SDS:
             custom.problem("cluster extensions are not implemented; use `type`")
@@ -128,86 +134,14 @@ def _endpoints(
     kind = reader.enum("type")
     if kind == "EDS":
         return [], _eds(reader, name, options)
+    if kind in ("STRICT_DNS", "LOGICAL_DNS"):
+        return [], build_dns(reader, name, kind == "LOGICAL_DNS", resolver)
     assignment = reader.message("load_assignment")
-    named = kind in ("STRICT_DNS", "LOGICAL_DNS")
-    found = [] if assignment is None else endpoints(assignment, named)
+    found = [] if assignment is None else endpoints(assignment, False)
     if kind == "STATIC":
         return found, None
-    if named:
-        if kind == "LOGICAL_DNS" and len(found) != 1:
-            reader.problem(
-                "LOGICAL_DNS clusters must have a single locality_lb_endpoint and a single lb_endpoint"
-            )
-        return [], _dns(reader, name, kind == "LOGICAL_DNS", found)
     reader.problem(f"{kind} is not implemented", "type")
     return [], None
-
-
-def _dns(reader: Reader, name: str, logical: bool, found: list[Endpoint]) -> DnsSource:
-    targets = tuple(
-        DnsTarget(
-            host=one.address.host,
-            port=one.address.port,
-            weight=one.weight,
-            priority=one.priority,
-            locality=one.locality,
-            locality_weight=one.locality_weight,
-            hostname=one.hostname,
-            health=one.health,
-            canary=one.canary,
-            hash_key=one.hash_key,
-            metadata=one.metadata,
-        )
-        for one in found
-        if isinstance(one.address, TcpAddress)
-    )
-    if len(targets) != len(found):
-        reader.problem("a Unix socket has no name to resolve", "load_assignment")
-    failure = reader.message("dns_failure_refresh_rate")
-    back_off = None
-    if failure is not None:
-        base = failure.duration("base_interval", 5.0)
-        back_off = (base, failure.duration("max_interval", base * 10))
-    resolvers, tcp_only, search = _resolvers(reader)
-    return DnsSource(
-        cluster=name,
-        logical=logical,
-        targets=targets,
-        refresh_rate=reader.duration("dns_refresh_rate", 5.0),
-        failure_refresh_rate=back_off,
-        respect_dns_ttl=reader.boolean("respect_dns_ttl"),
-        family=cast(LookupFamily, reader.enum("dns_lookup_family")),
-        resolvers=resolvers,
-        jitter=reader.duration("dns_jitter", 0.0),
-        search_domains=search,
-        tcp_only=tcp_only,
-    )
-
-
-def _resolvers(reader: Reader) -> tuple[tuple[tuple[str, int], ...], bool, bool]:
-    extension = reader.message("typed_dns_resolver_config")
-    if extension is None:
-        return (), reader.boolean("use_tcp_for_dns_lookups"), True
-    extension.ignore("name")
-    config = extension.unpack("typed_config")
-    if config is None or config.type_name != _CARES:
-        extension.problem("only the c-ares resolver's settings are implemented", "typed_config")
-        return (), False, True
-    servers = []
-    for one in config.messages("resolvers"):
-        socket = one.message("socket_address")
-        if socket is None:
-            one.problem("a socket_address is expected")
-            continue
-        socket.enum("protocol")
-        servers.append((socket.string("address"), socket.integer("port_value", 53)))
-    options = config.message_or_empty("dns_resolver_options")
-    config.boolean("use_resolvers_as_fallback")
-    return (
-        tuple(servers),
-        options.boolean("use_tcp_for_dns_lookups"),
-        not options.boolean("no_default_search_domain"),
-    )
 
 
 def _eds(reader: Reader, name: str, options: ServerOptions) -> DiscoverySource | None:

@@ -30,7 +30,7 @@ def address(reader: Reader, names_allowed: bool = False) -> Address:
         socket.problem("only TCP is implemented", "protocol")
     host = socket.string("address")
     port = socket.integer("port_value", 0)
-    if not names_allowed and not _is_ip(host):
+    if not names_allowed and not is_ip(host):
         socket.problem(
             f"malformed IP address: {host}. Consider setting resolver_name or setting cluster type to "
             "'STRICT_DNS' or 'LOGICAL_DNS'",
@@ -47,7 +47,8 @@ def ipv4_compat(reader: Reader) -> bool:
     return socket is not None and socket.boolean("ipv4_compat")
 
 
-def _is_ip(text: str) -> bool:
+def is_ip(text: str) -> bool:
+    """Whether it is an IPv4 or IPv6 address, the latter perhaps with a scope."""
     try:
         ipaddress.ip_address(text.partition("%")[0])
     except ValueError:

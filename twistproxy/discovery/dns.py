@@ -8,16 +8,20 @@ or its TTL, or a back-off.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twistproxy.api.clock import Timer
-from twistproxy.discovery.dns_lookup import Answer, Lookup, LookupFailed
+from twistproxy.discovery.dns_lookup import Answer, Found, Lookup, LookupFailed
+from twistproxy.discovery.dns_services import ServiceLookup
 from twistproxy.discovery.source import ClusterUpdates, Random
-from twistproxy.model.address import TcpAddress
-from twistproxy.model.discovery import DnsSource, DnsTarget
+from twistproxy.model.address import Address, TcpAddress
+from twistproxy.model.discovery import DnsSource, DnsTarget, LookupFamily
 from twistproxy.model.endpoint import Endpoint
 from twistproxy.primitives.backoff import Backoff
 
@@ -48,6 +52,8 @@ class DnsDiscovery:
         if not self._targets:
             # Envoy: a cluster without targets is resolved at once, as empty.
             self.updates.success(())
+        elif not self.source.wait:
+            self.updates.do_not_wait()
 
     def stop(self) -> None:
         """Look up no more; an answer that is on its way is ignored."""
@@ -58,13 +64,30 @@ class DnsDiscovery:
     def publish(self) -> None:
         """One target has answered: publish the endpoints of all."""
         change = self.updates.success(
-            (endpoint for target in self._targets for endpoint in target.endpoints),
+            merged(endpoint for target in self._targets for endpoint in target.endpoints),
             complete=all(target.answered for target in self._targets),
         )
         if change:
             self.log.info(
                 "cluster {cluster}: DNS changed: {change}", cluster=self.source.cluster, change=change
             )
+
+
+def merged(endpoints: Iterable[Endpoint]) -> Iterable[Endpoint]:
+    """One endpoint for each address.
+
+    Where several targets of a priority have an address in common, Envoy has a host for each; one host that weighs as
+    much as all of them has the same share.  Of several priorities the lowest number counts.
+    """
+    found: dict[Address, Endpoint] = {}
+    for endpoint in endpoints:
+        known = found.get(endpoint.address)
+        if known is not None and known.priority == endpoint.priority:
+            endpoint = replace(known, weight=known.weight + endpoint.weight)
+        elif known is not None and known.priority < endpoint.priority:
+            continue
+        found[endpoint.address] = endpoint
+    return found.values()
 
 
 class _Target:
@@ -82,6 +105,8 @@ class _Target:
         source = discovery.source
         rates = source.failure_refresh_rate
         self._backoff = Backoff(*rates, discovery.random) if rates else None
+        lookup: Callable[[str, LookupFamily], Deferred[Answer]] = discovery.lookup
+        self._lookup = ServiceLookup(discovery.lookup) if target.service else lookup
 
     def start(self) -> None:
         self._running = True
@@ -96,28 +121,49 @@ class _Target:
     def _resolve(self) -> None:
         self._timer = None
         self._discovery.updates.attempt()
-        found = self._discovery.lookup(self._target.host, self._discovery.source.family)
+        found = self._lookup(self._target.host, self._discovery.source.family)
         found.addCallback(self._found).addErrback(self._failed).addCallback(self._again)
 
     def _found(self, answer: Answer) -> float:
         """Returns the delay until the next query."""
         source = self._discovery.source
-        addresses = answer.addresses
+        found: Sequence[Found] = answer.found
         if source.logical:
-            if not addresses:
+            if not found:
                 return self._failed(None)
-            addresses = addresses[:1]
+            found = (self._chosen(found),)
         if self._running:
-            self.endpoints = tuple(map(self._endpoint, addresses))
+            self.endpoints = tuple(map(self._endpoint, found))
             self.answered = True
             self._discovery.publish()
+        if answer.missing:
+            return self._complain(answer.missing)
         self._failing = False
         if self._backoff is not None:
             self._backoff.reset()
         delay = source.refresh_rate
-        if source.respect_dns_ttl and addresses and answer.ttl > 0:
-            delay = float(answer.ttl)
+        if source.respect_dns_ttl:
+            delay = float(min((each.ttl for each in found), default=0)) or delay
         return delay + self._discovery.random() * source.jitter
+
+    def _chosen(self, found: Sequence[Found]) -> Found:
+        """The one address of a LOGICAL_DNS cluster: the first.
+
+        Of a service the one that is in use, as long as it is in the first class, else one by weight (RFC 2782).
+        """
+        if not self._target.service:
+            return found[0]
+        first = [each for each in found if each.rank == 0] or found
+        in_use = {endpoint.address for endpoint in self.endpoints}
+        for each in first:
+            if TcpAddress(each.address, each.port) in in_use:
+                return each
+        at = self._discovery.random() * sum(each.weight for each in first)
+        for each in first:
+            at -= each.weight
+            if at < 0:
+                return each
+        return first[-1]
 
     def _failed(self, failure: Failure | None) -> float:
         """Returns the delay until the next query."""
@@ -125,13 +171,18 @@ class _Target:
         discovery.updates.failure()
         if failure is not None and not failure.check(LookupFailed):
             discovery.log.failure("resolving {name}", failure, name=self._target.host)
+        return self._complain("no addresses" if failure is None else str(failure.value))
+
+    def _complain(self, reason: str) -> float:
+        """A lookup failed, in whole or in part.  Returns the delay until the next query."""
+        discovery = self._discovery
         if not self._failing:
             self._failing = True
             discovery.log.warn(
                 "cluster {cluster}: cannot resolve {name}: {reason}",
                 cluster=discovery.source.cluster,
                 name=self._target.host,
-                reason="no addresses" if failure is None else str(failure.value),
+                reason=reason,
             )
         return discovery.source.refresh_rate if self._backoff is None else self._backoff.next()
 
@@ -139,15 +190,15 @@ class _Target:
         if self._running:
             self._timer = self._reactor.callLater(delay, self._resolve)
 
-    def _endpoint(self, address: str) -> Endpoint:
+    def _endpoint(self, found: Found) -> Endpoint:
         target = self._target
         return Endpoint(
-            TcpAddress(address, target.port),
-            weight=target.weight,
-            hostname=target.hostname or target.host,
+            TcpAddress(found.address, found.port or target.port),
+            weight=target.weight * found.weight,
+            hostname=target.hostname or found.host or target.host,
             health=target.health,
             # Envoy moves the only host of a LOGICAL_DNS cluster to priority 0.
-            priority=0 if self._discovery.source.logical else target.priority,
+            priority=0 if self._discovery.source.logical else target.priority + found.rank,
             locality=target.locality,
             locality_weight=target.locality_weight,
             canary=target.canary,

@@ -1,4 +1,4 @@
-"""From a name to addresses: IP literals, /etc/hosts, `localhost`, then DNS through twisted.names.
+"""From a name to addresses: IP literals, /etc/hosts, `localhost`, then DNS servers.
 
 The families and what counts as a failure follow Envoy's default resolver (c-ares): `dns_lookup_family` in
 envoy.config.cluster.v3.Cluster.  An answer without addresses, NXDOMAIN included, is a success with an empty
@@ -8,40 +8,72 @@ an answer, no addresses of one family and SERVFAIL for the other, is a failure t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import Any, Protocol
+from typing import Protocol
 
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
-from twisted.names import client, dns
-from twisted.names.error import DNSNameError
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred, gatherResults
 
+from twistproxy.discovery import dns_wire
+from twistproxy.discovery.dns_channel import QueryFailed
+from twistproxy.discovery.dns_wire import Reply, ServiceRecord
+from twistproxy.discovery.interfaces import routable_families
 from twistproxy.discovery.resolv_conf import (
+    DNS_PORT,
     ResolverSettings,
     candidate_names,
     is_ip,
     parse_hosts,
     parse_resolv_conf,
 )
-from twistproxy.model.discovery import LookupFamily
-
-#: Seconds that one nameserver has in each round.  A lookup ends after LOOKUP_LIMIT in any case: a dead
-#: nameserver must not hold up the next attempt for a minute, which is twisted.names' default.
-QUERY_TIMEOUTS = (2, 4)
-LOOKUP_LIMIT = 15.0
+from twistproxy.model.discovery import CaresResolver, LookupFamily
 
 #: An answer that does not come from DNS has no TTL.
 NO_TTL = 0
 
+_LOOPBACK = {dns_wire.A: "127.0.0.1", dns_wire.AAAA: "::1"}
+
+#: The record types of each family in the order in which they are asked for.
+_ORDER: dict[LookupFamily, tuple[int, ...]] = {
+    "AUTO": (dns_wire.AAAA, dns_wire.A),
+    "V4_PREFERRED": (dns_wire.A, dns_wire.AAAA),
+    "V4_ONLY": (dns_wire.A,),
+    "V6_ONLY": (dns_wire.AAAA,),
+    "ALL": (dns_wire.A, dns_wire.AAAA),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One address.  `ttl` in seconds, that of the aliases on the way to it included.
+
+    port, weight, rank, host  what an SRV record says of it; `rank` counts the classes of priority from 0
+    """
+
+    address: str
+    ttl: int = NO_TTL
+    port: int = 0
+    weight: int = 1
+    rank: int = 0
+    host: str = ""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Addresses in the order of the answer, and the least TTL of its records in seconds (`NO_TTL`: none)."""
+    """What was found, in the order of the answer.  `missing`: why a part of it is not known, "" if it is whole."""
 
-    addresses: tuple[str, ...]
+    found: tuple[Found, ...] = ()
+    missing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The SRV records of a name, their least TTL, and the addresses that came with them, by name in lower case."""
+
+    records: tuple[ServiceRecord, ...] = ()
     ttl: int = NO_TTL
+    addresses: Mapping[str, tuple[Found, ...]] = field(default_factory=dict)
 
 
 class LookupFailed(Exception):
@@ -49,84 +81,135 @@ class LookupFailed(Exception):
 
 
 class Lookup(Protocol):
-    """Looks up one name.  The Deferred's failure is `LookupFailed`."""
+    """Looks up names.  The Deferreds' failure is `LookupFailed`."""
 
-    def __call__(self, name: str, family: LookupFamily) -> Deferred[Answer]: ...
+    def __call__(self, name: str, family: LookupFamily) -> Deferred[Answer]:
+        """The addresses of a host."""
+
+    def services(self, name: str, family: LookupFamily) -> Deferred[Services]:
+        """The SRV records of a service, with the addresses of that family that the server added."""
+
+    def close(self) -> None:
+        """Wait for nothing more."""
 
 
-#: The record types of each family in the order in which they are asked for.
-_ORDER: dict[LookupFamily, tuple[int, ...]] = {
-    "AUTO": (dns.AAAA, dns.A),
-    "V4_PREFERRED": (dns.A, dns.AAAA),
-    "V4_ONLY": (dns.A,),
-    "V6_ONLY": (dns.AAAA,),
-    "ALL": (dns.A, dns.AAAA),
-}
+class Channel(Protocol):
+    """What `DnsChannel` is."""
+
+    def use(self, servers: tuple[tuple[str, int], ...]) -> None: ...
+
+    def ask(self, name: str, kind: int) -> Deferred[Reply]: ...
+
+    def close(self) -> None: ...
+
+
+class LookupStats:
+    """What Envoy counts as `dns.cares.*`: one lookup for each family, or one for both together."""
+
+    def __init__(self) -> None:
+        self.resolve_total = 0
+        self.pending_resolutions = 0
+        self.not_found = 0
+        self.get_addr_failure = 0
+        self.timeouts = 0
+
+    def begin(self) -> None:
+        self.pending_resolutions += 1
+
+    def end(self, found: bool, failure: Exception | None) -> None:
+        """One lookup is over: with addresses, without, or with a failure."""
+        self.pending_resolutions -= 1
+        self.resolve_total += 1
+        if found:
+            return
+        if failure is None:
+            self.not_found += 1
+        elif isinstance(failure, QueryFailed) and failure.timed_out:
+            self.timeouts += failure.timeouts
+        else:
+            self.get_addr_failure += 1
 
 
 class DnsLookup:
-    """`Lookup` for one list of nameservers.
+    """`Lookup` through DNS servers.
 
-    nameservers     (IP address, port); empty: those of /etc/resolv.conf, which is read again for each lookup
-    search_domains  whether resolv.conf's search list applies
-    read            returns the text of a file; OSError if there is none
+    channel  asks them
+    stats    is counted into
+    read     returns the text of a file; OSError if there is none
     """
 
     def __init__(
         self,
-        reactor: Any,
-        nameservers: Sequence[tuple[str, int]] = (),
-        *,
-        search_domains: bool = True,
-        tcp_only: bool = False,
+        channel: Channel,
+        settings: CaresResolver,
+        stats: LookupStats,
         read: Callable[[str], str],
     ) -> None:
-        self._reactor = reactor
-        self._nameservers = tuple(nameservers)
-        self._search_domains = search_domains
-        self._tcp_only = tcp_only
+        self._settings = settings
+        self._stats = stats
+        self._channel = channel
         self._read = read
-        self._resolver: tuple[tuple[tuple[str, int], ...], Any] | None = None
 
     def __call__(self, name: str, family: LookupFamily) -> Deferred[Answer]:
-        local = self._local(name, family)
-        if local is not None:
-            done: Deferred[Answer] = Deferred()
-            done.callback(local)
-            return done
-        lookup: Deferred[Answer] = Deferred.fromCoroutine(self._ask(name, family))
-        lookup.addTimeout(LOOKUP_LIMIT, self._reactor)
-        return lookup.addErrback(_as_lookup_failed)
+        return Deferred.fromCoroutine(self._look_up(name, family))
+
+    def services(self, name: str, family: LookupFamily) -> Deferred[Services]:
+        return Deferred.fromCoroutine(self._services(name, family))
 
     def close(self) -> None:
-        """Close the connections that answers over TCP have left open."""
-        if self._resolver is not None:
-            for connection in tuple(self._resolver[1].connections):
-                connection.transport.loseConnection()
+        self._channel.close()
 
-    def _local(self, name: str, family: LookupFamily) -> Answer | None:
-        """What needs no nameserver; None if it takes one."""
+    async def _look_up(self, name: str, family: LookupFamily) -> Answer:
+        """Asks for one family after the other; the second only if it is needed, or with ALL both at once.
+
+        A failure of one does not hide the addresses that the other has.  Without any address it is a failure
+        as soon as one of them failed, so that no host is removed because half of the question stayed
+        unanswered.
+        """
+        kinds = _ORDER[family]
+        steps = (kinds,) if family == "ALL" else tuple((kind,) for kind in kinds)
+        failure: Exception | None = None
+        for step in steps:
+            self._stats.begin()
+            found, failed = await self._step(name, step)
+            self._stats.end(bool(found), failed)
+            failure = failed or failure
+            if found:
+                return Answer(found)
+        if failure is not None:
+            raise LookupFailed(str(failure))
+        return Answer()
+
+    async def _step(self, name: str, kinds: tuple[int, ...]) -> tuple[tuple[Found, ...], Exception | None]:
+        """Looks up some families at once, those that no interface has left out."""
+        if self._settings.filter_families:
+            v4, v6 = routable_families(self._read)
+            kinds = tuple(kind for kind in kinds if (v4 if kind == dns_wire.A else v6))
+            if not kinds:
+                return (), LookupFailed("no interface has an address of this family")
+        local = self._local(name, kinds)
+        if local is not None:
+            return local
+        results = await gatherResults([Deferred.fromCoroutine(self._ask(name, kind)) for kind in kinds])
+        found = tuple(each for addresses, _ in results for each in addresses)
+        return found, next((failure for _, failure in results if failure is not None), None)
+
+    def _local(self, name: str, kinds: tuple[int, ...]) -> tuple[tuple[Found, ...], Exception | None] | None:
+        """What needs no server; None if it takes one."""
         if is_ip(name):
-            return Answer((str(ip_address(name)),))
+            # As c-ares: an IPv4 address will do where an IPv6 address is asked for, but not the other way round.
+            if ":" in name and dns_wire.AAAA not in kinds:
+                return (), LookupFailed("an IPv6 address")
+            return (Found(str(ip_address(name))),), None
         bare = name.lower().rstrip(".")
         listed = parse_hosts(self._file("/etc/hosts")).get(bare, ())
-        if not listed and (bare == "localhost" or bare.endswith(".localhost")):
-            listed = ("127.0.0.1", "::1")  # RFC 6761 section 6.3: never asked for
-        if not listed:
-            return None
-        v4 = tuple(address for address in listed if ":" not in address)
-        v6 = tuple(address for address in listed if ":" in address)
-        match family:
-            case "V4_ONLY":
-                return Answer(v4)
-            case "V6_ONLY":
-                return Answer(v6)
-            case "AUTO":
-                return Answer(v6 or v4)
-            case "V4_PREFERRED":
-                return Answer(v4 or v6)
-            case _:
-                return Answer(v4 + v6)
+        # RFC 6761 section 6.3: never asked for
+        loopback = bare == "localhost" or bare.endswith(".localhost")
+        found: list[str] = []
+        for kind in kinds:
+            of_kind = [each for each in listed if (":" in each) == (kind == dns_wire.AAAA)]
+            found += of_kind or ([_LOOPBACK[kind]] if loopback else [])
+        return (tuple(map(Found, dict.fromkeys(found))), None) if found else None
 
     def _file(self, path: str) -> str:
         try:
@@ -134,88 +217,68 @@ class DnsLookup:
         except OSError:
             return ""
 
-    async def _ask(self, name: str, family: LookupFamily) -> Answer:
-        system = parse_resolv_conf(self._file("/etc/resolv.conf"))
-        settings = ResolverSettings(
-            self._nameservers or system.nameservers,
-            system.search if self._search_domains else (),
-            system.ndots,
-        )
-        resolver = self._resolver_for(settings.nameservers)
-        for candidate in candidate_names(name, settings):
-            answer = await self._ask_families(resolver, candidate, family)
-            if answer.addresses:
-                return answer
-        return Answer(())
+    def _candidates(self, name: str) -> tuple[str, ...]:
+        """The names to ask for; the channel knows whom to ask from then on."""
+        settings = self._settings
+        text = self._file("/etc/resolv.conf")
+        system = parse_resolv_conf(text)
+        own = settings.servers
+        if own and settings.fallback and system.nameservers != (("127.0.0.1", DNS_PORT),):
+            own = ()
+        self._channel.use(own or system.nameservers)
+        search = system.search if settings.search_domains else ()
+        return candidate_names(name, ResolverSettings((), search, system.ndots))
 
-    def _resolver_for(self, nameservers: tuple[tuple[str, int], ...]) -> Any:
-        if self._resolver is None or self._resolver[0] != nameservers:
-            resolver = client.Resolver(
-                servers=list(nameservers), timeout=QUERY_TIMEOUTS, reactor=self._reactor
-            )
-            self.close()
-            self._resolver = (nameservers, resolver)
-        return self._resolver[1]
-
-    async def _ask_families(self, resolver: Any, name: str, family: LookupFamily) -> Answer:
-        """Asks for one family after the other; the second only if it is needed.
-
-        A failure of one does not hide the addresses that the other has.  Without any address it is a failure
-        as soon as one of them failed, so that no host is removed because half of the question stayed
-        unanswered.
-        """
-        found: list[str] = []
-        ttls: list[int] = []
-        failure: Exception | None = None
-        for kind in _ORDER[family]:
+    async def _ask(self, name: str, kind: int) -> tuple[tuple[Found, ...], Exception | None]:
+        """The addresses of one family, by the search list."""
+        for candidate in self._candidates(name):
             try:
-                answer = await self._query(resolver, name, kind)
-            except CancelledError:
-                raise
-            except Exception as e:
-                failure = e
-                continue
-            found += answer.addresses
-            if answer.addresses:
-                ttls.append(answer.ttl)
-                if family != "ALL":
-                    break
-        if failure is not None and not found:
-            raise failure
-        return Answer(tuple(found), min(ttls, default=NO_TTL))
+                found = _addresses(await self._channel.ask(candidate, kind), kind)
+            except QueryFailed as failure:
+                return (), failure
+            if found:
+                return found, None
+        return (), None
 
-    def _query(self, resolver: Any, name: str, kind: int) -> Deferred[Answer]:
-        query = dns.Query(name.encode("idna") if not name.isascii() else name.encode(), kind, dns.IN)
-
-        def send() -> Deferred[Any]:
-            if self._tcp_only:
-                return resolver.queryTCP([query]).addCallback(resolver.filterAnswers)  # type: ignore[no-any-return]
-            return resolver.query(query)  # type: ignore[no-any-return]
-
-        return maybeDeferred(send).addCallbacks(_answer, _empty_if_no_such_name, callbackArgs=(kind,))
+    async def _services(self, name: str, family: LookupFamily) -> Services:
+        for candidate in self._candidates(name):
+            try:
+                reply = await self._channel.ask(candidate, dns_wire.SRV)
+            except QueryFailed as failure:
+                raise LookupFailed(str(failure)) from None
+            records = tuple(each.data for each in reply.answers if isinstance(each.data, ServiceRecord))
+            if records:
+                ttl = min(record.ttl for record in reply.answers)
+                # What no interface can reach is left out where hosts are looked up.
+                added = {} if self._settings.filter_families else _added(reply, family)
+                return Services(records, ttl, added)
+        return Services()
 
 
-def _answer(sections: Any, kind: int) -> Answer:
-    """The addresses in the answer section.
+def _addresses(reply: Reply, kind: int) -> tuple[Found, ...]:
+    """The addresses in the answer section: as c-ares does, all of them, whatever chain of CNAMEs led there.
 
-    As c-ares does, all of them, whatever chain of CNAMEs led there.
+    Envoy: an address lives no longer than the aliases on the way to it.
     """
-    records = sections[0]
-    addresses = tuple(
-        record.payload.dottedQuad() if kind == dns.A else str(ip_address(record.payload.address))
-        for record in records
-        if record.type == kind
-    )
-    return Answer(tuple(dict.fromkeys(addresses)), min((record.ttl for record in records), default=NO_TTL))
+    aliases = min((record.ttl for record in reply.answers if record.kind == dns_wire.CNAME), default=None)
+    found: dict[str, Found] = {}
+    for record in reply.answers:
+        if record.kind == kind and isinstance(record.data, str):
+            ttl = record.ttl if aliases is None else min(record.ttl, aliases)
+            found.setdefault(record.data, Found(record.data, ttl))
+    return tuple(found.values())
 
 
-def _empty_if_no_such_name(failure: Failure) -> Answer:
-    failure.trap(DNSNameError)
-    return Answer(())
-
-
-def _as_lookup_failed(failure: Failure) -> Any:
-    if failure.check(LookupFailed):
-        return failure
-    reason = type(failure.value).__name__
-    raise LookupFailed(reason.removeprefix("DNS") or "failed") from None
+def _added(reply: Reply, family: LookupFamily) -> dict[str, tuple[Found, ...]]:
+    """The addresses of the additional section by name, of the family that is preferred among those that are there."""
+    by_name: dict[str, dict[int, list[Found]]] = {}
+    for record in reply.additional:
+        if record.kind in _ORDER[family] and isinstance(record.data, str):
+            kinds = by_name.setdefault(record.name, {})
+            kinds.setdefault(record.kind, []).append(Found(record.data, record.ttl))
+    added = {}
+    for name, kinds in by_name.items():
+        in_order = [kinds[kind] for kind in _ORDER[family] if kind in kinds]
+        taken = in_order if family == "ALL" else in_order[:1]
+        added[name] = tuple(each for of_kind in taken for each in of_kind)
+    return added

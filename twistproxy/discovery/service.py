@@ -15,11 +15,12 @@ from twisted.logger import Logger
 from twisted.web.client import HTTPConnectionPool
 
 from twistproxy.discovery.dns import DnsDiscovery
-from twistproxy.discovery.dns_lookup import DnsLookup, Lookup
+from twistproxy.discovery.dns_lookup import Lookup
 from twistproxy.discovery.eds_file import EdsFileDiscovery
 from twistproxy.discovery.fanout import Fanout
 from twistproxy.discovery.file_watch import FileWatcher
 from twistproxy.discovery.outliers import OutlierDetection
+from twistproxy.discovery.resolvers import Resolvers
 from twistproxy.discovery.snapshot import EndpointStore
 from twistproxy.discovery.source import ClusterUpdates, Random, RunningSource
 from twistproxy.discovery.static import StaticEndpoints
@@ -63,8 +64,8 @@ class DiscoveryService(Service):
         self._socket_path = socket_path
         self._log = log
         self._random = random
-        self._make_lookup = make_lookup or self._shared_lookup
-        self._lookups: dict[Any, DnsLookup] = {}
+        self._resolvers = Resolvers(reactor, random, lambda path: Path(path).read_text("utf-8", "replace"))
+        self._make_lookup = make_lookup or (lambda source: self._resolvers.get(source.resolver))
         self.store = EndpointStore(self._changed)
         self.fanout = Fanout(instance or f"{os.getpid()}-{os.urandom(8).hex()}", self.store, log)
         self.host_rows = HostRows(Board(1) if board is None else board)
@@ -103,8 +104,7 @@ class DiscoveryService(Service):
         for _, running in self._running.values():
             running.stop()
         self.outliers.stop()
-        for lookup in self._lookups.values():
-            lookup.close()
+        self._resolvers.keep(())
         self.fanout.disconnect()
         waiting = [self._pool.closeCachedConnections()]
         if self._port is not None:
@@ -130,6 +130,7 @@ class DiscoveryService(Service):
             if wanted.get(cluster) != source:
                 running.stop()
                 del self._running[cluster]
+        self._resolvers.keep({source.resolver for source in wanted.values() if isinstance(source, DnsSource)})
         for cluster in tuple(self._updates):
             if cluster not in wanted:
                 del self._updates[cluster]
@@ -144,13 +145,15 @@ class DiscoveryService(Service):
 
     def snapshot_stats(self) -> dict[str, Any]:
         """`{"counters": {"cluster.<name>.update_attempt": ..., ...}, "gauges": {}}`, as Envoy names them."""
+        resolvers = self._resolvers.snapshot()
         out: dict[str, Any] = {
-            "counters": {
+            "counters": resolvers["counters"]
+            | {
                 f"cluster.{cluster}.{name}": value
                 for cluster, updates in self._updates.items()
                 for name, value in updates.counters.items()
             },
-            "gauges": {},
+            "gauges": resolvers["gauges"],
         }
         self.outliers.collect(out)
         return out
@@ -159,9 +162,11 @@ class DiscoveryService(Service):
         updates = ClusterUpdates(self.store, source.cluster)
         before = self._updates.get(source.cluster)
         if before is not None:
-            updates.counters = before.counters
+            updates.counters |= before.counters
         self._updates[source.cluster] = updates
         if isinstance(source, DnsSource):
+            # Envoy has no such counter of clusters that are resolved.
+            updates.counters.pop("update_rejected", None)
             lookup = self._make_lookup(source)
             return DnsDiscovery(self._reactor, source, lookup, updates, self._random, self._log)
         if isinstance(source, EdsFileSource):
@@ -186,18 +191,6 @@ class DiscoveryService(Service):
             return endpoints.endpoints if endpoints is not None and endpoints.resolved else None
 
         return resolved
-
-    def _shared_lookup(self, source: DnsSource) -> Lookup:
-        key = (source.resolvers, source.search_domains, source.tcp_only)
-        if key not in self._lookups:
-            self._lookups[key] = DnsLookup(
-                self._reactor,
-                source.resolvers,
-                search_domains=source.search_domains,
-                tcp_only=source.tcp_only,
-                read=lambda path: Path(path).read_text("utf-8", "replace"),
-            )
-        return self._lookups[key]
 
     def _changed(self, cluster: str) -> None:
         self.fanout.changed(cluster)

@@ -80,6 +80,10 @@ class ClusterUpdates:
         self.counters["update_success"] += 1
         self._without_answer("update_empty")
 
+    def do_not_wait(self) -> None:
+        """Nobody is to wait for the first answer."""
+        self._store.failed(self.cluster)
+
     def stop(self) -> None:
         """The source is no longer the cluster's: publish nothing more."""
         self._stopped = True

@@ -17,10 +17,52 @@ NO_LOCALITY = Locality()
 
 
 @dataclass(frozen=True, slots=True)
+class CaresResolver:
+    """DNS servers and how they are asked (CaresDnsResolverConfig, with Envoy's defaults).
+
+    servers           (IP address, port); empty: those of /etc/resolv.conf
+    fallback          the servers count only where /etc/resolv.conf names none
+    tcp_only          ask over TCP from the start
+    search_domains    whether the search list of /etc/resolv.conf applies
+    timeout, tries    seconds that a server has at first, and how often each is asked
+    rotate            begin with another server for each question
+    payload           how long answers over UDP may be (EDNS)
+    socket_queries    most questions that one UDP socket asks, 0 for the default
+    filter_families   leave out addresses of a family that no interface has
+    """
+
+    servers: tuple[tuple[str, int], ...] = ()
+    fallback: bool = False
+    tcp_only: bool = False
+    search_domains: bool = True
+    timeout: float = 5.0
+    tries: int = 4
+    rotate: bool = False
+    payload: int = 1232
+    socket_queries: int = 0
+    filter_families: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SystemResolver:
+    """getaddrinfo(3) in threads (GetAddrInfoDnsResolverConfig).
+
+    retries  how often a temporary failure is tried again; None: until it succeeds
+    """
+
+    retries: int | None = None
+    threads: int = 1
+
+
+Resolver = CaresResolver | SystemResolver
+
+
+@dataclass(frozen=True, slots=True)
 class DnsTarget:
     """One name to resolve, and what its addresses become as endpoints (an LbEndpoint with its locality).
 
     hostname  what the endpoints are called; "" stands for `host`
+    service   `host` names a service: hosts, ports, weights and priorities are those of its SRV records
     """
 
     host: str
@@ -34,6 +76,7 @@ class DnsTarget:
     canary: bool = False
     hash_key: str = ""
     metadata: str = ""
+    service: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +87,8 @@ class DnsSource:
     targets               exactly one if `logical`
     failure_refresh_rate  (base, most) of the jittered exponential back-off; None: `refresh_rate`
     jitter                up to this much is added to each delay after a success, at random
-    resolvers             (IP address, port) of the DNS servers; empty: those of /etc/resolv.conf
-    search_domains        whether the search list of /etc/resolv.conf applies
-    tcp_only              ask over TCP from the start
+    resolver              who is asked
+    wait                  the cluster is not ready before the first answer
     """
 
     cluster: str
@@ -56,10 +98,9 @@ class DnsSource:
     failure_refresh_rate: tuple[float, float] | None = None
     respect_dns_ttl: bool = False
     family: LookupFamily = "AUTO"
-    resolvers: tuple[tuple[str, int], ...] = ()
+    resolver: Resolver = CaresResolver()
     jitter: float = 0.0
-    search_domains: bool = True
-    tcp_only: bool = False
+    wait: bool = True
 
 
 @dataclass(frozen=True, slots=True)
