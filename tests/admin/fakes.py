@@ -13,6 +13,7 @@ from twisted.internet.testing import StringTransport
 from twistproxy.admin.merge import Statistics
 from twistproxy.admin.server import make_admin_site
 from twistproxy.admin.view import DrainRequest, Json, ListenerFacts, ServerFacts
+from twistproxy.observe.stats import Scope
 
 NOW = 1795397187.447
 
@@ -105,7 +106,7 @@ class FakeView:
         self.runtime_problem = ""
         self.pending: Deferred[Statistics] | None = None
 
-    def collect(self) -> Deferred[Statistics]:
+    def collect(self, scope: Scope) -> Deferred[Statistics]:
         return self.pending if self.pending is not None else succeed(self.statistics)
 
     def facts(self) -> ServerFacts:

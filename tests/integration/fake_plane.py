@@ -9,6 +9,8 @@ import os
 import signal
 from typing import Any
 
+from twistproxy.observe.stats import Scope
+
 
 class FakePlane:
     def __init__(self, clock: Any, connector: Any, log_files: Any, options: Any, board: Any) -> None:
@@ -58,7 +60,7 @@ class FakePlane:
     def explain(self, question: dict[str, Any]) -> dict[str, Any]:
         return {"error": f"asked for {question['path']}"}
 
-    def snapshot(self) -> dict[str, Any]:
+    def snapshot(self, scope: Scope) -> dict[str, Any]:
         return {"counters": {"http.fake.downstream_rq_total": self.requests}, "gauges": {}}
 
 

@@ -34,7 +34,7 @@ def test_every_message_says_what_it_is() -> None:
     made = [
         messages.ping(1),
         messages.pong(1),
-        messages.stats(1),
+        messages.stats(1, "counts"),
         messages.snapshot(1, {}),
         messages.drain(1.0),
         messages.announce_drain(),

@@ -42,5 +42,19 @@ def test_statuses_by_class_and_by_number() -> None:
 def test_snapshot_is_plain_data() -> None:
     out = Snapshot()
     ClusterStats().collect("cluster.a.", out)
-    assert set(out.as_dict()) == {"counters", "gauges", "histograms", "hosts", "clusters"}
+    assert set(out.as_dict()) == {"scope", "counters", "gauges", "histograms", "hosts", "clusters"}
     assert all(type(value) is int for value in out.as_dict()["counters"].values())
+
+
+def test_what_is_not_to_be_lost_is_what_is_not_zero() -> None:
+    out = Snapshot("counts")
+    stats = ClusterStats()
+    stats.upstream_rq_total = 2
+    stats.collect("cluster.a.", out)
+    assert out.as_dict() == {
+        "scope": "counts",
+        "counters": {"cluster.a.upstream_rq_total": 2},
+        "gauges": {},
+        "histograms": {},
+        "hosts": {},
+    }

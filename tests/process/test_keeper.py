@@ -158,16 +158,31 @@ def test_a_new_child_that_refuses_is_told_of(world: World) -> None:
 
 
 def test_statistics_of_a_child_that_dies_are_its_last(world: World) -> None:
-    assert world.keeper.ask_statistics(1) is None
+    assert world.keeper.ask_statistics(1, "counts") is None
     world.say(messages.ready(1))
     got: list[dict[str, Any]] = []
     for number in (1, 2):
-        asked = world.keeper.ask_statistics(number)
+        asked = world.keeper.ask_statistics(number, "counts")
         assert asked is not None
         asked.addCallback(got.append)
     world.say(messages.snapshot(1, {"counters": {"a": 1}}))
     world.die()
     assert got == [{"counters": {"a": 1}}, {}]
+
+
+def test_statistics_of_what_is_not_zero_leave_the_rest_as_it_was(world: World) -> None:
+    def say(scope: str, counters: dict[str, int], gauges: dict[str, int]) -> None:
+        value = {"scope": scope, "counters": counters, "gauges": gauges, "histograms": {}, "hosts": {}}
+        world.say(messages.snapshot(1, value))
+
+    child = world.keeper.child
+    assert child is not None
+    say("figures", {"a": 0, "b": 1}, {"c": 5, "d": 0})
+    say("counts", {"b": 2}, {"d": 1})
+    assert child.snapshot["counters"] == {"a": 0, "b": 2}
+    assert child.snapshot["gauges"] == {"c": 0, "d": 1}
+    say("figures", {"a": 1}, {})
+    assert child.snapshot["counters"] == {"a": 1}
 
 
 def test_a_successor_starts_while_the_former_child_finishes(world: World) -> None:

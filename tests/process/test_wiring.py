@@ -160,6 +160,9 @@ def test_snapshot_has_hosts_and_clusters() -> None:
     client = plane.client()
     client.receive(GET)
     plane.upstream.receive(OK)
+    kept = plane.runtime.snapshot("counts")
+    assert kept["counters"]["http.ingress.downstream_rq_2xx"] == 1
+    assert kept["gauges"]["http.ingress.downstream_cx_active"] == 1
     snapshot = plane.runtime.snapshot()
     (host,) = snapshot["hosts"]["app"]
     assert host["address"] == str(UPSTREAM)

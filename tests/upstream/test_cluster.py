@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from twistproxy.model.address import TcpAddress
 from twistproxy.model.cluster import ClusterSettings
 from twistproxy.model.discovery import EdsFileSource
 from twistproxy.model.endpoint import Endpoint, EndpointChanges
+from twistproxy.observe.stats import Scope, Snapshot
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.testing.clock import FakeClock
 from twistproxy.testing.connector import FakeConnector
@@ -64,6 +66,36 @@ def test_membership_changes_count_for_each_priority_with_new_or_gone_hosts() -> 
     assert cluster.stats.membership_change == 3
     cluster.change_endpoints(EndpointChanges("app", 4, changed=(host(3, priority=1),)))
     assert cluster.stats.membership_change == 5
+
+
+def collected(cluster: Cluster, scope: Scope) -> Snapshot:
+    out = Snapshot(scope)
+    cluster.collect(out)
+    return out
+
+
+def test_only_hosts_that_were_used_are_told_unless_all_are_asked_for() -> None:
+    cluster = make()
+    cluster.set_endpoints((host(1), host(2, 3), host(3)))
+    cluster.pool(cluster.hosts[host(2).address], False)
+    for scope in ("counts", "figures"):
+        assert [one["address"] for one in collected(cluster, scope).hosts["app"]] == ["10.0.0.1:2"]
+    assert len(collected(cluster, "hosts").hosts["app"]) == 3
+    cluster.change_endpoints(EndpointChanges("app", 2, removed=(host(2).address,)))
+    assert collected(cluster, "counts").hosts["app"] == []
+
+
+def test_membership_is_told_as_it_is_after_a_change() -> None:
+    cluster = make()
+    cluster.set_endpoints((host(1), host(2, 3)))
+    assert collected(cluster, "figures").gauges["cluster.app.membership_total"] == 2
+    assert collected(cluster, "figures").gauges["cluster.app.max_host_weight"] == 3
+    out = replace(host(2), health="UNHEALTHY")
+    cluster.change_endpoints(EndpointChanges("app", 2, changed=(out,), added=((2, host(3)),)))
+    gauges = collected(cluster, "figures").gauges
+    assert gauges["cluster.app.membership_total"] == 3
+    assert gauges["cluster.app.membership_healthy"] == 2
+    assert gauges["cluster.app.max_host_weight"] == 1
 
 
 _ENDPOINTS = st.lists(

@@ -74,7 +74,7 @@ def stats_page(view: AdminView, query: Query) -> Deferred[Answer]:
         text = stats_text(selected, wanted.buckets)
         return Answer(_as_html(text), content_type=HTML) if form == "html" else Answer(text)
 
-    return view.collect().addCallback(answer)
+    return view.collect("figures").addCallback(answer)
 
 
 def _as_html(text: str) -> str:
@@ -97,7 +97,7 @@ def prometheus_page(view: AdminView, query: Query) -> Deferred[Answer]:
         selected = select(_all_stats(view, statistics), wanted)
         return Answer(prometheus_text(selected, wanted.buckets == "summary", wanted.text_readouts))
 
-    return view.collect().addCallback(answer)
+    return view.collect("figures").addCallback(answer)
 
 
 def _all_stats(view: AdminView, statistics: Statistics) -> Totals:
@@ -122,7 +122,7 @@ def clusters_page(view: AdminView, query: Query) -> Deferred[Answer]:
             return json_page(clusters_json(totals, names))
         return Answer(clusters_text(totals, names))
 
-    return view.collect().addCallback(answer)
+    return view.collect("hosts").addCallback(answer)
 
 
 def config_dump_page(view: AdminView, query: Query) -> Answer | Deferred[Answer]:
@@ -134,7 +134,7 @@ def config_dump_page(view: AdminView, query: Query) -> Answer | Deferred[Answer]
         dump = sections(view.bootstrap(), node, view.facts().bootstrap_updated, totals)
         return config_dump(dump, query)
 
-    return view.collect().addCallback(answer) if "include_eds" in query else answer(None)
+    return view.collect("hosts").addCallback(answer) if "include_eds" in query else answer(None)
 
 
 def drain_page(view: AdminView, query: Query) -> Answer:
@@ -160,7 +160,7 @@ def reset_page(view: AdminView, query: Query) -> Deferred[Answer]:
         statistics.reset_counters()
         return _OK
 
-    return view.collect().addCallback(reset)
+    return view.collect("figures").addCallback(reset)
 
 
 def quit_page(view: AdminView, query: Query) -> Answer:

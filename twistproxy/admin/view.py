@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from twistproxy.admin.merge import Statistics
+    from twistproxy.observe.stats import Scope
 
 #: A JSON object, as `json.loads` gives it.
 Json = dict[str, Any]
@@ -87,8 +88,8 @@ class DrainRequest:
 class AdminView(Protocol):
     """The running server, as the admin pages see it."""
 
-    def collect(self) -> Deferred[Statistics]:
-        """Ask every live worker for a snapshot now; fires when all have answered (or died, or when the time
+    def collect(self, scope: Scope) -> Deferred[Statistics]:
+        """Ask every live worker for so much of a snapshot now; fires when all have answered (or died, or when the time
         limit passed: then a silent worker's last known snapshot stands).  The view keeps one `Statistics`,
         gives each snapshot to its `report(worker_id, snapshot)`, calls `worker_gone(worker_id)` on a
         worker's death, and fires with that object.  A worker id names one process, not a slot: it is never

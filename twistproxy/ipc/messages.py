@@ -115,9 +115,9 @@ def pong(number: int) -> Message:
     return {"t": "pong", "n": number}
 
 
-def stats(number: int) -> Message:
-    """Send your statistics; answered with `snapshot` of the same number."""
-    return {"t": "stats", "n": number}
+def stats(number: int, scope: str) -> Message:
+    """Send your statistics, so much of them (`observe.stats.Scope`); answered with `snapshot` of the same number."""
+    return {"t": "stats", "n": number, "scope": scope}
 
 
 def snapshot(number: int, value: Mapping[str, Any]) -> Message:

@@ -240,6 +240,17 @@ class ClusterStats(Group):
 class HostStats(Group):
     """Per host, as `/clusters` shows them."""
 
+    __slots__ = (
+        "cx_active",
+        "cx_connect_fail",
+        "cx_total",
+        "rq_active",
+        "rq_error",
+        "rq_pending_active",
+        "rq_success",
+        "rq_timeout",
+        "rq_total",
+    )
     COUNTERS = (
         "cx_connect_fail",
         "cx_total",

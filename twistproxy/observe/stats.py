@@ -6,23 +6,41 @@ What clusters and hosts count is in `cluster_stats`, what connection managers an
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections import defaultdict
+from typing import Any, ClassVar, Literal
+
+#: How much of the statistics is wanted: what is not 0, which is all that can be lost; all figures, and what pages say
+#: of clusters; that and all hosts.
+Scope = Literal["counts", "figures", "hosts"]
 
 
 class Snapshot:
     """Names and values at one moment.  `as_dict` is what a worker sends to the master."""
 
-    __slots__ = ("clusters", "counters", "gauges", "histograms", "hosts")
+    __slots__ = ("clusters", "counters", "gauges", "histograms", "hosts", "scope", "sparse")
 
-    def __init__(self) -> None:
-        self.counters: dict[str, int] = {}
-        self.gauges: dict[str, int] = {}
+    def __init__(self, scope: Scope = "hosts") -> None:
+        self.scope = scope
+        #: nobody wants to hear of zeros
+        self.sparse = scope == "counts"
+        # Without zeros, what somebody adds to may not be there.
+        self.counters: dict[str, int] = defaultdict(int)
+        self.gauges: dict[str, int] = defaultdict(int)
         self.histograms: dict[str, dict[str, int]] = {}
         self.hosts: dict[str, list[dict[str, Any]]] = {}
         self.clusters: dict[str, dict[str, Any]] = {}
 
     def as_dict(self) -> dict[str, Any]:
+        if self.sparse:
+            return {
+                "scope": self.scope,
+                "counters": {name: value for name, value in self.counters.items() if value},
+                "gauges": {name: value for name, value in self.gauges.items() if value},
+                "histograms": {name: counts for name, counts in self.histograms.items() if counts},
+                "hosts": {cluster: hosts for cluster, hosts in self.hosts.items() if hosts},
+            }
         return {
+            "scope": self.scope,
             "counters": self.counters,
             "gauges": self.gauges,
             "histograms": self.histograms,
@@ -34,6 +52,8 @@ class Snapshot:
 class Group:
     """Counters and gauges of one object: attributes, whose names `COUNTERS` and `GAUGES` list for `collect`."""
 
+    __slots__ = ()
+
     COUNTERS: ClassVar[tuple[str, ...]] = ()
     GAUGES: ClassVar[tuple[str, ...]] = ()
     ZEROS: ClassVar[tuple[str, ...]] = ()
@@ -43,6 +63,14 @@ class Group:
         """Add all of them to what there is under `prefix`, which ends in a dot."""
         counters = out.counters
         gauges = out.gauges
+        if out.sparse:
+            for name in self.COUNTERS:
+                if value := getattr(self, name):
+                    counters[prefix + name] = counters.get(prefix + name, 0) + value
+            for name in self.GAUGES:
+                if value := getattr(self, name):
+                    gauges[prefix + name] = gauges.get(prefix + name, 0) + value
+            return
         for name in self.COUNTERS:
             counters[prefix + name] = counters.get(prefix + name, 0) + getattr(self, name)
         for name in self.ZEROS:

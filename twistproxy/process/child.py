@@ -78,6 +78,19 @@ class Child:
         end."""
         self._finish()
 
+    def report(self, snapshot: dict[str, Any]) -> None:
+        """Its newest statistics; those that are not 0 in place of what they were, if it sends only those."""
+        old = self.snapshot
+        if snapshot.get("scope") == "counts" and old:
+            snapshot = {
+                **old,
+                **snapshot,
+                "counters": {**old["counters"], **snapshot["counters"]},
+                "gauges": {**dict.fromkeys(old["gauges"], 0), **snapshot["gauges"]},
+                "histograms": {**old["histograms"], **snapshot["histograms"]},
+            }
+        self.snapshot = snapshot
+
     def _message(self, message: Message, fds: list[int]) -> None:
         for fd in fds:
             os.close(fd)  # children pass none

@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from twistproxy.errors import ConfigProblem, StartError
 from twistproxy.ipc import messages
 from twistproxy.ipc.frame import Message
+from twistproxy.observe.stats import Scope
 from twistproxy.process.child import Child, describe_status
 from twistproxy.process.generation import Generation
 from twistproxy.process.restart import Decision, RestartPolicy
@@ -115,9 +116,9 @@ class Keeper:
 
         return answer.addCallback(answered)
 
-    def ask_statistics(self, number: int) -> Deferred[dict[str, Any]] | None:
+    def ask_statistics(self, number: int, scope: Scope) -> Deferred[dict[str, Any]] | None:
         """Fires with a snapshot, {} if the child dies first; None if there is no child to ask."""
-        return self._ask(number, messages.stats(number))
+        return self._ask(number, messages.stats(number, scope))
 
     def ask_explanation(self, number: int, question: dict[str, Any]) -> Deferred[dict[str, Any]] | None:
         """The same for an explanation."""
@@ -175,7 +176,7 @@ class Keeper:
         elif kind == "log":
             self._host.child_logged(self.name, message)
         elif kind == "snapshot":
-            child.snapshot = message["value"]
+            child.report(message["value"])
             self._answered(message)
         elif kind == "explained":
             self._answered(message)

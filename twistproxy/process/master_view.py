@@ -15,6 +15,7 @@ from twistproxy.config.dump import message_to_json
 from twistproxy.errors import ConfigError
 from twistproxy.model.address import Address
 from twistproxy.model.server_options import ServerOptions
+from twistproxy.observe.stats import Scope
 from twistproxy.process.generation import Generation
 from twistproxy.process.log_levels import LOGGERS, LogLevels
 from twistproxy.process.reload import Reloader
@@ -58,8 +59,8 @@ class MasterView:
     def __init__(self, master: ViewedMaster) -> None:
         self._master = master
 
-    def collect(self) -> Deferred[Statistics]:
-        return self._master.supervisor.collect()
+    def collect(self, scope: Scope) -> Deferred[Statistics]:
+        return self._master.supervisor.collect(scope)
 
     def explain(self, question: Json) -> Deferred[Json] | None:
         return self._master.supervisor.explain(question)

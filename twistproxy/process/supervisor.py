@@ -15,6 +15,7 @@ from twistproxy.errors import ConfigProblem
 from twistproxy.ipc import messages
 from twistproxy.ipc.frame import Message
 from twistproxy.model.guards import gradient_keys
+from twistproxy.observe.stats import Scope
 from twistproxy.primitives.board import Board
 from twistproxy.process.board_keeper import BoardKeeper
 from twistproxy.process.child import Child
@@ -124,10 +125,10 @@ class Supervisor:
         self.healthy = healthy
         self.broadcast(messages.healthy(healthy))
 
-    def collect(self) -> Deferred[Statistics]:
-        """Ask all children for their statistics; fires when all have answered, or two seconds have passed."""
+    def collect(self, scope: Scope) -> Deferred[Statistics]:
+        """Ask all children for so much of their statistics; fires when all have answered, or two seconds have passed."""
         self._number += 1
-        asked = [a for a in (k.ask_statistics(self._number) for k in self.keepers()) if a is not None]
+        asked = [a for a in (k.ask_statistics(self._number, scope) for k in self.keepers()) if a is not None]
         done: Deferred[Statistics] = Deferred()
 
         def finish(_: object) -> None:
@@ -230,7 +231,7 @@ class Supervisor:
         self._since_collected += _TICK
         if self._since_collected >= self.generation().configuration.bootstrap.stats_flush_interval:
             self._since_collected = 0.0
-            self.collect()
+            self.collect("counts")
 
     def _report(self) -> Statistics:
         for keeper in self.keepers():

@@ -34,7 +34,7 @@ from twistproxy.observe.access_log import Clocks, compile_log_format
 from twistproxy.observe.manager_stats import HttpManagerStats, ListenerStats
 from twistproxy.observe.request_id import RequestIds
 from twistproxy.observe.route_stats import RouteStatsRegistry
-from twistproxy.observe.stats import Snapshot
+from twistproxy.observe.stats import Scope, Snapshot
 from twistproxy.primitives.board import WorkerBoard
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import Plain, RuntimeValues
@@ -291,8 +291,8 @@ class Runtime:
         finally:
             self._route_stats.paused = False
 
-    def snapshot(self) -> dict[str, Any]:
-        out = Snapshot()
+    def snapshot(self, scope: Scope = "hosts") -> dict[str, Any]:
+        out = Snapshot(scope)
         for prefix, stats in self._manager_stats.items():
             stats.collect(f"http.{prefix}.", out)
         for listener in self._listeners.values():

@@ -21,6 +21,7 @@ from twistproxy.ipc.messages import ConfigMessage
 from twistproxy.model.bootstrap import Bootstrap
 from twistproxy.model.endpoint import EndpointNews
 from twistproxy.model.server_options import ServerOptions
+from twistproxy.observe.stats import Scope
 from twistproxy.primitives.board import WorkerBoard
 from twistproxy.primitives.runtime import Plain
 from twistproxy.process.child_process import MasterLink, make_reactor, prepare_process
@@ -64,7 +65,7 @@ class DataPlane(Protocol):
 
     def set_healthy(self, healthy: bool) -> None: ...
 
-    def snapshot(self) -> dict[str, Any]: ...
+    def snapshot(self, scope: Scope) -> dict[str, Any]: ...
 
     def explain(self, question: dict[str, Any]) -> dict[str, Any]: ...
 
@@ -133,7 +134,7 @@ class Worker:
         if kind == "config":
             self._configure(ConfigMessage.decode(message), fds)
         elif kind == "stats":
-            self._link.send(messages.snapshot(message["n"], self._snapshot()))
+            self._link.send(messages.snapshot(message["n"], self._snapshot(message["scope"])))
         elif kind == "explain":
             self._link.send(messages.explained(message["n"], self._explain(message["question"])))
         elif kind == "drain":
@@ -278,8 +279,8 @@ class Worker:
         self._close(keys)
         self._link.send(messages.stopped_listening(keys))
 
-    def _snapshot(self) -> dict[str, Any]:
-        return {**self._plane.snapshot(), "connections": self._plane.active_connections()}
+    def _snapshot(self, scope: Scope) -> dict[str, Any]:
+        return {**self._plane.snapshot(scope), "connections": self._plane.active_connections()}
 
     def _explain(self, question: dict[str, Any]) -> dict[str, Any]:
         """A mistake in here is not to end the worker."""
@@ -322,7 +323,7 @@ class Worker:
             return
         self._leaving = True
         self._log_files.flush()
-        self._link.send(messages.snapshot(0, self._snapshot()))
+        self._link.send(messages.snapshot(0, self._snapshot("counts")))
         if self._discovery is not None:
             self._discovery.stop()
         if self._reactor.running:

@@ -106,6 +106,8 @@ class HashChooser(Chooser):
 
     def collect(self, prefix: str, out: Snapshot) -> None:
         """`ring_hash_lb.*` or `maglev_lb.*` under `prefix`; of several priorities the last, as Envoy has it."""
+        if out.sparse:
+            return  # a table that nobody has asked yet need not be built
         ring = isinstance(self._settings, RingHashSettings)
         sizes: Sequence[int] = (0, 0, 0)
         for table in reversed(self._tables):
