@@ -36,7 +36,7 @@ COMPILED = """
     stream/sanitise stream/stream stream/tracing stream/trust stream/upgrades
     upstream/choosers/balancers upstream/choosers/base upstream/choosers/context upstream/choosers/hashing
     upstream/choosers/make upstream/choosers/params upstream/choosers/priorities upstream/choosers/subsets
-    upstream/cluster upstream/host
+    upstream/cluster upstream/cluster_figures upstream/host
     upstream/outlier
     upstream/resource_limits upstream/pool/http upstream/pool/tcp upstream/lb/bounded_load
     upstream/lb/hash_keys upstream/lb/least_request upstream/lb/localities upstream/lb/locality_weighted

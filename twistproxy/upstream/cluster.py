@@ -10,7 +10,6 @@ from twistproxy.api.clock import Clock
 from twistproxy.api.transport import Connector
 from twistproxy.model.address import Address
 from twistproxy.model.cluster import ClusterSettings
-from twistproxy.model.discovery import DnsSource, StaticSource
 from twistproxy.model.endpoint import AssignmentPolicy, Endpoint, EndpointChanges, insert
 from twistproxy.model.health import FAILED_OUTLIER_CHECK
 from twistproxy.observe.cluster_stats import ClusterStats
@@ -22,6 +21,7 @@ from twistproxy.upstream.choosers.base import HostsUpdate
 from twistproxy.upstream.choosers.context import LoadBalancerContext
 from twistproxy.upstream.choosers.make import make_chooser
 from twistproxy.upstream.choosers.params import LoadBalancerParams
+from twistproxy.upstream.cluster_figures import Figures, collect_pools
 from twistproxy.upstream.host import Host
 from twistproxy.upstream.lb.zone_aware import LocalCluster
 from twistproxy.upstream.outlier import OutlierRules
@@ -60,8 +60,9 @@ class Cluster:
         self.limits = (ResourceLimits(settings.default_thresholds), ResourceLimits(settings.high_thresholds))
         self.hosts: dict[Address, Host] = {}
         #: those with pools: of the others there is nothing to count
-        self._used: dict[Host, None] = {}
-        self._figures: tuple[int, int, int, int, int] | None = None
+        self.used: dict[Host, None] = {}
+        #: what statistics say of the hosts (`upstream.cluster_figures`), until they change
+        self.figures: Figures | None = None
         self.warm = settings.source is None
         self._clock = clock
         self._connector = connector
@@ -148,7 +149,7 @@ class Cluster:
             moved.add(host.endpoint.priority)
         # Envoy counts each priority that changes.
         self.stats.membership_change += len(moved)
-<<<<<<< HEAD
+        self.figures = None
         if self._outlier is not None:
             for host in update.added:
                 self._watch_host(self._outlier, host)
@@ -158,20 +159,10 @@ class Cluster:
         self.pick = self.chooser.picking()
         for host in update.removed:
             host.outlier = None
+            self.used.pop(host, None)
             for pool in host.pools:
                 if pool is not None:
                     pool.drain()
-=======
-        self._figures = None
-        self.chooser.update(update)
-        self.pick = self.chooser.picking()
-        for host in update.removed:
-            if host in self._used:
-                del self._used[host]
-                for pool in host.pools:
-                    if pool is not None:
-                        pool.drain()
->>>>>>> 929068b (Statistics: hosts that were never used, and zeros, are told only where a page shows them)
 
     def _watch_host(self, rules: OutlierRules, host: Host) -> None:
         """A host is new, or something new is said of it."""
@@ -227,7 +218,7 @@ class Cluster:
 
     def _use(self, host: Host) -> None:
         if self.hosts.get(host.address) is host:
-            self._used[host] = None
+            self.used[host] = None
 
     def charge(self, status: int, host: Host | None) -> None:
         """Count a response, or the one that we gave in its place; `host`: whose it was, if anybody's."""
@@ -243,12 +234,8 @@ class Cluster:
 
     def drain(self) -> None:
         """The cluster is gone from the configuration; what is in flight finishes."""
-<<<<<<< HEAD
         for host in self.hosts.values():
             host.outlier = None  # whoever has its row from now on counts there
-=======
-        for host in self._used:
->>>>>>> 929068b (Statistics: hosts that were never used, and zeros, are told only where a page shows them)
             for pool in host.pools:
                 if pool is not None:
                     pool.drain()
@@ -296,73 +283,21 @@ class Cluster:
         return len(hosts), sum(host.healthy or host.degraded for host in hosts)
 
     def collect(self, out: Snapshot) -> None:
-        """Costs nothing for hosts that were never used, but when all are asked for."""
+        """Costs nothing for hosts that were never used, but where all are asked for."""
         prefix = f"cluster.{self.settings.stat_name or self.name}."
         self.stats.collect(prefix, out)
-        received = sent = 0
-        pools = [0, 0, 0, 0]
-        for host in self._used:
-            for at, pool in enumerate(host.pools):
-                if pool is not None:
-<<<<<<< HEAD
-                    received, sent = pool.open_bytes()
-                    out.counters[prefix + "upstream_cx_rx_bytes_total"] += received
-                    out.counters[prefix + "upstream_cx_tx_bytes_total"] += sent
-        hosts = list(self.hosts.values())
-        out.gauges[prefix + "membership_total"] = len(hosts)
-        out.gauges[prefix + "membership_healthy"] = sum(host.healthy for host in hosts)
-        out.gauges[prefix + "membership_degraded"] = sum(host.degraded for host in hosts)
-        out.gauges[prefix + "membership_excluded"] = sum(host.excluded for host in hosts)
-        # Envoy looks for it where hosts are discovered, but not if there is one only.
-        source = self.settings.source
-        weighed = not (
-            source is None
-            or isinstance(source, StaticSource)
-            or (isinstance(source, DnsSource) and source.logical)
-        )
-        out.gauges[prefix + "max_host_weight"] = (
-            max((host.weight for host in hosts), default=0) if weighed else 0
-        )
+        if self.figures is None:
+            self.figures = Figures(self.hosts.values())
+        self.figures.collect(prefix, self.settings.source, out)
         out.gauges[prefix + "version"] = 0
         out.gauges[prefix + "warming_state"] = int(not self.warm)
-=======
-                    pools[at] += 1
-                    bytes_in, bytes_out = pool.open_bytes()
-                    received += bytes_in
-                    sent += bytes_out
-        for name, more in (("upstream_cx_rx_bytes_total", received), ("upstream_cx_tx_bytes_total", sent)):
-            out.counters[prefix + name] = out.counters.get(prefix + name, 0) + more
-        self._collect_membership(prefix, out)
->>>>>>> 929068b (Statistics: hosts that were never used, and zeros, are told only where a page shows them)
+        pools = collect_pools(prefix, self.used, out)
         self.chooser.collect(prefix, out)
         for priority, name in enumerate(("default", "high")):
             self.limits[priority].collect(f"{prefix}circuit_breakers.{name}.", out, pools[priority])
-        hosts = self.hosts.values() if out.scope == "hosts" else self._used
+        hosts = self.hosts.values() if out.scope == "hosts" else self.used
         out.hosts[self.name] = [host.describe() for host in hosts]
         out.clusters[self.name] = self.describe()
-
-    def _collect_membership(self, prefix: str, out: Snapshot) -> None:
-        figures = self._figures
-        if figures is None:
-            hosts = list(self.hosts.values())
-            figures = self._figures = (
-                len(hosts),
-                sum([host.healthy for host in hosts]),
-                sum([host.degraded for host in hosts]),
-                sum([host.excluded for host in hosts]),
-                max([host.weight for host in hosts], default=0),
-            )
-        # Envoy looks for the weight where hosts are discovered, but not if there is one only.
-        source = self.settings.source
-        weighed = source is not None and not (isinstance(source, DnsSource) and source.logical)
-        gauges = out.gauges
-        gauges[prefix + "membership_total"] = figures[0]
-        gauges[prefix + "membership_healthy"] = figures[1]
-        gauges[prefix + "membership_degraded"] = figures[2]
-        gauges[prefix + "membership_excluded"] = figures[3]
-        gauges[prefix + "max_host_weight"] = figures[4] if weighed else 0
-        gauges[prefix + "version"] = 0
-        gauges[prefix + "warming_state"] = int(not self.warm)
 
     def describe(self) -> dict[str, Any]:
         """What `/clusters` prints of a cluster that is not counted."""
