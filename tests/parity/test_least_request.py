@@ -14,7 +14,7 @@ from .test_localities import chosen, policy
 from .wire import Client
 
 pytestmark = pytest.mark.parity
-CONCURRENCY = (1,)
+CONCURRENCY = (1, 2)
 
 NAMES = "abc"
 SCAN = {"load_balancing_policy": policy("least_request", "LeastRequest", selection_method="FULL_SCAN")}

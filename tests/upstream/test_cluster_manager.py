@@ -6,7 +6,7 @@ from dataclasses import replace
 from random import Random
 
 from twistproxy.model.address import TcpAddress
-from twistproxy.model.balancing import Balancing, ZoneAwareSettings
+from twistproxy.model.balancing import Balancing, LeastRequestSettings, ZoneAwareSettings
 from twistproxy.model.cluster import ClusterSettings, Thresholds
 from twistproxy.model.discovery import StaticSource
 from twistproxy.model.endpoint import Endpoint, EndpointSet, Locality
@@ -90,3 +90,29 @@ def test_the_local_cluster_says_what_is_near() -> None:
     assert asked() == {"b"}
     manager.apply([app, home])
     assert asked() == {"a", "b"}
+
+
+def test_workers_compare_what_all_of_them_have_asked() -> None:
+    board = Board(2)
+    board.use_columns(2)
+    first, second = (replace(endpoint(port, ""), row=board.host_rows[port]) for port in (1, 2))
+    settings = LeastRequestSettings(full_scan=True)
+    app = ClusterSettings("app", Balancing("LEAST_REQUEST", settings), source=StaticSource("app", ()))
+    clusters = []
+    for column in (0, 1):
+        worker = WorkerBoard(board)
+        worker.use(column, {"app": 1})
+        manager = manager_of(worker)
+        manager.apply([app])
+        manager.update_endpoints(EndpointSet("app", (first, second), 1))
+        cluster = manager.get("app")
+        assert cluster is not None
+        clusters.append(cluster)
+    asked = []
+    for number in range(10):
+        host = clusters[number % 2].pick()
+        assert host is not None
+        host.begin_request()
+        asked.append(host.endpoint.address.port)
+    assert sorted(asked) == [1] * 5 + [2] * 5
+    assert all(sorted(pair) == [1, 2] for pair in zip(asked[::2], asked[1::2]))

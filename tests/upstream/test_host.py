@@ -7,6 +7,7 @@ import pytest
 from twistproxy.model import health
 from twistproxy.model.address import TcpAddress
 from twistproxy.model.endpoint import Endpoint
+from twistproxy.primitives.board import Board
 from twistproxy.upstream.host import Host
 
 ADDRESS = TcpAddress("10.0.0.1", 80)
@@ -42,3 +43,22 @@ def test_flags_travel_with_the_endpoint() -> None:
     endpoint = Endpoint(ADDRESS, flags=health.FAILED_OUTLIER_CHECK)
     assert Endpoint.from_json(endpoint.to_json()) == endpoint
     assert "f" not in Endpoint(ADDRESS).to_json()
+
+
+def test_workers_know_of_each_others_requests() -> None:
+    board = Board(2)
+    board.use_columns(2)
+    row = board.host_rows.start
+    one, two = Host(Endpoint(ADDRESS)), Host(Endpoint(ADDRESS))
+    one.begin_request()
+    one.share_load(board.line(row, 0))
+    two.share_load(board.line(row, 1))
+    two.begin_request()
+    two.begin_request()
+    one.begin_request()
+    one.end_request()
+    assert (one.stats.rq_active, one.active()) == (1, 3)
+    assert (two.stats.rq_active, two.active()) == (2, 3)
+    one.share_load(None)
+    one.end_request()  # in a row that may be another host's by now
+    assert (one.active(), two.active()) == (0, 3)

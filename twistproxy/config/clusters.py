@@ -57,7 +57,9 @@ def _cluster(
     fixed, source = _endpoints(reader, name, options, resolver, later)
     default, high = _thresholds(reader)
     outlier = build_outlier_detection(reader.message("outlier_detection"))
-    if outlier is not None and source is None:
+    # Workers that count together do so in rows that the discovery process gives to hosts.
+    together = outlier is not None or (balancing.compares_load and options.concurrency > 1)
+    if together and source is None:
         fixed, source = [], StaticSource(name, tuple(fixed))
     return ClusterSettings(
         name=name,

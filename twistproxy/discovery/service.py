@@ -21,6 +21,7 @@ from twistproxy.discovery.fanout import Fanout
 from twistproxy.discovery.file_watch import FileWatcher
 from twistproxy.discovery.outliers import OutlierDetection
 from twistproxy.discovery.resolvers import Resolvers
+from twistproxy.discovery.shared_load import SharedLoad
 from twistproxy.discovery.snapshot import EndpointStore
 from twistproxy.discovery.source import ClusterUpdates, Random, RunningSource
 from twistproxy.discovery.static import StaticEndpoints
@@ -78,7 +79,8 @@ class DiscoveryService(Service):
             self.runtime,
             lambda text: log.warn("{text}", text=text),
         )
-        self.store.watcher = self.outliers
+        self.shared_load = SharedLoad(self.store, self.host_rows, self.outliers)
+        self.store.watcher = self.shared_load
         self.on_said("outlier", self.outliers.heard)
         self._watcher = FileWatcher(reactor, log)
         self._pool = HTTPConnectionPool(reactor)

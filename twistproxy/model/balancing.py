@@ -100,3 +100,9 @@ class Balancing:
     panic_threshold: int = 50
     fail_on_panic: bool = False
     subsets: SubsetSettings | None = None
+
+    @property
+    def compares_load(self) -> bool:
+        """Whether it matters how many requests each host has."""
+        hashing = self.hashing
+        return self.policy == "LEAST_REQUEST" or (hashing is not None and hashing.balance_factor > 0)

@@ -81,6 +81,8 @@ class DiscoveryProcess:
         service.runtime.replace(config.runtime)
         service.outliers.log.write = None if event_log is None else event_log.write
         service.outliers.configure(OutlierPlan.of(bootstrap.clusters))
+        if self._board is not None and self._board.several:
+            service.shared_load.configure(bootstrap.clusters)
         service.configure(sources)
         if not service.running:
             service.startService()

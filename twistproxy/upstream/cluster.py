@@ -76,13 +76,23 @@ class Cluster:
         self.contextual = self.chooser.contextual
         self.pick: Callable[[], Host | None] = self.chooser.picking()
         self._outlier: OutlierRules | None = None
+        self._board: WorkerBoard | None = None
         if settings.source is None:
             self.set_endpoints(settings.endpoints)
 
     def watch(self, board: WorkerBoard) -> None:
-        """Count for outlier detection, if there is to be any; before there are endpoints."""
+        """Count what becomes of requests together with other workers, if there is to be need of it; before there are
+        endpoints."""
+        if self.settings.balancing.compares_load and board.several:
+            self._board = board
+            self._params.active = self._active_requests
         if self.settings.outlier is not None:
             self._outlier = OutlierRules(self.name, self.settings.outlier, board)
+
+    def _active_requests(self) -> int:
+        """Of all workers."""
+        default, high = self.limits
+        return default.in_use()[2] + high.in_use()[2]
 
     def set_endpoints(self, endpoints: tuple[Endpoint, ...]) -> None:
         """These are all endpoints."""
@@ -155,11 +165,16 @@ class Cluster:
                 self._watch_host(self._outlier, host)
             for host in update.changed:
                 self._watch_host(self._outlier, host)
+        if self._board is not None:
+            for hosts in (update.added, update.changed):
+                for host in hosts:
+                    host.share_load(self._board.line(host.endpoint.row))
         self.chooser.update(update)
         self.pick = self.chooser.picking()
         for host in update.removed:
             host.outlier = None
             self.used.pop(host, None)
+            host.share_load(None)
             for pool in host.pools:
                 if pool is not None:
                     pool.drain()
@@ -236,6 +251,7 @@ class Cluster:
         """The cluster is gone from the configuration; what is in flight finishes."""
         for host in self.hosts.values():
             host.outlier = None  # whoever has its row from now on counts there
+            host.share_load(None)
             for pool in host.pools:
                 if pool is not None:
                     pool.drain()

@@ -7,7 +7,11 @@ from typing import Any
 from twistproxy.model.endpoint import Endpoint
 from twistproxy.model.health import DEGRADED, EXCLUDED, FAILED_ACTIVE_HC, UNHEALTHY, eds_flags, flag_names
 from twistproxy.observe.cluster_stats import HostStats
+from twistproxy.primitives.shared_line import SharedLine
 from twistproxy.upstream.outlier import OutlierCounts
+
+#: The cell of a worker's line that counts active requests; those before it are for outlier detection (`model.outlier`).
+_ACTIVE = 5
 
 
 class Host:
@@ -23,6 +27,7 @@ class Host:
     pools     connections to it, one pool a priority: (default, high), and the same again for tunnels; made on first
               use by the cluster
     address_text  for logs and `/clusters`
+    load     where all workers count its requests, None if each knows of its own only
     outlier  where outlier detection counts, None without it
     """
 
@@ -35,6 +40,7 @@ class Host:
         "flags",
         "healthy",
         "healthy_since",
+        "load",
         "outlier",
         "pools",
         "stats",
@@ -48,6 +54,7 @@ class Host:
         self.address = endpoint.address
         self.address_text = str(endpoint.address)
         self.stats = HostStats()
+        self.load: SharedLine | None = None
         self.outlier: OutlierCounts | None = None
         self.pools: list[Any] = [None, None, None, None]
 
@@ -62,6 +69,29 @@ class Host:
         self.excluded = bool(flags & EXCLUDED)
         if before & ~flags & FAILED_ACTIVE_HC:
             self.healthy_since = None
+
+    def begin_request(self) -> None:
+        """It has one more."""
+        self.stats.rq_active = active = self.stats.rq_active + 1
+        if self.load is not None:
+            self.load.put(_ACTIVE, active)
+
+    def end_request(self) -> None:
+        """It has one less."""
+        self.stats.rq_active = active = self.stats.rq_active - 1
+        if self.load is not None:
+            self.load.put(_ACTIVE, active)
+
+    def active(self) -> int:
+        """How many requests it has, from all workers where that is known."""
+        load = self.load
+        return self.stats.rq_active if load is None else self.stats.rq_active + load.others(_ACTIVE)
+
+    def share_load(self, line: SharedLine | None) -> None:
+        """Count there from now on."""
+        self.load = line
+        if line is not None:
+            line.put(_ACTIVE, self.stats.rq_active)
 
     def describe(self) -> dict[str, Any]:
         """The host's part of a statistics snapshot."""

@@ -77,7 +77,7 @@ class HashChooser(Chooser):
         return BoundedLoad(table, hosts, shares, settings.balance_factor, self._active)
 
     def _active(self) -> int:
-        return self._params.stats.upstream_rq_active
+        return self._params.active()
 
     def pick(self) -> Host | None:
         return self.pick_hash(None, 0)

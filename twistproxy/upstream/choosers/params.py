@@ -22,6 +22,7 @@ class LoadBalancerParams:
     """balancing  as configured
     stats      of the cluster
     monotonic  the clock
+    active     how many requests the cluster has
     policy     what the cluster's assignment says
     local      the cluster that the proxy belongs to, None if that is not known
     locality_weighted  whether localities have weights, …
@@ -36,6 +37,7 @@ class LoadBalancerParams:
     """
 
     __slots__ = (
+        "active",
         "aggression",
         "balancing",
         "bias",
@@ -58,6 +60,7 @@ class LoadBalancerParams:
         self.stats = stats
         self.random = random
         self.monotonic = monotonic
+        self.active: Callable[[], int] = self._own_active
         self.policy = AssignmentPolicy()
         self.local: LocalCluster | None = None
         subsets = balancing.subsets
@@ -101,6 +104,9 @@ class LoadBalancerParams:
         """That of one set of hosts, if there is to be any."""
         settings = self.balancing.slow_start
         return None if settings is None else SlowStart(settings, self.monotonic)
+
+    def _own_active(self) -> int:
+        return self.stats.upstream_rq_active
 
     def _from_runtime(self) -> tuple[object, ...]:
         names = ("panic_threshold", "bias", "aggression", "zone_aware", "zone_share")

@@ -22,7 +22,7 @@ class BoundedLoad:
 
     shares  of the hosts in the weight of all
     factor  per cent of the average number of active requests that a host may have
-    active  how many requests the cluster has now; a worker knows of its own only
+    active  how many requests the cluster has now
     """
 
     __slots__ = ("_active", "_factor", "_hosts", "_inner", "_share_of", "_shares")
@@ -70,7 +70,7 @@ class BoundedLoad:
 
 
 def _load(host: Host, share: float, slots: int) -> float:
-    return host.stats.rq_active / max(math.ceil(slots * share), 1)
+    return host.active() / max(math.ceil(slots * share), 1)
 
 
 def _below(numbers: Random, limit: int) -> int:

@@ -49,20 +49,23 @@ class LeastRequest:
             return self._scan()
         random = self._random
         best = hosts[int(random() * count)]
+        least = best.active()
         for _ in range(self._choices - 1):
             other = hosts[int(random() * count)]
-            if other.stats.rq_active < best.stats.rq_active:
+            active = other.active()
+            if active < least:
                 best = other
+                least = active
         return best
 
     def _scan(self) -> Host:
         """Of several that have as few, any: each is as likely as the others."""
         hosts = self._hosts
         best = hosts[0]
-        least = best.stats.rq_active
+        least = best.active()
         equals = 1
         for at in range(1, len(hosts)):
-            active = hosts[at].stats.rq_active
+            active = hosts[at].active()
             if active < least:
                 best = hosts[at]
                 least = active
@@ -74,6 +77,6 @@ class LeastRequest:
         return best
 
     def _weigh(self, host: Host, weight: float) -> float:
-        active = host.stats.rq_active + 1
+        active = host.active() + 1
         weighed = weight / active if self._bias == 1.0 else weight * math.exp(-self._bias * math.log(active))
         return weighed if self._slow_start is None else self._slow_start.weight(host, weighed)

@@ -127,9 +127,8 @@ class HttpPool:
         stats = self.stats
         stats.upstream_rq_total += 1
         stats.upstream_rq_active += 1
-        host_stats = self.host.stats
-        host_stats.rq_total += 1
-        host_stats.rq_active += 1
+        self.host.stats.rq_total += 1
+        self.host.begin_request()
         connection.new_stream(request)  # type: ignore[arg-type]  # who waits for a stream decodes its response
         request.pool_ready(connection, self.host)
 
@@ -172,7 +171,7 @@ class HttpPool:
     def _stream_gone(self) -> None:
         self.limits.count_requests(-1)
         self.stats.upstream_rq_active -= 1
-        self.host.stats.rq_active -= 1
+        self.host.end_request()
 
     def _serve_pending(self, connection: Http1ClientConnection) -> None:
         """Give a free connection to the first request that waits.  Where the cluster may have no more requests, none of
