@@ -87,6 +87,7 @@ setup(
         "protobuf>=5.29",
         "pyyaml>=6.0.2",
         "google-re2>=1.1.20240702",
+        "h2>=4.3",
         "setproctitle>=1.3.4",
         "xxhash>=3.5",
     ],

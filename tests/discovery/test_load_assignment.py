@@ -9,6 +9,7 @@ from google.protobuf import json_format
 from twistproxy.discovery.load_assignment import read_load_assignment
 from twistproxy.model.address import PipeAddress, TcpAddress
 from twistproxy.model.endpoint import Endpoint, Locality
+from twistproxy.model.health_check import CheckTarget
 
 
 def address(port: int = 80, host: str = "10.0.0.1") -> dict[str, Any]:
@@ -95,7 +96,5 @@ def test_what_nothing_implements_is_listed() -> None:
     )
     assert len(endpoints) == 1
     assert not problems
-    assert [line.split(": ")[0].rpartition(".")[2] for line in unread] == [
-        "health_check_config",
-        "typed_filter_metadata",
-    ]
+    assert [line.split(": ")[0].rpartition(".")[2] for line in unread] == ["typed_filter_metadata"]
+    assert endpoints[0].check == CheckTarget(port=9)

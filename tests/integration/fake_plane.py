@@ -37,6 +37,8 @@ class FakePlane:
 
     def update_endpoints(self, endpoints: Any) -> None: ...
 
+    def use_discovery(self, say: Any) -> None: ...
+
     def drain(self) -> None:
         self.draining = True
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from twistproxy.config.dns import build_dns, build_dns_extension
 from twistproxy.config.fields import Reader
+from twistproxy.config.health_checks import build_cluster_checks
 from twistproxy.config.http1 import build_upstream_http
 from twistproxy.config.load_balancing import build_balancing
 from twistproxy.config.outlier import build_outlier_detection
@@ -56,11 +57,14 @@ def _cluster(
     http = build_upstream_http(reader)
     fixed, source = _endpoints(reader, name, options, resolver, later)
     default, high = _thresholds(reader)
+    stat_name = reader.string("alt_stat_name")
+    checks = build_cluster_checks(reader, name, stat_name, http, source)
     outlier = build_outlier_detection(reader.message("outlier_detection"))
     # Workers that count together do so in rows that the discovery process gives to hosts.
     together = outlier is not None or (balancing.compares_load and options.concurrency > 1)
-    if together and source is None:
+    if source is None and (together or checks is not None):
         fixed, source = [], StaticSource(name, tuple(fixed))
+    common = reader.message_or_empty("common_lb_config")
     return ClusterSettings(
         name=name,
         balancing=balancing,
@@ -68,7 +72,7 @@ def _cluster(
         connect_timeout=reader.duration("connect_timeout", 5.0),
         endpoints=tuple(fixed),
         source=source,
-        stat_name=reader.string("alt_stat_name"),
+        stat_name=stat_name,
         metadata=filter_metadata(reader),
         max_requests_per_connection=http.max_requests or reader.integer("max_requests_per_connection", 0),
         idle_timeout=http.idle_timeout,
@@ -80,6 +84,9 @@ def _cluster(
         default_thresholds=default,
         high_thresholds=high,
         outlier=outlier,
+        health_checks=checks,
+        close_on_failure=reader.boolean("close_connections_on_host_health_failure"),
+        close_on_change=common.boolean("close_connections_on_host_set_change"),
     )
 
 

@@ -134,6 +134,7 @@ def _target(one: Endpoint, address: TcpAddress) -> DnsTarget:
         canary=one.canary,
         hash_key=one.hash_key,
         metadata=one.metadata,
+        check=one.check,
         service=_SERVICE_NAME.fullmatch(address.host) is not None,
     )
 

@@ -24,11 +24,11 @@ def build_rule_level(reader: Reader) -> RuleLevel:
     return RuleLevel(
         HeaderRules(
             build_headers_to_add(reader, "request_headers_to_add"),
-            _to_remove(reader, "request_headers_to_remove"),
+            build_names_to_remove(reader, "request_headers_to_remove"),
         ),
         HeaderRules(
             build_headers_to_add(reader, "response_headers_to_add"),
-            _to_remove(reader, "response_headers_to_remove"),
+            build_names_to_remove(reader, "response_headers_to_remove"),
         ),
     )
 
@@ -75,7 +75,8 @@ def _metadata_path(found: re.Match[str]) -> str:
     return f"%{found[1]}_METADATA({':'.join(map(str, keys))})%"
 
 
-def _to_remove(owner: Reader, field: str) -> tuple[str, ...]:
+def build_names_to_remove(owner: Reader, field: str) -> tuple[str, ...]:
+    """A repeated field of names of headers."""
     names = [name.lower() for name in owner.strings(field)]
     for at, name in enumerate(names):
         if name.startswith(":") or name == "host":

@@ -49,7 +49,7 @@ def stays_open_after_error(manager: Reader) -> bool:
 
 @dataclass
 class UpstreamHttp:
-    """What the protocol options of a cluster say."""
+    """What the protocol options of a cluster say.  `http2`: whether its hosts speak HTTP/2 as well."""
 
     http1: UpstreamHttp1Settings = field(default_factory=UpstreamHttp1Settings)
     idle_timeout: float | None = 3600.0
@@ -57,6 +57,7 @@ class UpstreamHttp:
     max_requests: int = 0
     max_stream_duration: float = 0.0
     retry: RetryPolicy | None = None
+    http2: bool = False
 
 
 def build_upstream_http(cluster: Reader) -> UpstreamHttp:
@@ -80,6 +81,11 @@ def build_upstream_http(cluster: Reader) -> UpstreamHttp:
             kind = explicit.oneof("protocol_config")
             if kind not in (None, "http_protocol_options"):
                 explicit.refuse(kind, "only HTTP/1.1 to upstreams is implemented so far")
+        downstream = entry.message("use_downstream_protocol_config")
+        if downstream is not None:
+            # Clients speak HTTP/1.1, and so it is spoken to the hosts.
+            http1 = downstream.message("http_protocol_options")
+            found.http2 = downstream.message("http2_protocol_options") is not None
         _read_upstream(entry, http1, found)
         found.retry = build_retry_policy(entry.message("retry_policy"))
     return found

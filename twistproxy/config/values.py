@@ -12,6 +12,7 @@ from google.protobuf import json_format
 from twistproxy.config.fields import Reader
 from twistproxy.model.address import Address, Cidr, PipeAddress, TcpAddress
 from twistproxy.model.endpoint import AssignmentPolicy, Endpoint, Locality
+from twistproxy.model.health_check import CheckTarget
 from twistproxy.model.route import RegexRewrite
 
 
@@ -97,6 +98,7 @@ def endpoints(assignment: Reader, names_allowed: bool) -> list[Endpoint]:
                     canary=canary,
                     hash_key=hash_key,
                     metadata=metadata,
+                    check=check_target(endpoint),
                 )
             )
     return found
@@ -111,6 +113,24 @@ def assignment_policy(assignment: Reader | None) -> AssignmentPolicy:
         overprovisioning_factor=policy.integer("overprovisioning_factor", 140),
         weighted_priority_health=policy.boolean("weighted_priority_health"),
     )
+
+
+def check_target(endpoint: Reader) -> CheckTarget | None:
+    """`health_check_config` of an envoy.config.endpoint.v3.Endpoint; None if it says nothing."""
+    config = endpoint.message("health_check_config")
+    if config is None:
+        return None
+    where = config.message("address")
+    found = CheckTarget(
+        None if where is None else address(where),
+        config.integer("port_value", 0),
+        config.string("hostname"),
+        config.boolean("disable_active_health_check"),
+    )
+    pipe = endpoint.message_or_empty("address") if where is None else where
+    if found.port and pipe.oneof("address") == "pipe":
+        config.problem("Invalid host configuration: non-zero port for non-IP address", "port_value")
+    return None if found == CheckTarget() else found
 
 
 def _locality(group: Reader) -> Locality:

@@ -204,4 +204,5 @@ class _Target:
             canary=target.canary,
             hash_key=target.hash_key,
             metadata=target.metadata,
+            check=target.check,
         )

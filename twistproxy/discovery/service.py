@@ -19,6 +19,7 @@ from twistproxy.discovery.dns_lookup import Lookup
 from twistproxy.discovery.eds_file import EdsFileDiscovery
 from twistproxy.discovery.fanout import Fanout
 from twistproxy.discovery.file_watch import FileWatcher
+from twistproxy.discovery.health.checks import HealthChecks
 from twistproxy.discovery.outliers import OutlierDetection
 from twistproxy.discovery.resolvers import Resolvers
 from twistproxy.discovery.shared_load import SharedLoad
@@ -27,11 +28,15 @@ from twistproxy.discovery.source import ClusterUpdates, Random, RunningSource
 from twistproxy.discovery.static import StaticEndpoints
 from twistproxy.discovery.v1_sds import TreqFetch, V1SdsDiscovery
 from twistproxy.ipc.frame import Message
+from twistproxy.model.address import address_of
 from twistproxy.model.discovery import DiscoverySource, DnsSource, EdsFileSource, StaticSource, V1SdsSource
 from twistproxy.model.endpoint import Endpoint
+from twistproxy.model.health_check import ClusterChecks
 from twistproxy.primitives.board import Board, HostRows
 from twistproxy.primitives.runtime import RuntimeValues
 from twistproxy.transport.clock import ReactorClock
+from twistproxy.transport.connector import ReactorConnector
+from twistproxy.transport.log_file import LogFiles
 
 #: Keep an idle connection to a discovery service for this long: longer than most refresh delays.
 KEEP_ALIVE = 60
@@ -46,6 +51,7 @@ class DiscoveryService(Service):
     instance     names this process; at random if not given
     board        the memory that workers count in
     make_lookup  tests give their own
+    log_files    for the logs of health checks; of its own if not given
     """
 
     name = "discovery"
@@ -60,6 +66,7 @@ class DiscoveryService(Service):
         instance: str = "",
         board: Board | None = None,
         make_lookup: MakeLookup | None = None,
+        log_files: LogFiles | None = None,
     ) -> None:
         self._reactor = reactor
         self._socket_path = socket_path
@@ -70,9 +77,11 @@ class DiscoveryService(Service):
         self.store = EndpointStore(self._changed)
         self.fanout = Fanout(instance or f"{os.getpid()}-{os.urandom(8).hex()}", self.store, log)
         self.host_rows = HostRows(Board(1) if board is None else board)
+        clock = ReactorClock(reactor)
+        #: what the runtime says at the moment
         self.runtime = RuntimeValues()
         self.outliers = OutlierDetection(
-            ReactorClock(reactor),
+            clock,
             random,
             self.host_rows,
             self.store,
@@ -82,6 +91,13 @@ class DiscoveryService(Service):
         self.shared_load = SharedLoad(self.store, self.host_rows, self.outliers)
         self.store.watcher = self.shared_load
         self.on_said("outlier", self.outliers.heard)
+        self._log_files = log_files or LogFiles(clock)
+        self.health = HealthChecks(
+            clock, ReactorConnector(reactor), self.store, self._log_files, self.runtime, random
+        )
+        self.health.on_pass = self.outliers.check_passed
+        self.on_said("traffic", lambda said: self.health.cluster_used(said["cluster"]))
+        self.on_said("unhealthy", self._told_unhealthy)
         self._watcher = FileWatcher(reactor, log)
         self._pool = HTTPConnectionPool(reactor)
         self._pool.cachedConnectionTimeout = KEEP_ALIVE
@@ -107,6 +123,7 @@ class DiscoveryService(Service):
             running.stop()
         self.outliers.stop()
         self._resolvers.keep(())
+        self.health.stop()
         self.fanout.disconnect()
         waiting = [self._pool.closeCachedConnections()]
         if self._port is not None:
@@ -118,12 +135,13 @@ class DiscoveryService(Service):
         """Give `listener` what workers say about this (`DiscoveryLink.say`)."""
         self.fanout.said[about] = listener
 
-    def configure(self, sources: Iterable[DiscoverySource]) -> None:
-        """From now on discover these, one per cluster: at the start and on each reload.
+    def configure(self, sources: Iterable[DiscoverySource], checks: Iterable[ClusterChecks] = ()) -> None:
+        """From now on discover these, one per cluster, and check the health of those: at the start and on each reload.
 
         Sources equal to a running one go on running; a cluster whose source is another one keeps its
         endpoints until that one has answered; clusters without a source are forgotten.
         """
+        self.health.configure(checks)
         wanted = {source.cluster: source for source in sources}
         for source in tuple(wanted.values()):
             if isinstance(source, V1SdsSource) and isinstance(source.hosts, DnsSource):
@@ -158,7 +176,11 @@ class DiscoveryService(Service):
             "gauges": resolvers["gauges"],
         }
         self.outliers.collect(out)
+        self.health.collect(out["counters"], out["gauges"])
         return out
+
+    def _told_unhealthy(self, said: Message) -> None:
+        self.health.told_unhealthy(said["cluster"], address_of(said["address"]))
 
     def _make(self, source: DiscoverySource) -> RunningSource:
         updates = ClusterUpdates(self.store, source.cluster)

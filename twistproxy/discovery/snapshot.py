@@ -5,7 +5,7 @@ Pure: what publishes into it and who is told is elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
@@ -13,6 +13,25 @@ from typing import Protocol
 from twistproxy.discovery.history import EndpointDelta, History
 from twistproxy.model.address import Address
 from twistproxy.model.endpoint import Endpoint, EndpointChanges, EndpointSet
+from twistproxy.model.health import ACTIVE_CHECKS, PENDING_DYNAMIC_REMOVAL
+
+NO_CHANGE = EndpointDelta((), (), ())
+
+
+class HealthChecker(Protocol):
+    """Who checks the health of a cluster's endpoints, and so has a say in which there are.
+
+    warm  workers may know of the endpoints: the first that were found have been checked
+    """
+
+    @property
+    def warm(self) -> bool: ...
+
+    def keeps(self, before: Mapping[Address, Endpoint], found: Collection[Address]) -> Iterable[Address]:
+        """The source has found these; returns which of the others stay."""
+
+    def settle(self, delta: EndpointDelta) -> Mapping[Address, int]:
+        """The endpoints have changed so; returns flags of theirs (`model.health.ACTIVE_CHECKS`) that change with it."""
 
 
 class EndpointWatcher(Protocol):
@@ -88,31 +107,68 @@ class EndpointStore:
         for endpoint in endpoints:
             # Of those with one address the first: so Envoy reads an assignment that repeats one.
             new.setdefault(endpoint.address, endpoint)
-        dress = partial(self._dressed, cluster, state)
-        delta = state.take(new, dress)
-        self._forget(cluster, delta.removed)
+        checker = state.checker
+        if checker is not None:
+            for address in checker.keeps(state.endpoints, new.keys()):
+                new[address] = state.endpoints[address]
+        delta = self._take(cluster, state, new)
+        flagged = checker is not None and state.flag(checker.settle(delta), ACTIVE_CHECKS)
         news = not state.resolved or (complete and not state.complete)
-        state.resolved = True
+        state.resolved = checker is None or checker.warm
         state.complete = state.complete or complete
         if news:
             state.history.clear()
-        if delta or news:
+        if delta or flagged or news:
             self._put(cluster)
         return delta
+
+    def check(self, cluster: str, checker: HealthChecker | None) -> None:
+        """`checker` checks the cluster's health from now on; None: nobody does."""
+        state = self._clusters.get(cluster)
+        if state is None:
+            if checker is None:
+                return
+            state = self._clusters[cluster] = _State()
+            self._put(cluster)
+        state.checker = checker
+        if not state.resolved and not state.endpoints:
+            return  # nothing is known yet
+        self._take(
+            cluster,
+            state,
+            {a: one for a, one in state.endpoints.items() if not one.flags & PENDING_DYNAMIC_REMOVAL},
+        )
+        state.flag(dict.fromkeys(state.endpoints, 0), ACTIVE_CHECKS)
+        if checker is not None:
+            all_new = EndpointDelta(tuple(state.endpoints.values()), (), ())
+            state.flag(checker.settle(all_new), ACTIVE_CHECKS)
+        state.resolved = checker is None or checker.warm
+        state.history.clear()
+        self._put(cluster)
+
+    def checked(self, cluster: str, flags: Mapping[Address, int], removed: Collection[Address]) -> None:
+        """The checker of a cluster has changed flags of endpoints, or drops some, or has become warm."""
+        state = self._clusters.get(cluster)
+        if state is None or state.checker is None:
+            return
+        changed = bool(removed)
+        if removed:
+            delta = self._take(
+                cluster, state, {a: one for a, one in state.endpoints.items() if a not in removed}
+            )
+            state.flag(state.checker.settle(delta), ACTIVE_CHECKS)
+        changed = state.flag(flags, ACTIVE_CHECKS) or changed
+        if not state.resolved and state.checker.warm:
+            state.resolved = changed = True
+            state.history.clear()
+        if changed:
+            self._put(cluster)
 
     def set_flags(self, cluster: str, flags: Mapping[Address, int], mask: int) -> None:
         """Of the health of these endpoints (`model.health`), what is under `mask` is this from now on.  Addresses that
         the cluster does not have are ignored."""
         state = self._clusters.get(cluster)
-        if state is None:
-            return
-        changed = []
-        for address, value in flags.items():
-            endpoint = state.endpoints.get(address)
-            if endpoint is not None and (now := endpoint.flags & ~mask | value & mask) != endpoint.flags:
-                changed.append(replace(endpoint, flags=now))
-        if changed:
-            state.describe(changed)
+        if state is not None and state.flag(flags, mask):
             self._put(cluster)
 
     def dress_again(self, cluster: str, dress: Callable[[Endpoint], Endpoint]) -> None:
@@ -124,6 +180,12 @@ class EndpointStore:
         if changed:
             state.describe(changed)
             self._put(cluster)
+
+    def _take(self, cluster: str, state: _State, new: dict[Address, Endpoint]) -> EndpointDelta:
+        """The endpoints are these; whoever wants to know hears of it."""
+        delta = state.take(new, partial(self._dressed, cluster, state))
+        self._forget(cluster, delta.removed)
+        return delta
 
     def _dressed(self, cluster: str, state: _State, endpoint: Endpoint) -> Endpoint:
         """A new endpoint as it is to be published."""
@@ -147,6 +209,11 @@ class EndpointStore:
         """
         state = self._clusters.get(cluster)
         if state is not None and not state.resolved:
+            checker = state.checker
+            if checker is not None:
+                checker.settle(NO_CHANGE)
+                if not checker.warm:
+                    return  # it had endpoints before, which are being checked
             state.resolved = True
             state.history.clear()
             self._put(cluster)
@@ -169,9 +236,10 @@ class _State:
 
     endpoints  by address, in their order
     given      what the source said of those of which we say more: with flags or a row
+    checker    who checks their health, None for nobody
     """
 
-    __slots__ = ("_whole", "complete", "endpoints", "given", "history", "resolved", "version")
+    __slots__ = ("_whole", "checker", "complete", "endpoints", "given", "history", "resolved", "version")
 
     def __init__(self) -> None:
         self.endpoints: dict[Address, Endpoint] = {}
@@ -180,6 +248,7 @@ class _State:
         self.version = 0
         self.resolved = False
         self.complete = False
+        self.checker: HealthChecker | None = None
         self._whole: EndpointSet | None = None
 
     def whole(self, cluster: str) -> EndpointSet:
@@ -226,6 +295,17 @@ class _State:
             given.pop(endpoint.address, None)
         self.endpoints = new
         return delta
+
+    def flag(self, flags: Mapping[Address, int], mask: int) -> bool:
+        """The part of these endpoints' flags that is under `mask` is this.  Returns whether it was not."""
+        changed = []
+        for address, value in flags.items():
+            endpoint = self.endpoints.get(address)
+            if endpoint is not None and (now := endpoint.flags & ~mask | value & mask) != endpoint.flags:
+                changed.append(replace(endpoint, flags=now))
+        if changed:
+            self.describe(changed)
+        return bool(changed)
 
     def describe(self, changed: Sequence[Endpoint]) -> None:
         """We say something else of these endpoints than before."""

@@ -13,6 +13,7 @@ from twistproxy.upstream.host import Host
 from twistproxy.upstream.pool.http import HttpPool
 
 _SERVICE_TIME = b"x-envoy-upstream-service-time"
+_IMMEDIATE_FAILURE = b"x-envoy-immediate-health-check-fail"
 
 #: Content that is held while there is no connection (Envoy's default for per_connection_buffer_limit_bytes).
 _HELD_LIMIT = 1024 * 1024
@@ -273,6 +274,8 @@ class UpstreamRequest:
     def _respond(self, head: ResponseHead, end_stream: bool) -> None:
         """Send the response to the client."""
         stream = self._stream
+        if self._cluster.checked and _IMMEDIATE_FAILURE in head.index:
+            self._cluster.told_unhealthy(self._pool.host)
         if stream.extras is not None:
             self._done = end_stream
             if stream.extras.response(head, end_stream):

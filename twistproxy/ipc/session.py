@@ -24,11 +24,10 @@ names of changed clusters are kept, never messages, and what has changed meanwhi
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
 
 from twistproxy.errors import RemoteProtocolError
 from twistproxy.ipc.frame import FrameReader, Message, encode_frame
-from twistproxy.model.address import Address, PipeAddress, TcpAddress
+from twistproxy.model.address import Address, address_of, address_value
 from twistproxy.model.endpoint import Endpoint, EndpointChanges, EndpointNews, EndpointSet
 
 VERSION = 1
@@ -63,13 +62,9 @@ def encode_changes(changes: EndpointChanges, known: int) -> bytes:
             "version": changes.version,
             "changed": [endpoint.to_json() for endpoint in changes.changed],
             "added": [[place, endpoint.to_json()] for place, endpoint in changes.added],
-            "removed": [a.path if isinstance(a, PipeAddress) else [a.host, a.port] for a in changes.removed],
+            "removed": [address_value(address) for address in changes.removed],
         }
     )
-
-
-def _address(value: Any) -> Address:
-    return PipeAddress(value) if isinstance(value, str) else TcpAddress(*value)
 
 
 class DiscoverySession:
@@ -270,7 +265,7 @@ class WorkerSession:
             message["version"],
             tuple(map(Endpoint.from_json, message["changed"])),
             tuple((int(place), Endpoint.from_json(one)) for place, one in message["added"]),
-            tuple(map(_address, message["removed"])),
+            tuple(map(address_of, message["removed"])),
         )
         changes.apply(known.endpoints)
         known.version = changes.version

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class TcpAddress(NamedTuple):
@@ -31,6 +31,16 @@ class PipeAddress(NamedTuple):
 
 
 Address = TcpAddress | PipeAddress
+
+
+def address_value(address: Address) -> Any:
+    """An address as a JSON value; `address_of` is the inverse."""
+    return address.path if isinstance(address, PipeAddress) else [address.host, address.port]
+
+
+def address_of(value: Any) -> Address:
+    """See `address_value`."""
+    return PipeAddress(value) if isinstance(value, str) else TcpAddress(*value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any
 from twistproxy.model.balancing import Balancing
 from twistproxy.model.discovery import DiscoverySource
 from twistproxy.model.endpoint import AssignmentPolicy, Endpoint
+from twistproxy.model.health_check import ClusterChecks
 from twistproxy.model.http1 import UpstreamHttp1Settings
 from twistproxy.model.outlier import OutlierSettings
 from twistproxy.model.retry import RetryPolicy
@@ -46,6 +47,9 @@ class ClusterSettings:
     retry            in place of the policies of routes
     max_stream_duration  seconds that one attempt of a request may take once it has a connection, 0 for any time
     max_connection_duration  seconds any connection takes requests, None for ever
+    health_checks    None: its hosts are not checked
+    close_on_failure  when a host fails its health checks or is ejected, its tunnels are closed
+    close_on_change  when hosts come or go, no connection to any of them takes further requests
     """
 
     name: str
@@ -66,3 +70,6 @@ class ClusterSettings:
     default_thresholds: Thresholds = field(default_factory=Thresholds)
     high_thresholds: Thresholds = field(default_factory=Thresholds)
     outlier: OutlierSettings | None = None
+    health_checks: ClusterChecks | None = None
+    close_on_failure: bool = False
+    close_on_change: bool = False

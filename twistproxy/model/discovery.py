@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from twistproxy.model.endpoint import Endpoint, Locality
+from twistproxy.model.health_check import CheckTarget
 
 #: envoy.config.cluster.v3.Cluster.DnsLookupFamily.
 LookupFamily = Literal["AUTO", "V4_ONLY", "V6_ONLY", "V4_PREFERRED", "ALL"]
@@ -77,6 +78,7 @@ class DnsTarget:
     hash_key: str = ""
     metadata: str = ""
     service: bool = False
+    check: CheckTarget | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from twistproxy.model.address import Address, PipeAddress, TcpAddress
+from twistproxy.model.health_check import CheckTarget
 
 _Item = TypeVar("_Item")
 
@@ -34,6 +35,7 @@ class Endpoint:
     metadata      its filter_metadata as JSON, "" if there is none
     flags         what active health checks and outlier detection say of it (`model.health`)
     row           where workers count together what happens to it (`primitives.board`), -1 if they do not
+    check         how its health is checked, if not as that of the others; only discovery knows it
     """
 
     address: Address
@@ -48,9 +50,10 @@ class Endpoint:
     metadata: str = ""
     flags: int = 0
     row: int = -1
+    check: CheckTarget | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """A dict of JSON values; `from_json` is its inverse.  Defaults are left out."""
+        """A dict of JSON values, for workers; `from_json` is its inverse.  Defaults are left out, and `check` is."""
         address = self.address
         out: dict[str, Any] = (
             {"p": address.path}

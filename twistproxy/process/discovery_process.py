@@ -67,23 +67,28 @@ class DiscoveryProcess:
         except ConfigError as e:
             self._refuse(config, e.problems)
             return
+        checks = [one.health_checks for one in bootstrap.clusters if one.health_checks is not None]
         try:
             event_log = self._log_files.open(bootstrap.outlier_log) if bootstrap.outlier_log else None
+            for path in [path for one in checks for path in one.settings.event_logs]:
+                self._log_files.open(path)
         except OSError as e:
             problem = ConfigProblem("", f"cannot open {e.filename}: {e.strerror}", config.source)
             self._refuse(config, [problem])
             return
-        sources = [cluster.source for cluster in bootstrap.clusters if cluster.source is not None]
-        if self._service is None:
-            path = os.path.join(config.run_dir, DISCOVERY_SOCKET)
-            self._service = DiscoveryService(self._reactor, path, _log, board=self._board)
         service = self._service
+        if service is None:
+            path = os.path.join(config.run_dir, DISCOVERY_SOCKET)
+            service = self._service = DiscoveryService(
+                self._reactor, path, _log, board=self._board, log_files=self._log_files
+            )
         service.runtime.replace(config.runtime)
         service.outliers.log.write = None if event_log is None else event_log.write
         service.outliers.configure(OutlierPlan.of(bootstrap.clusters))
         if self._board is not None and self._board.several:
             service.shared_load.configure(bootstrap.clusters)
-        service.configure(sources)
+        sources = [cluster.source for cluster in bootstrap.clusters if cluster.source is not None]
+        service.configure(sources, checks)
         if not service.running:
             service.startService()
         self._link.send(messages.ready(config.generation))

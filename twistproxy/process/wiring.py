@@ -45,6 +45,7 @@ from twistproxy.process.reasons import Reasons
 from twistproxy.process.trial import ManagerParts, TrialParts
 from twistproxy.route.header_rules import HeaderEdits, compile_edits
 from twistproxy.route.table import RouteTable
+from twistproxy.upstream.cluster import Say
 from twistproxy.upstream.cluster_manager import ClusterManager
 
 
@@ -220,6 +221,10 @@ class Runtime:
 
     def update_endpoints(self, news: EndpointNews) -> None:
         self._clusters.update_endpoints(news)
+
+    def use_discovery(self, say: Say) -> None:
+        """There is a discovery process, perhaps another one than before; `say` tells it something."""
+        self._clusters.use_discovery(say)
 
     def discovered_clusters(self) -> frozenset[str]:
         return self._clusters.discovered()

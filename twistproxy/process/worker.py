@@ -53,6 +53,8 @@ class DataPlane(Protocol):
 
     def update_endpoints(self, news: EndpointNews) -> None: ...
 
+    def use_discovery(self, say: Callable[[str, dict[str, Any]], bool]) -> None: ...
+
     def drain(self) -> None: ...
 
     def active_connections(self) -> int: ...
@@ -175,8 +177,15 @@ class Worker:
         if self._discovery is None:
             self._title(config)
             path = os.path.join(config.run_dir, DISCOVERY_SOCKET)
-            self._discovery = DiscoveryLink(self._reactor, path, self._endpoints, _log, random.random)
-            self._discovery.start()
+            self._discovery = link = DiscoveryLink(
+                self._reactor,
+                path,
+                self._endpoints,
+                _log,
+                random.random,
+                lambda: self._plane.use_discovery(link.say),
+            )
+            link.start()
         self._check_warm()
 
     def _use_runtime(self, values: Mapping[str, Plain]) -> None:

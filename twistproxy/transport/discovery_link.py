@@ -32,6 +32,7 @@ class DiscoveryLink:
 
     path    the discovery process's Unix socket
     random  a random number, 0 <= x < 1
+    on_connected  called whenever there is a connection, so that what has to be said can be said again
     """
 
     def __init__(
@@ -41,10 +42,12 @@ class DiscoveryLink:
         on_news: Callable[[EndpointNews], None],
         log: Logger,
         random: Callable[[], float],
+        on_connected: Callable[[], None] | None = None,
     ) -> None:
         self._reactor = reactor
         self._path = path
         self._on_news = on_news
+        self._on_connected = on_connected
         self._log = log
         self._session = WorkerSession()
         self._backoff = Backoff(FIRST_DELAY, LONGEST_DELAY, random)
@@ -95,6 +98,8 @@ class DiscoveryLink:
         """The connection is up."""
         self._connection = connection
         connection.send(self._session.connected())
+        if self._on_connected is not None:
+            self._on_connected()
 
     def received(self, data: bytes) -> None:
         """The discovery process says something."""

@@ -8,10 +8,10 @@ from typing import Any
 
 from twistproxy.api.clock import Clock
 from twistproxy.api.transport import Connector
-from twistproxy.model.address import Address
+from twistproxy.model.address import Address, address_value
 from twistproxy.model.cluster import ClusterSettings
 from twistproxy.model.endpoint import AssignmentPolicy, Endpoint, EndpointChanges, insert
-from twistproxy.model.health import FAILED_OUTLIER_CHECK
+from twistproxy.model.health import FAILED_ACTIVE_HC, FAILED_OUTLIER_CHECK
 from twistproxy.observe.cluster_stats import ClusterStats
 from twistproxy.observe.stats import Snapshot
 from twistproxy.primitives.board import WorkerBoard
@@ -29,6 +29,9 @@ from twistproxy.upstream.pool.http import HttpPool
 from twistproxy.upstream.pool.tcp import TcpPool
 from twistproxy.upstream.resource_limits import ResourceLimits
 
+#: Tells the discovery process something; False if there is none just now (`DiscoveryLink.say`).
+Say = Callable[[str, dict[str, Any]], bool]
+
 
 class Cluster:
     """A named set of equivalent hosts.
@@ -38,6 +41,7 @@ class Cluster:
     `change_endpoints` some of them: those that stay keep their connections and counts, the others drain.
     `warm` is False until endpoints are known for the first time.  `stats`: those to go on with, if not from zero.
     `local`: the cluster that the proxy belongs to, for zone aware routing.
+    `say` tells the discovery process something; not needed where nothing is to be told.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class Cluster:
         random: Random,
         stats: ClusterStats | None = None,
         local: LocalCluster | None = None,
+        say: Say | None = None,
     ) -> None:
         self.settings = settings
         self.name = settings.name
@@ -58,6 +63,10 @@ class Cluster:
         self.special = settings.max_stream_duration > 0 or settings.retry is not None
         self.stats = ClusterStats() if stats is None else stats
         self.limits = (ResourceLimits(settings.default_thresholds), ResourceLimits(settings.high_thresholds))
+        #: whether discovery checks its hosts, and wants to hear of them
+        self.checked = settings.health_checks is not None
+        self._say = say
+        self._reported = False
         self.hosts: dict[Address, Host] = {}
         #: those with pools: of the others there is nothing to count
         self.used: dict[Host, None] = {}
@@ -175,9 +184,11 @@ class Cluster:
             host.outlier = None
             self.used.pop(host, None)
             host.share_load(None)
-            for pool in host.pools:
-                if pool is not None:
-                    pool.drain()
+            _drain(host)
+        if self.settings.close_on_change and (update.added or update.removed):
+            for host in self.hosts.values():
+                _drain(host)
+                host.pools = [None, None, None, None]
 
     def _watch_host(self, rules: OutlierRules, host: Host) -> None:
         """A host is new, or something new is said of it."""
@@ -232,8 +243,26 @@ class Cluster:
         return pool
 
     def _use(self, host: Host) -> None:
+        if not self._reported:
+            self._reported = True
+            self._report_use()
         if self.hosts.get(host.address) is host:
             self.used[host] = None
+
+    def _report_use(self) -> None:
+        """There is traffic: health checks come more often from now on."""
+        if self.checked and self._say is not None:
+            self._say("traffic", {"cluster": self.name})
+
+    def discovery_there(self) -> None:
+        """There is a discovery process, perhaps another one than before."""
+        if self._reported:
+            self._report_use()
+
+    def told_unhealthy(self, host: Host) -> None:
+        """A response of the host asks for an end to its traffic (x-envoy-immediate-health-check-fail)."""
+        if self._say is not None:
+            self._say("unhealthy", {"cluster": self.name, "address": address_value(host.address)})
 
     def charge(self, status: int, host: Host | None) -> None:
         """Count a response, or the one that we gave in its place; `host`: whose it was, if anybody's."""
@@ -252,9 +281,7 @@ class Cluster:
         for host in self.hosts.values():
             host.outlier = None  # whoever has its row from now on counts there
             host.share_load(None)
-            for pool in host.pools:
-                if pool is not None:
-                    pool.drain()
+            _drain(host)
 
     def use_runtime(self, runtime: RuntimeValues) -> None:
         """Take what the runtime says about circuit breakers, balancing and maintenance."""
@@ -326,9 +353,22 @@ class Cluster:
         }
 
 
+def _drain(host: Host) -> None:
+    for pool in host.pools:
+        if pool is not None:
+            pool.drain()
+
+
 def _describe(host: Host, endpoint: Endpoint, moved: set[int]) -> None:
-    """What is said of a host that stays; its priorities go into `moved` if it has another one."""
+    """What is said of a host that stays; its priorities go into `moved` if it has another one.  The connections of one
+    that has failed take no further requests (Envoy: ClusterManagerImpl::postThreadLocalHealthFailure)."""
     before = host.endpoint.priority
     if before != endpoint.priority:
         moved.update((before, endpoint.priority))
+    flags = host.flags
     host.use(endpoint)
+    if host.flags & ~flags & (FAILED_ACTIVE_HC | FAILED_OUTLIER_CHECK):
+        for pool in host.pools:
+            if pool is not None:
+                pool.host_failed()
+        host.pools = [None, None, None, None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from random import Random
+from typing import Any
 
 from twistproxy.api.clock import Clock
 from twistproxy.api.transport import Connector
@@ -13,7 +14,7 @@ from twistproxy.observe.stats import Snapshot
 from twistproxy.primitives.board import WorkerBoard
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import RuntimeValues
-from twistproxy.upstream.cluster import Cluster
+from twistproxy.upstream.cluster import Cluster, Say
 from twistproxy.upstream.lb.zone_aware import LocalCluster
 
 
@@ -35,6 +36,7 @@ class ClusterManager:
         self._random = random
         self._runtime = runtime
         self._board = board
+        self._say: Say | None = None
         self._clusters: dict[str, Cluster] = {}
         self._local_name = ""
         self._local: LocalCluster | None = None
@@ -64,6 +66,7 @@ class ClusterManager:
                 self._random,
                 stats,
                 self._local_of(one.name),
+                self._tell,
             )
             cluster.watch(self._board)
             if old is None:
@@ -96,6 +99,15 @@ class ClusterManager:
         for name, cluster in self._clusters.items():
             if local is not None or cluster.has_local_cluster:
                 cluster.use_local_cluster(self._local_of(name))
+
+    def use_discovery(self, say: Say) -> None:
+        """There is a discovery process, perhaps another one than before; `say` tells it something."""
+        self._say = say
+        for cluster in self._clusters.values():
+            cluster.discovery_there()
+
+    def _tell(self, about: str, facts: dict[str, Any]) -> bool:
+        return self._say is not None and self._say(about, facts)
 
     def _share(self, cluster: Cluster) -> None:
         """Let its circuit breakers count what all workers have in use."""

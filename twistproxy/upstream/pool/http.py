@@ -332,6 +332,10 @@ class HttpPool:
             connection.close()
         self._timeouts.discard(self)
 
+    def host_failed(self) -> None:
+        """The host has failed its health checks, or was ejected."""
+        self.drain()
+
     def open_bytes(self) -> tuple[int, int]:
         """Bytes received and sent on connections that are still open."""
         return sum(c.bytes_received for c in self._open), sum(c.bytes_sent for c in self._open)

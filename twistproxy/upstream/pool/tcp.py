@@ -31,5 +31,11 @@ class TcpPool(HttpPool):
         super().__init__(host, settings, stats, limits, clock, connector, timeouts)
         self.speaks_http = False
 
+    def host_failed(self) -> None:
+        self.drain()
+        if self._settings.close_on_failure:
+            for connection in list(self._open):
+                connection.transport.abortConnection()
+
     def connection(self, transport: Transport, now: float) -> TcpClientConnection:
         return TcpClientConnection(transport, self, self._settings.http1, now)

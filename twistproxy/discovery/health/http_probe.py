@@ -1,0 +1,198 @@
+"""HTTP/1.1 checks: one request, and what its response says (Envoy: HttpHealthCheckerImpl)."""
+
+from __future__ import annotations
+
+from twistproxy.api.clock import Clock
+from twistproxy.api.codec import ResetReason
+from twistproxy.api.transport import ConnectAttempt, Connector, Transport
+from twistproxy.codec.h1_client import Http1ClientConnection
+from twistproxy.codec.h1_extended import ExtendedClientConnection
+from twistproxy.discovery.health.payload import has_all
+from twistproxy.discovery.health.probe import Failure, Results
+from twistproxy.discovery.health.request_head import RequestHeads
+from twistproxy.http.headers import HeaderMap, first_value
+from twistproxy.http.message import ResponseHead
+from twistproxy.model.address import Address
+from twistproxy.model.health_check import HttpCheck, Ranges
+from twistproxy.model.http1 import UpstreamHttp1Settings
+
+_DEGRADED = b"x-envoy-degraded"
+_IMMEDIATE = b"x-envoy-immediate-health-check-fail"
+_SERVICE = b"x-envoy-upstream-healthchecked-cluster"
+
+
+class HttpProbe:
+    """See `probe.Probe`; also what waits for a connection, owns it and decodes its responses."""
+
+    __slots__ = (
+        "_address",
+        "_attempt",
+        "_check",
+        "_clock",
+        "_connection",
+        "_connector",
+        "_content",
+        "_heads",
+        "_http1",
+        "_response",
+        "_results",
+        "_reusable",
+        "_reuse",
+        "_timeout",
+        "_waiting",
+    )
+
+    def __init__(
+        self,
+        clock: Clock,
+        connector: Connector,
+        address: Address,
+        check: HttpCheck,
+        heads: RequestHeads,
+        http1: UpstreamHttp1Settings,
+        timeout: float,
+        reuse: bool,
+        results: Results,
+    ) -> None:
+        self._clock = clock
+        self._connector = connector
+        self._address = address
+        self._check = check
+        self._heads = heads
+        self._http1 = http1
+        self._timeout = timeout
+        self._reuse = reuse
+        self._results = results
+        self._attempt: ConnectAttempt | None = None
+        self._connection: Http1ClientConnection | None = None
+        self._waiting = False
+        self._reusable = False
+        self._response: ResponseHead | None = None
+        self._content = b""
+
+    # ---- `Probe`
+
+    def begin(self) -> None:
+        self._waiting = True
+        if self._connection is None:
+            self._attempt = self._connector.connect(self._address, self._timeout, self)
+        else:
+            self._send(self._connection)
+
+    def give_up(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._waiting = False
+        attempt, self._attempt = self._attempt, None
+        connection, self._connection = self._connection, None
+        if attempt is not None:
+            attempt.cancel()
+        if connection is not None:
+            connection.reset()
+
+    # ---- `ConnectCallbacks`
+
+    def connected(self, transport: Transport) -> Http1ClientConnection:
+        self._attempt = None
+        kind = ExtendedClientConnection if self._http1.extended else Http1ClientConnection
+        self._connection = connection = kind(transport, self, self._http1, self._clock.monotonic())
+        transport.registerProducer(connection, True)
+        self._send(connection)
+        return connection
+
+    def connect_failed(self, reason: str, timed_out: bool) -> None:
+        self._attempt = None
+        if self._waiting:
+            self._waiting = False
+            self._results.failed(Failure.NETWORK)
+
+    def _send(self, connection: Http1ClientConnection) -> None:
+        self._response = None
+        self._content = b""
+        head = self._heads.make()
+        content = self._check.send
+        if content:
+            head.set(b"content-length", b"%d" % len(content))
+        connection.new_stream(self)
+        connection.encode_headers(head, not content)
+        if content:
+            connection.encode_data(content, True)
+
+    # ---- owner of the connection
+
+    def stream_done(self, connection: Http1ClientConnection, reusable: bool) -> None:
+        self._reusable = reusable and self._reuse
+
+    def connection_lost(self, connection: Http1ClientConnection, reason: str) -> None:
+        if connection is self._connection:
+            self._connection = None
+
+    # ---- `ResponseDecoder`
+
+    def decode_1xx(self, head: ResponseHead) -> None:
+        """The response is still to come."""
+
+    def decode_headers(self, head: ResponseHead, end_stream: bool) -> None:
+        self._response = head
+        if end_stream:
+            self._complete(head)
+
+    def decode_data(self, data: bytes, end_stream: bool) -> None:
+        check = self._check
+        if check.receive and data:
+            content = self._content + data
+            self._content = content[: check.buffer_size] if check.buffer_size else content
+        if end_stream:
+            assert self._response is not None
+            self._complete(self._response)
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+    def decode_trailers(self, trailers: HeaderMap) -> None:
+        assert self._response is not None
+        self._complete(self._response)
+
+    def on_reset(self, reason: ResetReason, detail: str) -> None:
+        self._connection = None
+        if self._waiting:
+            self._waiting = False
+            self._results.failed(Failure.NETWORK)
+
+    def above_write_buffer_high_watermark(self) -> None:
+        """There is one request, and all of it is written."""
+
+    def below_write_buffer_low_watermark(self) -> None:
+        """See above."""
+
+    def _complete(self, head: ResponseHead) -> None:
+        """The response is whole, and its connection free."""
+        if not self._waiting:
+            return
+        self._waiting = False
+        connection = self._connection
+        if connection is not None and not self._reusable:
+            self._connection = None
+            connection.close()
+        self._judge(head)
+
+    def _judge(self, head: ResponseHead) -> None:
+        check, results, status = self._check, self._results, head.status
+        immediate = _IMMEDIATE in head.index
+        if check.receive and not has_all(check.receive, self._content):
+            results.failed(Failure.ACTIVE, status=status, immediate=immediate)
+        elif not _within(check.expected, status):
+            retriable = _within(check.retriable, status)
+            results.failed(Failure.ACTIVE, retriable=retriable, status=status, immediate=immediate)
+        elif check.service_name is not None and results.verified():
+            if check.service_name.matches(first_value(head, _SERVICE)):
+                results.succeeded(_DEGRADED in head.index)
+            else:
+                results.failed(Failure.ACTIVE, status=status)
+        else:
+            results.succeeded(_DEGRADED in head.index)
+
+
+def _within(ranges: Ranges, status: int) -> bool:
+    return any(start <= status < end for start, end in ranges)
