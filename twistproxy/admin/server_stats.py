@@ -66,6 +66,8 @@ def add_server_stats(totals: Totals, facts: ServerFacts, healthy: bool) -> None:
     counters.update(facts.counters)
     totals.gauges.update(gauges)
     totals.counters.update(counters)
+    totals.histograms.update({name: dict(counts) for name, counts in facts.histograms.items()})
+    totals.used.update(name for name, counts in facts.histograms.items() if counts)
     started = facts.initialization_ms
     totals.histograms["server.initialization_time_ms"] = {} if started is None else {lower_end(started): 1}
     totals.used.update(gauges)

@@ -47,7 +47,7 @@ class ServerFacts:
     reloads, reloads_rejected             how many new configurations were taken and refused
     bootstrap_updated     seconds since the epoch when the running configuration was taken
     workers_started       whether all workers have opened their listeners once
-    counters, gauges      what else the master counts, under its full names
+    counters, gauges, histograms   what else the master counts, under its full names
     ("listener_manager.listener_added")
     """
 
@@ -69,6 +69,7 @@ class ServerFacts:
     workers_started: bool = True
     counters: Mapping[str, int] = field(default_factory=dict)
     gauges: Mapping[str, int] = field(default_factory=dict)
+    histograms: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,6 +203,11 @@ class ResponseWriter(MessageWriter):
         """No request is being read or answered."""
         return self._state == HEAD and not self._partial
 
+    @property
+    def closed(self) -> bool:
+        """Nothing is read any more."""
+        return self._state == CLOSED
+
     def drain(self) -> None:
         self._draining = True
 

@@ -14,6 +14,7 @@ from twistproxy.config.dns import build_default_resolver
 from twistproxy.config.fields import Reader, Report
 from twistproxy.config.http1 import carry_spellings
 from twistproxy.config.listeners import build_listeners
+from twistproxy.config.overload import build_overload
 from twistproxy.config.runtime import build_runtime
 from twistproxy.config.values import address
 from twistproxy.errors import ConfigError, ConfigProblem
@@ -47,6 +48,7 @@ def build_bootstrap(
             runtime=build_runtime(root, node.cluster),
             local_cluster=_local_cluster(root, clusters),
             outlier_log=_outlier_log(root),
+            overload=build_overload(root),
         )
     )
     problems = [place(problem) for problem in report.problems]
@@ -99,7 +101,8 @@ def _admin(root: Reader) -> AdminSettings:
     admin = root.message("admin")
     if admin is None:
         return AdminSettings()
-    # Envoy's CPU profiler writes to profile_path; there is none here to write anything.
+    # Envoy's CPU profiler writes to profile_path; there is none here to write anything.  The master serves the admin,
+    # and no limit of downstream connections holds there.
     admin.ignore("profile_path", "ignore_global_conn_limit")
     paths = [log.path for log in build_access_logs(admin)]
     old_path = admin.string("access_log_path")

@@ -53,6 +53,7 @@ def _listener(reader: Reader, clusters: Set[str], node: Node) -> ListenerSetting
         backlog=backlog,
         buffer_limit=reader.integer("per_connection_buffer_limit_bytes"),
         bind_to_port=reader.boolean("bind_to_port", True),
+        ignores_global_limit=reader.boolean("ignore_global_conn_limit"),
     )
 
 

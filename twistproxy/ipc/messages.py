@@ -55,6 +55,7 @@ class ConfigMessage:
     runtime        the merged values of the runtime's layers
     column         the worker's column of the board, -1 if it has none
     rows           the first of each cluster's two rows of the board, and those of what else is counted there
+    overload       what the overload manager says (`process.overload_manager`)
     """
 
     generation: int
@@ -69,6 +70,7 @@ class ConfigMessage:
     runtime: Mapping[str, Plain] = field(default_factory=dict)
     column: int = -1
     rows: Mapping[str, int] = field(default_factory=dict)
+    overload: Mapping[str, float] = field(default_factory=dict)
 
     def encode(self) -> Message:
         """As a message; `decode` is its inverse."""
@@ -86,6 +88,7 @@ class ConfigMessage:
             "runtime": dict(self.runtime),
             "column": self.column,
             "rows": dict(self.rows),
+            "overload": dict(self.overload),
         }
 
     @classmethod
@@ -103,6 +106,7 @@ class ConfigMessage:
             runtime=message["runtime"],
             column=message["column"],
             rows=message["rows"],
+            overload=message["overload"],
         )
 
 
@@ -170,6 +174,16 @@ def log_levels(levels: Mapping[str, str]) -> Message:
 def runtime(values: Mapping[str, Plain]) -> Message:
     """The merged values of the runtime's layers have become these."""
     return {"t": "runtime", "values": dict(values)}
+
+
+def overload(values: Mapping[str, float]) -> Message:
+    """What the overload manager says has become this; what it does not name is 0."""
+    return {"t": "overload", "values": dict(values)}
+
+
+def shrink_heap() -> Message:
+    """Give back memory that is free."""
+    return {"t": "shrink_heap"}
 
 
 def healthy(value: bool) -> Message:

@@ -8,6 +8,7 @@ from twistproxy.model.address import Address
 from twistproxy.model.cluster import ClusterSettings
 from twistproxy.model.endpoint import Locality
 from twistproxy.model.listener import ListenerSettings
+from twistproxy.model.overload import OverloadSettings
 from twistproxy.model.runtime import RuntimeLayer
 
 
@@ -40,6 +41,7 @@ class Bootstrap:
     runtime               the last layer wins
     local_cluster         the name of the cluster that the proxy belongs to, "" if it does not say
     outlier_log           the file of outlier detection's events, "" for none
+    overload              None: there is no overload manager
     """
 
     node: Node
@@ -50,3 +52,4 @@ class Bootstrap:
     runtime: tuple[RuntimeLayer, ...] = ()
     local_cluster: str = ""
     outlier_log: str = ""
+    overload: OverloadSettings | None = None

@@ -94,6 +94,7 @@ class HttpManagerSettings:
     early_mutations  what is done to the headers of a request before anything else
     user_agent, node_id  what `add_user_agent` tells upstreams of us; both b"" if it is not set
     stays_open_after_error  a request that is refused whole does not end its connection
+    append_local_overload  the answer that is given for overload says so
     filters              before the router
     filter_chain_name    the name of the filter chain that it ends
     listener_metadata    namespace → structure, for logs
@@ -145,6 +146,7 @@ class HttpManagerSettings:
     local_replies: LocalReplySettings = PLAIN_REPLIES
     upgrades: tuple[UpgradeSettings, ...] = ()
     stays_open_after_error: bool = False
+    append_local_overload: bool = False
     filters: tuple[HttpFilterSettings, ...] = ()
 
     def without_routes(self) -> HttpManagerSettings:

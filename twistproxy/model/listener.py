@@ -23,6 +23,7 @@ class ListenerSettings:
     stat_name     as in `listener.<stat_name>.downstream_cx_total`
     buffer_limit  bytes in a connection's write buffer above which its source is paused; None: what the
                   transport thinks best
+    ignores_global_limit  the limit of all downstream connections together does not hold here
     """
 
     name: str
@@ -34,3 +35,4 @@ class ListenerSettings:
     backlog: int = 0
     buffer_limit: int | None = None
     bind_to_port: bool = True
+    ignores_global_limit: bool = False

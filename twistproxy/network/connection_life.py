@@ -91,6 +91,13 @@ class ConnectionLife(Connection):
 
     # ---- time
 
+    def use_settings(self, settings: HttpManagerSettings, now: float) -> None:
+        """These time limits hold from now on."""
+        self._settings = settings
+        if not self._ending:
+            self.deadline = now
+            self._deadlines.add(self)
+
     def on_deadline(self, now: float) -> None:
         """Idle, too old, a head that does not come to its end, or an end that the client does not take."""
         if self._ending:

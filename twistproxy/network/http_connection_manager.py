@@ -67,6 +67,8 @@ class HttpConnectionManager(Context):
         early_steps: Sequence[Callable[[Any, Any], None]] = (),
     ) -> None:
         self.settings = settings
+        #: the same, but for time limits that are shorter at the moment
+        self.connection_settings = settings
         self.stats = stats
         self.chain = chain
         self.pick_route = pick_route
@@ -89,6 +91,8 @@ class HttpConnectionManager(Context):
         self.admit_upgrade: Callable[[Any, RequestHead], bool] = Upgrades(settings.upgrades, stats).admit
         self.connections: set[HttpConnection] = set()
         self.draining = False
+        #: called when a connection is gone
+        self.closed: Callable[[], None] | None = None
         self.local_replies = local_replies
         #: whether logs or header rules ask for bytes on the wire
         self.metered = False
@@ -224,7 +228,7 @@ class HttpConnection(ConnectionLife):
         self, manager: HttpConnectionManager, codec: ServerCodec, remote: Address, local: Address
     ) -> None:
         super().__init__(
-            manager.settings,
+            manager.connection_settings,
             manager.stats,
             manager.deadlines,
             manager.monotonic,
@@ -287,6 +291,16 @@ class HttpConnection(ConnectionLife):
         else:
             stats.fields_with_underscores += count
 
+    def overloaded(self) -> None:
+        """Nothing more of the client's is read."""
+        self._manager.stats.downstream_rq_overload_close += 1
+        stream = self.stream
+        if stream is not None and stream.response is not None:
+            stream.reset(flags.OM, "overload")
+        else:
+            encoder = self.codec.give_up()
+            self.refuse(encoder, 500, b"Internal Server Error", flags.DPE, "overload")
+
     def head_lost(self, encoder: ResponseEncoder, reason: str) -> None:
         self._stream_without_head(encoder).on_reset(ResetReason.CONNECTION_TERMINATION, reason)
 
@@ -324,6 +338,8 @@ class HttpConnection(ConnectionLife):
         else:
             stats.downstream_cx_destroy_remote += 1
         stats.cx_length_ms.record(int((manager.monotonic() - self.opened_at) * 1000))
+        if manager.closed is not None:
+            manager.closed()
 
     # ---- from the stream
 
@@ -336,6 +352,13 @@ class HttpConnection(ConnectionLife):
         if not self._is_drained:
             self._is_drained = True
             self._stats.downstream_cx_drain_close += 1
+
+    def keepalive_disabled(self) -> None:
+        """The response about to be encoded is the last one: the overload manager wants it so."""
+        if not self._is_drained:
+            self._stats.downstream_cx_overload_disable_keepalive += 1
+            self.drained()
+        self.codec.close_after_response()
 
     def upgraded(self) -> None:
         self.is_upgraded = True

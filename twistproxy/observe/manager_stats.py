@@ -23,6 +23,7 @@ class HttpManagerStats(Group):
         "downstream_cx_idle_timeout",
         "downstream_cx_max_duration_reached",
         "downstream_cx_max_requests_reached",
+        "downstream_cx_overload_disable_keepalive",
         "downstream_cx_protocol_error",
         "downstream_cx_rx_bytes_total",
         "downstream_cx_total",
@@ -37,6 +38,7 @@ class HttpManagerStats(Group):
         "downstream_rq_idle_timeout",
         "downstream_rq_max_duration_reached",
         "downstream_rq_non_relative_path",
+        "downstream_rq_overload_close",
         "downstream_rq_redirected_with_normalized_path",
         "downstream_rq_rejected_via_ip_detection",
         "downstream_rq_response_before_rq_complete",
@@ -54,6 +56,7 @@ class HttpManagerStats(Group):
         "passthrough_internal_redirect_too_many_redirects",
         "passthrough_internal_redirect_unsafe_scheme",
         "rq_direct_response",
+        "rq_overload_local_reply",
         "rq_total",
         "rs_too_large",
     )
@@ -62,11 +65,9 @@ class HttpManagerStats(Group):
     ZEROS = (
         "downstream_cx_http2_total",
         "downstream_cx_http3_total",
-        "downstream_cx_overload_disable_keepalive",
         "downstream_cx_ssl_total",
         "downstream_rq_http2_total",
         "downstream_rq_http3_total",
-        "downstream_rq_overload_close",
         "downstream_rq_too_many_premature_resets",
         "rq_redirect",
         "rq_reset_after_downstream_response_started",  # of gRPC requests only
@@ -97,6 +98,7 @@ class HttpManagerStats(Group):
         self.downstream_cx_idle_timeout = 0
         self.downstream_cx_max_duration_reached = 0
         self.downstream_cx_max_requests_reached = 0
+        self.downstream_cx_overload_disable_keepalive = 0
         self.downstream_cx_protocol_error = 0
         self.downstream_cx_rx_bytes_total = 0
         self.downstream_cx_total = 0
@@ -111,6 +113,7 @@ class HttpManagerStats(Group):
         self.downstream_rq_idle_timeout = 0
         self.downstream_rq_max_duration_reached = 0
         self.downstream_rq_non_relative_path = 0
+        self.downstream_rq_overload_close = 0
         self.downstream_rq_redirected_with_normalized_path = 0
         self.downstream_rq_rejected_via_ip_detection = 0
         self.downstream_rq_response_before_rq_complete = 0
@@ -128,6 +131,7 @@ class HttpManagerStats(Group):
         self.passthrough_internal_redirect_too_many_redirects = 0
         self.passthrough_internal_redirect_unsafe_scheme = 0
         self.rq_direct_response = 0
+        self.rq_overload_local_reply = 0
         self.rq_total = 0
         self.rs_too_large = 0
         #: Of filters, under their full names after the prefix: "cors.origin_valid".
@@ -168,15 +172,15 @@ class ListenerStats(Group):
 
     COUNTERS = (
         "downstream_cx_destroy",
+        "downstream_cx_overflow",
+        "downstream_cx_overload_reject",
         "downstream_cx_total",
+        "downstream_global_cx_overflow",
     )
     GAUGES = ()
     #: Shown as Envoy shows them, for features that are not there to count.
     ZEROS = (
-        "downstream_cx_overflow",
-        "downstream_cx_overload_reject",
         "downstream_cx_transport_socket_connect_timeout",
-        "downstream_global_cx_overflow",
         "downstream_listener_filter_error",
         "downstream_listener_filter_remote_close",
         "downstream_pre_cx_timeout",
@@ -189,7 +193,10 @@ class ListenerStats(Group):
 
     def __init__(self) -> None:
         self.downstream_cx_destroy = 0
+        self.downstream_cx_overflow = 0
+        self.downstream_cx_overload_reject = 0
         self.downstream_cx_total = 0
+        self.downstream_global_cx_overflow = 0
         self.length_ms = Histogram()
 
     def collect(self, prefix: str, out: Snapshot) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import Final
 
 #: Integers in a line: 64 bytes.
@@ -26,6 +27,13 @@ class SharedLine:
         self._own = self._first + CELLS * column
         #: line 0 of the row, which is everybody's
         self.common = cells[row : row + CELLS]
+
+    @classmethod
+    def alone(cls) -> SharedLine:
+        """A line in memory of one's own."""
+        cells = array("q", [0]) * (3 * CELLS)
+        cells[COLUMNS_IN_USE] = 1
+        return cls(memoryview(cells), CELLS, 0)
 
     def put(self, cell: int, value: int) -> None:
         """From now on we count this much."""

@@ -59,5 +59,10 @@ class BoardKeeper:
         self._board.use_blocks(len(self._blocks))
         return found
 
+    def total(self, name: str, cell: int) -> int:
+        """What all workers count in the first row of this name; 0 if it has none."""
+        row = self._rows.get(name)
+        return 0 if row is None else self._board.total(row, cell)
+
     def _count_columns(self) -> None:
         self._board.use_columns(1 + max(self._columns.values(), default=-1))

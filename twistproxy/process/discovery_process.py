@@ -18,6 +18,7 @@ from twistproxy.process.child_process import MasterLink, make_reactor, prepare_p
 from twistproxy.process.configuration import rebuild
 from twistproxy.process.run_dir import DISCOVERY_SOCKET
 from twistproxy.process.settings import ProcessSettings
+from twistproxy.process.shrink_heap import shrink_heap
 from twistproxy.transport.clock import ReactorClock
 from twistproxy.transport.log_file import LogFiles
 
@@ -57,6 +58,8 @@ class DiscoveryProcess:
             self._service.runtime.replace(message["values"])
         elif kind == "reopen":
             self._log_files.reopen()
+        elif kind == "shrink_heap":
+            shrink_heap()
         elif kind == "stop":
             self._link.send(messages.snapshot(0, self._snapshot()))
             self._leave()

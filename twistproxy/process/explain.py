@@ -74,7 +74,8 @@ def explain(
     route         what the route that is taken does, and what is in force then: `process.in_force`
     request       method, path, host, headers as the upstream gets them
     cluster       name, lb_policy, hosts (address, eligible, verdict), hosts_left_out, notes
-    reply         status, headers, body, flags, details: an answer by the proxy itself
+    reply         status, headers, body, flags, details: an answer by the proxy itself; `overload`: the names of what
+                  the overload manager does at the moment, if that is why
     """
     trial = Trial(listener.filter_chain.http_manager, listener.address, table, parts)
     trial.run(question.as_bytes(), TcpAddress(question.source, 50000))
@@ -101,7 +102,11 @@ def explain(
     if reply is not None and stream.details != "via_upstream":
         flags = flag_text(stream.flags)
         out["reply"] = {**reply, "flags": flags, "details": stream.details}
-        out["summary"] = f"{what} is answered {reply['status']} by the proxy itself ({stream.details})."
+        why = stream.details
+        if why == "overload":
+            out["reply"]["overload"] = parts.overload.active
+            why += f": {', '.join(parts.overload.active)}"
+        out["summary"] = f"{what} is answered {reply['status']} by the proxy itself ({why})."
     elif stream is not None and stream.host is not None and cluster is not None:
         out["summary"] = f"{what} {goes} cluster {stream.cluster!r}, this time to {stream.host.address_text}."
     else:

@@ -6,6 +6,7 @@ No traffic passes through it, and it imports nothing of the data plane.
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 from collections.abc import Callable, Collection
@@ -30,10 +31,12 @@ from twistproxy.process.configuration import Configuration, load_configuration
 from twistproxy.process.generation import Generation, bind_listeners, release
 from twistproxy.process.log_levels import LogLevels, filter_existing_observers
 from twistproxy.process.master_view import MasterView
+from twistproxy.process.overload_manager import OverloadManager
 from twistproxy.process.reload import Reloader
 from twistproxy.process.run_dir import RunDir, open_run_dir
 from twistproxy.process.runtime_layers import RuntimeLayers
 from twistproxy.process.settings import ProcessSettings
+from twistproxy.process.shrink_heap import shrink_heap
 from twistproxy.process.supervisor import Supervisor, SupervisorEvents
 from twistproxy.transport.clock import ReactorClock
 
@@ -76,7 +79,22 @@ class Master(Service):
         self.live_at: float | None = None
         events = SupervisorEvents(self._child_ready, self._child_gone, self._child_refused, self._failed)
         self.runtime = RuntimeLayers(reactor, self._runtime_changed)
-        self.supervisor = Supervisor(reactor, settings, random.random, self.levels, self.runtime, events)
+        self.overload = OverloadManager(
+            reactor,
+            lambda: [os.getpid(), *self.supervisor.pids()],
+            lambda: self.supervisor.limited_connections(),
+            self._overload_changed,
+            self._shrink_heap,
+        )
+        self.supervisor = Supervisor(
+            reactor,
+            settings,
+            random.random,
+            self.levels,
+            self.runtime,
+            lambda: self.overload.values,
+            events,
+        )
         self.reloader = Reloader(self, load, settings.reload_timeout)
 
     def bind(self) -> None:
@@ -134,6 +152,7 @@ class Master(Service):
             _log.warn("{warning}", warning=warning)
         self.runtime.use(self._configuration.bootstrap.runtime)
         self.supervisor.start(self.generation, self._run_dir.path)
+        self.overload.use(self._configuration.bootstrap.overload)
         if self._admin is not None:
             self._admin.serve(MasterView(self))
         self._reactor.callWhenRunning(self._handle_signals)
@@ -142,6 +161,7 @@ class Master(Service):
         """Stop at once; fires when no child is left."""
         super().stopService()  # type: ignore[no-untyped-call]
         self.draining = True
+        self.overload.stop()
         return self.supervisor.stop().addCallback(self._clean_up)
 
     def _clean_up(self, _: None) -> None:
@@ -170,6 +190,7 @@ class Master(Service):
         self._generation = generation
         self.supervisor.use(generation)
         self.runtime.use(generation.configuration.bootstrap.runtime)
+        self.overload.use(generation.configuration.bootstrap.overload)
         self._move_admin(generation.configuration.bootstrap.admin)
 
     def _move_admin(self, settings: AdminSettings) -> None:
@@ -245,6 +266,13 @@ class Master(Service):
 
     def _runtime_changed(self) -> None:
         self.supervisor.broadcast(messages.runtime(self.runtime.values))
+
+    def _overload_changed(self) -> None:
+        self.supervisor.broadcast(messages.overload(self.overload.values))
+
+    def _shrink_heap(self) -> None:
+        self.supervisor.broadcast(messages.shrink_heap())
+        shrink_heap()
 
     def _close_listeners(self, names: Collection[str]) -> None:
         """Have all workers close these; our own descriptors follow when no worker accepts any more."""

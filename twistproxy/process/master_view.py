@@ -18,6 +18,7 @@ from twistproxy.model.server_options import ServerOptions
 from twistproxy.observe.stats import Scope
 from twistproxy.process.generation import Generation
 from twistproxy.process.log_levels import LOGGERS, LogLevels
+from twistproxy.process.overload_manager import OverloadManager
 from twistproxy.process.reload import Reloader
 from twistproxy.process.runtime_layers import NoAdminLayer, RuntimeLayers
 from twistproxy.process.supervisor import Supervisor
@@ -36,6 +37,7 @@ class ViewedMaster(Protocol):
     supervisor: Supervisor
     reloader: Reloader
     runtime: RuntimeLayers
+    overload: OverloadManager
     draining: bool
     started_at: float
     live_at: float | None
@@ -94,8 +96,10 @@ class MasterView:
                 "server.template_restarts": supervisor.template.restarts,
                 "server.static_unknown_fields": len(master.generation.configuration.warnings),
                 **master.runtime.counters,
+                **master.overload.counters,
             },
-            gauges=master.runtime.gauges,
+            gauges={**master.runtime.gauges, **master.overload.gauges},
+            histograms=master.overload.histograms,
         )
 
     def _state(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,9 @@ from twistproxy.admin.merge import Statistics
 from twistproxy.errors import ConfigProblem
 from twistproxy.ipc import messages
 from twistproxy.ipc.frame import Message
+from twistproxy.model.bootstrap import Bootstrap
 from twistproxy.model.guards import gradient_keys
+from twistproxy.model.overload import GLOBAL_ROW, LIMITED, listener_row
 from twistproxy.observe.stats import Scope
 from twistproxy.primitives.board import Board
 from twistproxy.process.board_keeper import BoardKeeper
@@ -64,6 +66,7 @@ class Supervisor:
         random: Callable[[], float],
         levels: LogLevels,
         runtime: RuntimeLayers,
+        overload: Callable[[], Mapping[str, float]],
         events: SupervisorEvents,
     ) -> None:
         self._reactor = reactor
@@ -72,6 +75,7 @@ class Supervisor:
         self._settings = settings = replace(settings, board=board)
         self._levels = levels
         self._runtime = runtime
+        self._overload = overload
         self._events = events
         self._generation: Generation | None = None
         self._run_dir = ""
@@ -194,11 +198,23 @@ class Supervisor:
             healthy=self.healthy,
             log_levels=self._levels.as_dict(),
             runtime=self._runtime.values_of(configuration.bootstrap.runtime),
+            overload=self._overload(),
             rows={
-                **self._board.rows([cluster.name for cluster in configuration.bootstrap.clusters]),
+                **self._board.rows(_row_names(configuration.bootstrap)),
                 **self._board.blocks(gradient_keys(configuration.bootstrap.listeners)),
             },
         )
+
+    def limited_connections(self) -> int:
+        """Downstream connections that the overload manager limits."""
+        return self._board.total(GLOBAL_ROW, LIMITED)
+
+    def pids(self) -> list[int]:
+        """Of all processes but ours."""
+        children = [keeper.child for keeper in self.keepers()]
+        leaving = [child for slot in self.slots for child in slot.leaving]
+        found = [self.template.pid, *(child.pid for child in (*children, *leaving) if child is not None)]
+        return [pid for pid in found if pid]
 
     def column_of(self, child: Child) -> int:
         return self._board.column(child.serial)
@@ -253,6 +269,12 @@ class Supervisor:
             return
         self._all_gone = True
         self.template.stop(lambda: stopped.callback(None))
+
+
+def _row_names(bootstrap: Bootstrap) -> list[str]:
+    """What has a row of its own on the board."""
+    listeners = [listener_row(listener.name) for listener in bootstrap.listeners]
+    return [*(cluster.name for cluster in bootstrap.clusters), GLOBAL_ROW, *listeners]
 
 
 def _child_id(child: Child) -> str:

@@ -19,6 +19,7 @@ from twistproxy.model.http_manager import HttpManagerSettings
 from twistproxy.network.http_connection_manager import HttpConnectionManager
 from twistproxy.observe.manager_stats import HttpManagerStats
 from twistproxy.primitives.deadlines import Deadlines
+from twistproxy.primitives.overload import Overload
 from twistproxy.route.action import Route
 from twistproxy.route.table import Consideration, RouteTable
 from twistproxy.stream.stream import Stream
@@ -38,6 +39,7 @@ class ManagerParts:
     clock: Clock
     deadlines: Deadlines
     gradient: Callable[[GradientSettings], GradientController]
+    overload: Overload
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class TrialParts:
     make_manager  a connection manager of these settings; it is built as the live ones are
     get_cluster   the live clusters
     gradient      looks at what the live controllers of concurrency would do
+    overload      what the overload manager says
     """
 
     make_manager: Callable[[HttpManagerSettings, ManagerParts], HttpConnectionManager]
@@ -54,6 +57,7 @@ class TrialParts:
     clock: Clock
     random: Random
     gradient: Callable[[GradientSettings], GradientController]
+    overload: Overload
 
 
 class Trial:
@@ -86,6 +90,7 @@ class Trial:
                 self._clock,
                 self._deadlines,
                 parts.gradient,
+                parts.overload,
             ),
         )
         self.stream: Any = None

@@ -13,7 +13,7 @@ from typing import Any
 
 from twistproxy.api.access_log import AccessLog, LogFiles
 from twistproxy.api.clock import Clock
-from twistproxy.api.transport import ConnectionFactory, Connector, Transport, TransportHandler
+from twistproxy.api.transport import ConnectionFactory, Connector
 from twistproxy.filters.gradient import GradientControllers
 from twistproxy.filters.header_mutation import request_steps
 from twistproxy.filters.router import RouterFilter
@@ -21,27 +21,37 @@ from twistproxy.filters.tools import FilterTools
 from twistproxy.filters.variants import make_chain
 from twistproxy.http.known_headers import SINGLE_REQUEST, SINGLE_RESPONSE
 from twistproxy.model.access_log import AccessLogSettings
-from twistproxy.model.address import Address
 from twistproxy.model.bootstrap import Bootstrap
 from twistproxy.model.endpoint import EndpointNews
 from twistproxy.model.guards import gradient_keys
 from twistproxy.model.header_rules import HeaderRules
 from twistproxy.model.http_manager import HttpManagerSettings
 from twistproxy.model.listener import ListenerSettings
+from twistproxy.model.overload import (
+    GLOBAL_CONNECTIONS,
+    SHED_CODEC,
+    SHED_DISPATCH,
+    SHED_ROUTER,
+    OverloadSettings,
+)
 from twistproxy.model.server_options import ServerOptions
+from twistproxy.network.connection_limits import ConnectionLimits, Gate
+from twistproxy.network.guarded_manager import GuardedManager, SheddingRouter
 from twistproxy.network.http_connection_manager import HttpConnectionManager
 from twistproxy.observe.access_log import Clocks, compile_log_format
-from twistproxy.observe.manager_stats import HttpManagerStats, ListenerStats
+from twistproxy.observe.manager_stats import HttpManagerStats
 from twistproxy.observe.request_id import RequestIds
 from twistproxy.observe.route_stats import RouteStatsRegistry
 from twistproxy.observe.stats import Scope, Snapshot
 from twistproxy.primitives.board import WorkerBoard
 from twistproxy.primitives.deadlines import Deadlines
+from twistproxy.primitives.overload import Overload
 from twistproxy.primitives.runtime import Plain, RuntimeValues
 from twistproxy.process.explain import Question, explain
 from twistproxy.process.explain_cluster import explain_live_cluster
 from twistproxy.process.local_replies import build_local_replies
 from twistproxy.process.reasons import Reasons
+from twistproxy.process.running_listener import RunningListener
 from twistproxy.process.trial import ManagerParts, TrialParts
 from twistproxy.route.header_rules import HeaderEdits, compile_edits
 from twistproxy.route.table import RouteTable
@@ -76,9 +86,12 @@ class Runtime:
         board = board or WorkerBoard()
         self._clusters = ClusterManager(clock, connector, self._deadlines, self._random, self._values, board)
         self._gradients = GradientControllers(clock, self._values, self._random, board)
+        self._overload = Overload(self._random)
+        self._overload_settings: OverloadSettings | None = None
+        self._limits = ConnectionLimits(self._overload, self._values, board, self._gates)
         self._drain_time = options.drain_time
-        self._listeners: dict[str, _Listener] = {}
-        self._retired: list[_Listener] = []  # no longer configured, but with connections that finish
+        self._listeners: dict[str, RunningListener] = {}
+        self._retired: list[RunningListener] = []  # no longer configured, but with connections that finish
         self._manager_stats: dict[str, HttpManagerStats] = {}
         self._route_stats = RouteStatsRegistry()
         self._draining = False
@@ -89,14 +102,17 @@ class Runtime:
 
     def apply(self, bootstrap: Bootstrap) -> None:
         self._clusters.apply(bootstrap.clusters, bootstrap.local_cluster, bootstrap.node.locality)
-        listeners: dict[str, _Listener] = {}
+        guarded_anew = bootstrap.overload != self._overload_settings
+        self._overload_settings = bootstrap.overload
+        self._limits.use(bootstrap.overload)
+        listeners: dict[str, RunningListener] = {}
         for settings in bootstrap.listeners:
-            listener = self._listeners.get(settings.name) or _Listener()
+            listener = self._listeners.get(settings.name) or RunningListener()
             if listener.settings is None:
                 self._added += 1
             elif listener.settings != settings:
                 self._modified += 1
-            self._build(listener, settings)
+            self._build(listener, settings, guarded_anew)
             listeners[settings.name] = listener
         for name, old in self._listeners.items():
             if name not in listeners:
@@ -110,15 +126,21 @@ class Runtime:
         self._listeners = listeners
         self._gradients.keep_only(gradient_keys(bootstrap.listeners))
         self._retired = [listener for listener in self._retired if listener.active()[0]]
+        self._set_gates()
 
-    def _build(self, listener: _Listener, settings: ListenerSettings) -> None:
+    def _build(self, listener: RunningListener, settings: ListenerSettings, anew: bool) -> None:
+        """`anew`: even if nothing of the listener's has changed."""
         old = listener.settings
-        if old == settings:
+        if old == settings and not anew:
             return
         new_manager = settings.filter_chain.http_manager
         table = self._route_table(new_manager)
         same_limit = old is not None and old.buffer_limit == settings.buffer_limit
-        if same_limit and listener.manager.settings.without_routes() == new_manager.without_routes():
+        if (
+            not anew
+            and same_limit
+            and listener.manager.settings.without_routes() == new_manager.without_routes()
+        ):
             # Only routes differ: connections live on, and their next requests take the new routes.
             listener.manager.pick_route = table.pick
             listener.manager.chain.routes_changed()
@@ -137,7 +159,7 @@ class Runtime:
         if manager.connections:
             self._clock.call_later(self._drain_time, manager.abort_all)
 
-    def _every_listener(self) -> list[_Listener]:
+    def _every_listener(self) -> list[RunningListener]:
         return [*self._listeners.values(), *self._retired]
 
     def _manager(self, listener: ListenerSettings, table: RouteTable) -> HttpConnectionManager:
@@ -150,16 +172,21 @@ class Runtime:
             self._clock,
             self._deadlines,
             self._gradients.of(listener.name, settings.stat_prefix),
+            self._overload,
         )
         return self._manager_of(settings, parts, listener.buffer_limit)
 
     def _manager_of(
         self, settings: HttpManagerSettings, parts: ManagerParts, buffer_limit: int | None = None
     ) -> HttpConnectionManager:
-        router = RouterFilter(parts.get_cluster, parts.stats, settings, parts.clock.wall, buffer_limit)
+        guards = self._overload_settings
+        router: Any = RouterFilter(parts.get_cluster, parts.stats, settings, parts.clock.wall, buffer_limit)
+        if guards is not None and guards.has(SHED_ROUTER):
+            router = SheddingRouter(router, parts.overload, parts.stats)
         tools = self._filter_tools(parts)
         chain = make_chain(settings.filters, router, tools)
-        return HttpConnectionManager(
+        kind = HttpConnectionManager if guards is None else GuardedManager
+        manager = kind(
             settings,
             parts.stats,
             chain,
@@ -175,6 +202,10 @@ class Runtime:
             build_local_replies(settings.local_replies, self._clocks),
             request_steps(settings.early_mutations, tools),
         )
+        if guards is not None:
+            assert isinstance(manager, GuardedManager)
+            manager.guard(parts.overload, guards.timeouts, parts.clock.wall)
+        return manager
 
     def _filter_tools(self, parts: ManagerParts) -> FilterTools:
         def edits(single: frozenset[bytes], rules: Iterable[HeaderRules]) -> HeaderEdits | None:
@@ -218,6 +249,27 @@ class Runtime:
         """The merged values of all runtime layers, from now on."""
         self._values.replace(values)
         self._clusters.runtime_changed()
+        self._set_gates()
+
+    def set_overload(self, values: Mapping[str, float]) -> None:
+        """What the overload manager says, from now on."""
+        self._overload.replace(values)
+        for listener in self._every_listener():
+            for manager in listener.managers():
+                if isinstance(manager, GuardedManager):
+                    manager.overload_changed()
+
+    def _gates(self) -> list[Gate]:
+        return [listener.gate for listener in self._every_listener() if listener.gate is not None]
+
+    def _set_gates(self) -> None:
+        """Limit the connections of those listeners for which there is a limit now."""
+        guards = self._overload_settings
+        dispatch = guards is not None and (guards.has(SHED_DISPATCH) or guards.has(SHED_CODEC))
+        for name, listener in self._listeners.items():
+            listener.use_gate(self._limits.gate(name, listener), self._overload if dispatch else None)
+        if self._gates():
+            self._limits.count()
 
     def update_endpoints(self, news: EndpointNews) -> None:
         self._clusters.update_endpoints(news)
@@ -289,6 +341,7 @@ class Runtime:
             self._clock,
             self._random,
             self._gradients.glimpses(listener.settings.name),
+            self._overload.copy(),
         )
         self._route_stats.paused = True
         try:
@@ -306,6 +359,7 @@ class Runtime:
             listener.collect_connections(out)
         self._clusters.collect(out)
         self._gradients.collect(out)
+        self._collect_overload(out)
         self._route_stats.collect(out)
         prefix = "listener_manager."
         out.counters[prefix + "listener_added"] = self._added
@@ -314,69 +368,11 @@ class Runtime:
         out.counters[prefix + "listener_create_success"] = self._added + self._modified
         return out.as_dict()
 
-
-class _Listener:
-    """A listener at run time, the same object as long as its name is configured."""
-
-    def __init__(self) -> None:
-        self.settings: ListenerSettings | None = None
-        self.manager: HttpConnectionManager = None  # type: ignore[assignment]  # `use` comes before any connection
-        self.table: RouteTable = None  # type: ignore[assignment]  # comes with it
-        self.stats = ListenerStats()
-        self._old: list[HttpConnectionManager] = []
-
-    def use(self, manager: HttpConnectionManager, draining: bool) -> None:
-        if self.settings is not None:
-            self.manager.drain()
-            self._old = [old for old in (*self._old, self.manager) if old.connections]
-        self.manager = manager
-        manager.draining = draining
-
-    def accept(self, transport: Transport, remote: Address, local: Address) -> TransportHandler:
-        self.stats.downstream_cx_total += 1
-        return self.manager.accept(transport, remote, local)
-
-    def managers(self) -> list[HttpConnectionManager]:
-        return [self.manager, *self._old]
-
-    def drain(self) -> None:
-        for manager in self.managers():
-            manager.drain()
-
-    def undrain(self) -> None:
-        self.manager.undrain()
-
-    def active(self) -> tuple[int, int]:
-        """Open connections, and requests in flight on them."""
-        totals = [manager.collect_active() for manager in self.managers()]
-        return sum(total[0] for total in totals), sum(total[1] for total in totals)
-
-    def collect_connections(self, out: Snapshot) -> int:
-        """Write what open connections add to the figures of their managers.  Returns how many there are."""
-        connections = 0
-        for manager in self.managers():
-            open_now, requests, received, sent, upgraded, draining = manager.collect_active()
-            connections += open_now
-            http = f"http.{manager.settings.stat_prefix}."
-            out.counters[http + "downstream_cx_rx_bytes_total"] += received
-            out.counters[http + "downstream_cx_tx_bytes_total"] += sent
-            out.gauges[http + "downstream_cx_active"] += open_now
-            out.gauges[http + "downstream_cx_http1_active"] += open_now
-            out.gauges[http + "downstream_rq_active"] += requests
-            out.gauges[http + "downstream_cx_upgrades_active"] += upgraded
-            out.gauges[http + "downstream_cx_http1_soft_drain"] += draining
-        return connections
-
-    def collect(self, out: Snapshot) -> None:
-        assert self.settings is not None
-        prefix = f"listener.{self.settings.stat_name}."
-        connections = self.collect_connections(out)
-        self.stats.collect(prefix, out)
-        out.gauges[prefix + "downstream_cx_active"] = connections
-        out.counters[prefix + "downstream_cx_destroy"] = (
-            out.counters[prefix + "downstream_cx_total"] - connections
-        )
-        name = f"{prefix}http.{self.manager.settings.stat_prefix}."
-        for status, count in self.manager.stats.statuses.items():
-            out.counters[f"{name}downstream_rq_{status // 100}xx"] = count
-        out.counters[name + "downstream_rq_completed"] = self.manager.stats.downstream_rq_completed
+    def _collect_overload(self, out: Snapshot) -> None:
+        guards = self._overload_settings
+        if guards is None:
+            return
+        for point in guards.points:
+            out.counters[f"overload.{point.name}.shed_load_count"] = self._overload.counts.get(point.name, 0)
+        if guards.max_connections is not None:
+            out.counters[f"overload.{GLOBAL_CONNECTIONS}.failed_updates"] = self._limits.refused

@@ -20,6 +20,7 @@ from twistproxy.ipc.frame import Message
 from twistproxy.ipc.messages import ConfigMessage
 from twistproxy.model.bootstrap import Bootstrap
 from twistproxy.model.endpoint import EndpointNews
+from twistproxy.model.overload import STOP_CONNECTIONS
 from twistproxy.model.server_options import ServerOptions
 from twistproxy.observe.stats import Scope
 from twistproxy.primitives.board import WorkerBoard
@@ -29,6 +30,7 @@ from twistproxy.process.configuration import rebuild
 from twistproxy.process.drain import Drain
 from twistproxy.process.run_dir import BOARD_LOCK, DISCOVERY_SOCKET
 from twistproxy.process.settings import ProcessSettings
+from twistproxy.process.shrink_heap import shrink_heap
 from twistproxy.transport.clock import ReactorClock
 from twistproxy.transport.connector import ReactorConnector
 from twistproxy.transport.discovery_link import DiscoveryLink
@@ -50,6 +52,8 @@ class DataPlane(Protocol):
     def accept(self, listener_name: str) -> ConnectionFactory: ...
 
     def set_runtime(self, values: Mapping[str, Plain]) -> None: ...
+
+    def set_overload(self, values: Mapping[str, float]) -> None: ...
 
     def update_endpoints(self, news: EndpointNews) -> None: ...
 
@@ -113,6 +117,7 @@ class Worker:
         self._discovery: DiscoveryLink | None = None
         self._generation = 0
         self._runtime: Mapping[str, Plain] = {}
+        self._overload: Mapping[str, float] = {}
         self._sockets: dict[int, int] = {}
         self._listeners: dict[int, Listener] = {}
         self._warming: tuple[ConfigMessage, Bootstrap] | None = None
@@ -152,6 +157,10 @@ class Worker:
             self._log_files.reopen()
         elif kind == "runtime":
             self._use_runtime(message["values"])
+        elif kind == "overload":
+            self._use_overload(message["values"])
+        elif kind == "shrink_heap":
+            shrink_heap()
         elif kind == "healthy":
             self._plane.set_healthy(message["value"])
         else:
@@ -163,6 +172,7 @@ class Worker:
         if self._drain is not None:
             self._close(passed)  # whoever comes next accepts there
             return
+        self._overload = config.overload
         if config.generation == self._generation:
             self._link.send(messages.ready(config.generation))
             return
@@ -194,6 +204,19 @@ class Worker:
             self._warming = (replace(config, runtime=values), bootstrap)
         if self._generation:
             self._set_runtime(values)
+
+    def _use_overload(self, values: Mapping[str, float]) -> None:
+        self._overload = values
+        self._plane.set_overload(values)
+        for listener in self._listeners.values():
+            self._pause(listener)
+
+    def _pause(self, listener: Listener) -> None:
+        """Let it accept, or have connections wait, as the overload manager says."""
+        if self._overload.get(STOP_CONNECTIONS, 0.0) >= 1:
+            listener.pause()
+        else:
+            listener.resume()
 
     def _set_runtime(self, values: Mapping[str, Plain]) -> None:
         self._runtime = values
@@ -239,6 +262,7 @@ class Worker:
             return
         self._generation = config.generation
         self._plane.set_healthy(config.healthy)
+        self._plane.set_overload(self._overload)
         names = {cluster.name for cluster in bootstrap.clusters}
         for endpoints in self._discovery.known():
             if endpoints.cluster in names:
@@ -274,7 +298,8 @@ class Worker:
             os.close(self._sockets.pop(key))
         for key in [key for key in self._sockets if key in wanted]:
             factory = self._plane.accept(wanted[key].listener)
-            self._listeners[key] = Listener(self._reactor, self._sockets.pop(key), factory)
+            self._listeners[key] = listener = Listener(self._reactor, self._sockets.pop(key), factory)
+            self._pause(listener)
 
     def _close(self, keys: list[int]) -> None:
         for key in keys:

@@ -52,6 +52,10 @@ class Context:
         """Whether the request can be routed; if not, it has been answered."""
         raise NotImplementedError
 
+    def idle_limit(self, whole: float) -> float:
+        """How long a stream may be silent at the moment whose own limit is `whole` seconds."""
+        return whole
+
     def log(self, stream: Any, complete: bool) -> None:
         """It is over.  `complete`: what is left of the response is about to be encoded."""
         raise NotImplementedError

@@ -65,7 +65,7 @@ class LimitedStream(StreamRecord):
             status = 504 if self.request_ended_at else 408
             self.local_reply(status, b"downstream duration timeout", 0, "max_duration_timeout")
             return
-        idle_at = self.last_activity + self.idle_timeout
+        idle_at = self.last_activity + context.idle_limit(self.idle_timeout)
         if now >= idle_at:
             context.stats.downstream_rq_idle_timeout += 1
             status = 504 if self.request_ended_at else 408  # whose silence it is

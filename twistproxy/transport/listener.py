@@ -69,6 +69,7 @@ class Listener:
 
     def __init__(self, reactor: Any, fd: int, factory: ConnectionFactory) -> None:
         self._reactor = reactor
+        self._paused = False
         self._socket = socket.socket(fileno=fd)
         self._socket.setblocking(False)
         self.address = _bound_address(self._socket)
@@ -80,6 +81,17 @@ class Listener:
             self._port: Any = _UnixAcceptor(reactor, self._socket, self._adopt)
         else:
             self._port = reactor.adoptStreamPort(fd, self._socket.family, self._factory)
+
+    def pause(self) -> None:
+        """Let connections wait in the queue."""
+        if not self._paused:
+            self._paused = True
+            self._port.stopReading()
+
+    def resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._port.startReading()
 
     def stop(self) -> None:
         """Take the connections that are already in the queue, then close our descriptor."""
@@ -142,6 +154,12 @@ class _UnixAcceptor:
             except OSError:
                 return
             self._accepted(sock)
+
+    def stopReading(self) -> None:
+        self._reactor.removeReader(self)
+
+    def startReading(self) -> None:
+        self._reactor.addReader(self)
 
     def stopListening(self) -> None:
         self._reactor.removeReader(self)
