@@ -119,7 +119,7 @@ class Proxy:
         self.origins: dict[str, Origin] = {}
         self.process: subprocess.Popen[bytes] | None = None
         self._full: list[socket.socket] = []
-        self._dns: DnsPeer | None = None
+        self._dns: dict[str, DnsPeer] = {}
 
     # What a configuration asks for, by name; made at the first use.
 
@@ -135,10 +135,13 @@ class Proxy:
 
     @property
     def dns(self) -> DnsPeer:
-        """A DNS server."""
-        if self._dns is None:
-            self._dns = DnsPeer()
-        return self._dns
+        """The DNS server that most tests need."""
+        return self.dns_server("main")
+
+    def dns_server(self, name: str) -> DnsPeer:
+        if name not in self._dns:
+            self._dns[name] = DnsPeer()
+        return self._dns[name]
 
     def full_port(self) -> int:
         """The port of a listener whose queue is full, so that a connection to it is never made."""
@@ -195,8 +198,8 @@ class Proxy:
                 continue
         for origin in self.origins.values():
             origin.stop()
-        if self._dns is not None:
-            self._dns.stop()
+        for server in self._dns.values():
+            server.stop()
         while self._full:
             self._full.pop().close()
 
