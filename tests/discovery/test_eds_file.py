@@ -103,9 +103,9 @@ def test_reads_at_start_and_on_change(tmp_path: Path) -> None:
         (assignment(70000), "rejected", "port_value: must be at most 65535"),
         (assignment(80, more="    priority: 129\n"), "rejected", "priority: must be at most 128"),
         (
-            assignment(80, more="  policy: {overprovisioning_factor: 200}\n"),
+            assignment(80, more="  policy: {endpoint_stale_after: 3s}\n"),
             "rejected",
-            "policy: is set, but",
+            "endpoint_stale_after: is set, but",
         ),
         (assignment(80) + assignment(81)[assignment(81).index("- ") :], "rejected", "resource length: 2"),
         (
@@ -136,7 +136,7 @@ def test_a_missing_file_may_come(tmp_path: Path) -> None:
 
 
 def test_unsupported_fields_may_be_but_a_warning(tmp_path: Path) -> None:
-    text = assignment(80, more="  policy: {overprovisioning_factor: 200}\n")
+    text = assignment(80, more="  policy: {endpoint_stale_after: 3s}\n")
     world = World(tmp_path, text, unsupported="warn")
     assert world.addresses == ["127.0.0.1:80"]
     assert "policy" in world.log.lines[0]

@@ -20,7 +20,7 @@ def read(*groups: dict[str, Any]) -> tuple[tuple[Endpoint, ...], list[str], list
     message = json_format.ParseDict(
         {"cluster_name": "app", "endpoints": list(groups)}, endpoint_pb2.ClusterLoadAssignment()
     )
-    endpoints, problems, unread = read_load_assignment(message, "app")
+    endpoints, _, problems, unread = read_load_assignment(message, "app")
     return endpoints, list(map(str, problems)), list(map(str, unread))
 
 

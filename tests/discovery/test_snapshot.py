@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from twistproxy.discovery.snapshot import EndpointStore
 from twistproxy.model.address import TcpAddress
-from twistproxy.model.endpoint import Endpoint, EndpointSet
+from twistproxy.model.endpoint import AssignmentPolicy, Endpoint, EndpointSet
 
 A, B, C = (Endpoint(TcpAddress("10.0.0.1", port)) for port in (1, 2, 3))
 
@@ -140,3 +140,21 @@ def test_endpoints_that_stay_keep_their_flags() -> None:
     found = store.get("a")
     assert found is not None
     assert [endpoint.flags for endpoint in found.endpoints] == [1, 0]
+
+
+def test_the_policy_of_an_assignment() -> None:
+    """It goes with the whole state, also if the endpoints are the same."""
+    store = EndpointStore(lambda cluster: None)
+    store.declare("a")
+    store.publish("a", (A,), policy=AssignmentPolicy(200))
+    first = store.get("a")
+    assert first is not None
+    assert first.policy == AssignmentPolicy(200)
+    store.publish("a", (A,), policy=AssignmentPolicy(200))
+    assert store.get("a") == first
+    store.publish("a", (A,), policy=AssignmentPolicy(100))
+    second = store.get("a")
+    assert second is not None
+    assert second.policy == AssignmentPolicy(100)
+    assert second.version > first.version
+    assert store.changes("a", first.version) is None

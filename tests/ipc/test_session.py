@@ -18,7 +18,7 @@ from twistproxy.ipc.session import (
     encode_said,
 )
 from twistproxy.model.address import PipeAddress, TcpAddress
-from twistproxy.model.endpoint import Endpoint, EndpointChanges, EndpointNews, EndpointSet
+from twistproxy.model.endpoint import AssignmentPolicy, Endpoint, EndpointChanges, EndpointNews, EndpointSet
 
 
 def host(port: int) -> Endpoint:
@@ -229,6 +229,18 @@ def test_an_old_version_is_no_news() -> None:
     frames += encode_endpoints(EndpointSet("a", (host(2),), 2), True)
     frames += encode_endpoints(EndpointSet("a", (host(1),), 1), True)
     assert ports(worker.receive(frames)) == {"a": [2]}
+
+
+def test_the_policy_of_an_assignment_travels() -> None:
+    worker = WorkerSession()
+    worker.connected()
+    told = (
+        EndpointSet("a", (host(1),), 1, policy=AssignmentPolicy(200, True)),
+        EndpointSet("b", (host(1),), 2),
+    )
+    frames = [encode_endpoints(one, True) for one in told]
+    found = worker.receive(b"".join([encode_frame({"t": "welcome", "v": 1, "instance": "x"}), *frames]))
+    assert tuple(found) == told == worker.known()
 
 
 @pytest.mark.parametrize(

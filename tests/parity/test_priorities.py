@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections import Counter
 
 import pytest
 
-from .harness import Proxy
+from .harness import Proxy, wait_for
 from .origin import text
 from .settings import Config, bootstrap, cluster, endpoint, listener
 from .test_localities import HEALTH, chosen, policy
 
 pytestmark = pytest.mark.parity
 ASKED = 200
+ASSIGNMENT = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 
 
 def threshold(per_cent: float) -> Config:
@@ -79,6 +82,24 @@ CASES: dict[str, tuple[Config, Config, list[str], list[int], bool]] = {
 }
 
 
+def write(proxy: Proxy, assigned: Config) -> None:
+    """Of the first priority of the cluster "eds" half is left, of the second all."""
+    groups = [
+        {
+            "priority": priority,
+            "lb_endpoints": [
+                endpoint(proxy.origin(f"{priority}{number}").port) | {"health_status": HEALTH[state]}
+                for number, state in enumerate(states)
+            ],
+        }
+        for priority, states in enumerate(("hu", "hh"))
+    ]
+    assignment = {"@type": ASSIGNMENT, "cluster_name": "eds", "endpoints": groups, "policy": assigned}
+    new = proxy.directory / "new.json"
+    new.write_text(json.dumps({"resources": [assignment]}))
+    os.replace(new, proxy.directory / "eds.json")
+
+
 def configure(proxy: Proxy) -> Config:
     hosts = {
         f"{priority}{number}": proxy.origin(f"{priority}{number}")
@@ -103,6 +124,11 @@ def configure(proxy: Proxy) -> Config:
         ]
         made["load_assignment"]["policy"] = assigned
         clusters.append(made)
+    write(proxy, {"overprovisioning_factor": 200})
+    source = {"path_config_source": {"path": str(proxy.directory / "eds.json")}, "resource_api_version": "V3"}
+    eds = cluster("eds") | {"type": "EDS", "eds_cluster_config": {"eds_config": source}}
+    del eds["load_assignment"]
+    clusters.append(eds)
     routes = [
         {"match": {"path_separated_prefix": f"/{each['name']}"}, "route": {"cluster": each["name"]}}
         for each in clusters
@@ -126,3 +152,12 @@ def test_shares(proxy: Proxy, name: str) -> None:
             assert abs(found[str(priority)] - load * ASKED // 100) <= 40, found
     panics = proxy.stat(f"cluster.{name}.lb_healthy_panic")
     assert (panics > 0) is panic
+
+
+def test_discovered_policy(proxy: Proxy) -> None:
+    """What the factor is goes with the endpoints, and counts though they are the same."""
+    assert {each[0] for each in chosen(proxy, "/eds", 60)} == {"0"}
+    write(proxy, {"overprovisioning_factor": 100})
+    assert wait_for(lambda: {each[0] for each in chosen(proxy, "/eds", 20)} == {"0", "1"})
+    write(proxy, {})
+    assert wait_for(lambda: sum(each[0] == "0" for each in chosen(proxy, "/eds", 60)) >= 40)

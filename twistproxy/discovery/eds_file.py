@@ -116,7 +116,7 @@ class EdsFileDiscovery:
                 path=source.path,
             )
             return
-        change = self._updates.success(found.endpoints)
+        change = self._updates.success(found.endpoints, policy=found.policy)
         if change:
             self._log.info(
                 "cluster {cluster}: {path} changed: {change}",

@@ -26,7 +26,7 @@ from twistproxy.config.fields import Reader, Report
 from twistproxy.discovery.load_assignment import Group, read_endpoint, read_load_assignment
 from twistproxy.errors import ConfigError, ConfigProblem
 from twistproxy.model.discovery import EdsFileSource
-from twistproxy.model.endpoint import Endpoint
+from twistproxy.model.endpoint import AssignmentPolicy, Endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,12 @@ class Assignment:
     """What a file says.
 
     endpoints  None if it has no ClusterLoadAssignment
+    policy     what it says of all of them
     unread     what it sets that nothing implements, where that is only to be logged
     """
 
     endpoints: tuple[Endpoint, ...] | None
+    policy: AssignmentPolicy | None = None
     unread: tuple[ConfigProblem, ...] = ()
 
 
@@ -128,11 +130,11 @@ class EdsReader:
                 found.append(endpoint)
             return found
 
-        found, problems, unread = read_load_assignment(assignment, self._name, endpoints)
+        found, policy, problems, unread = read_load_assignment(assignment, self._name, endpoints)
         if problems or unread:
             raise _NotPlain
         self._known = known
-        return Assignment(found)
+        return Assignment(found, policy)
 
     def _whole(self, response: discovery_pb2.DiscoveryResponse) -> Assignment:
         if not response.resources:
@@ -146,13 +148,13 @@ class EdsReader:
                 raise _error(f"is {response.resources[0].type_url!r}, not a ClusterLoadAssignment")
         except DecodeError as e:
             raise _error(str(e)) from None
-        endpoints, problems, unread = read_load_assignment(assignment, self._name)
+        endpoints, policy, problems, unread = read_load_assignment(assignment, self._name)
         if self._source.unsupported == "error":
             problems = problems + unread
             unread = []
         if problems:
             raise ConfigError(problems)
-        return Assignment(endpoints, tuple(unread))
+        return Assignment(endpoints, policy, tuple(unread))
 
 
 def parse_discovery_response(data: bytes, suffix: str) -> discovery_pb2.DiscoveryResponse:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from google.protobuf.message import Message
 
 from twistproxy.config.fields import Reader, Report
-from twistproxy.config.values import check_target, endpoint_metadata
+from twistproxy.config.values import assignment_policy, check_target, endpoint_metadata
 from twistproxy.discovery.resolv_conf import is_ip
 from twistproxy.errors import ConfigProblem
 from twistproxy.model.address import Address, PipeAddress, TcpAddress
-from twistproxy.model.endpoint import NO_LOCALITY, Endpoint, Locality
+from twistproxy.model.endpoint import NO_LOCALITY, AssignmentPolicy, Endpoint, Locality
 
 MAX_PRIORITY = 128
 MAX_PORT = 65535
@@ -33,9 +33,9 @@ ReadEndpoints = Callable[[Reader, Group], Iterable[Endpoint]]
 
 def read_load_assignment(
     message: Message, cluster_name: str, read_endpoints: ReadEndpoints | None = None
-) -> tuple[tuple[Endpoint, ...], list[ConfigProblem], list[ConfigProblem]]:
-    """The endpoints of an assignment that must be that of `cluster_name`; what is wrong with it; what is not
-    implemented of what it sets.
+) -> tuple[tuple[Endpoint, ...], AssignmentPolicy, list[ConfigProblem], list[ConfigProblem]]:
+    """The endpoints of an assignment that must be that of `cluster_name`, and what it says of all of them; what is wrong
+    with it; what is not implemented of what it sets.
 
     read_endpoints  is asked for those of each group, in their order, if not `lb_endpoints` is to be read
     """
@@ -48,7 +48,10 @@ def read_load_assignment(
     endpoints: list[Endpoint] = []
     for group in root.messages("endpoints"):
         endpoints += (read_endpoints or _endpoints)(group, _group(group))
-    return tuple(endpoints), report.problems, report.unread(root)
+    policy = assignment_policy(root)
+    if not policy.overprovisioning_factor:
+        root.problem("must be at least 1, is 0", "policy.overprovisioning_factor")
+    return tuple(endpoints), policy, report.problems, report.unread(root)
 
 
 def _group(reader: Reader) -> Group:

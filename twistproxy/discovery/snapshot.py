@@ -12,7 +12,7 @@ from typing import Protocol
 
 from twistproxy.discovery.history import EndpointDelta, History
 from twistproxy.model.address import Address
-from twistproxy.model.endpoint import Endpoint, EndpointChanges, EndpointSet
+from twistproxy.model.endpoint import AssignmentPolicy, Endpoint, EndpointChanges, EndpointSet
 from twistproxy.model.health import ACTIVE_CHECKS, PENDING_DYNAMIC_REMOVAL
 
 NO_CHANGE = EndpointDelta((), (), ())
@@ -92,13 +92,20 @@ class EndpointStore:
             self._clusters[cluster] = _State()
             self._put(cluster)
 
-    def publish(self, cluster: str, endpoints: Iterable[Endpoint], complete: bool = True) -> EndpointDelta:
+    def publish(
+        self,
+        cluster: str,
+        endpoints: Iterable[Endpoint],
+        complete: bool = True,
+        policy: AssignmentPolicy | None = None,
+    ) -> EndpointDelta:
         """The source of `cluster` has answered.  Ignored, with an empty delta, if the cluster is not
         declared.
 
         Endpoints that stay keep their flags and their rows.
 
         complete  False while a part of the source has never answered with success
+        policy    what it says of all of them, if it does
         """
         state = self._clusters.get(cluster)
         if state is None:
@@ -113,7 +120,8 @@ class EndpointStore:
                 new[address] = state.endpoints[address]
         delta = self._take(cluster, state, new)
         flagged = checker is not None and state.flag(checker.settle(delta), ACTIVE_CHECKS)
-        news = not state.resolved or (complete and not state.complete)
+        news = not state.resolved or (complete and not state.complete) or policy != state.policy
+        state.policy = policy
         state.resolved = checker is None or checker.warm
         state.complete = state.complete or complete
         if news:
@@ -239,12 +247,23 @@ class _State:
     checker    who checks their health, None for nobody
     """
 
-    __slots__ = ("_whole", "checker", "complete", "endpoints", "given", "history", "resolved", "version")
+    __slots__ = (
+        "_whole",
+        "checker",
+        "complete",
+        "endpoints",
+        "given",
+        "history",
+        "policy",
+        "resolved",
+        "version",
+    )
 
     def __init__(self) -> None:
         self.endpoints: dict[Address, Endpoint] = {}
         self.given: dict[Address, Endpoint] = {}
         self.history = History()
+        self.policy: AssignmentPolicy | None = None
         self.version = 0
         self.resolved = False
         self.complete = False
@@ -256,7 +275,7 @@ class _State:
         whole = self._whole
         if whole is None or whole.version != self.version:
             endpoints = tuple(self.endpoints.values())
-            whole = self._whole = EndpointSet(cluster, endpoints, self.version, self.resolved)
+            whole = self._whole = EndpointSet(cluster, endpoints, self.version, self.resolved, self.policy)
         return whole
 
     def take(self, new: dict[Address, Endpoint], dress: Callable[[Endpoint], Endpoint]) -> EndpointDelta:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from twistproxy.discovery.snapshot import EndpointStore
-from twistproxy.model.endpoint import Endpoint
+from twistproxy.model.endpoint import AssignmentPolicy, Endpoint
 
 #: A random number, 0 <= x < 1.
 Random = Callable[[], float]
@@ -47,24 +47,29 @@ class ClusterUpdates:
         """A query is on its way."""
         self.counters["update_attempt"] += 1
 
-    def success(self, endpoints: Iterable[Endpoint], complete: bool = True) -> str:
+    def success(
+        self, endpoints: Iterable[Endpoint], complete: bool = True, policy: AssignmentPolicy | None = None
+    ) -> str:
         """These are the endpoints.  Returns a description of what changed, "" if nothing did.
 
         complete  False while a part of the source has never answered with success
+        policy    what the source says of all of them, if it does
         """
         self.counters["update_success"] += 1
         if self._stopped:
             return ""
-        delta = self.publish(endpoints, complete)
+        delta = self.publish(endpoints, complete, policy)
         if not delta:
             self.counters["update_no_rebuild"] += 1
         return delta
 
-    def publish(self, endpoints: Iterable[Endpoint], complete: bool = True) -> str:
+    def publish(
+        self, endpoints: Iterable[Endpoint], complete: bool = True, policy: AssignmentPolicy | None = None
+    ) -> str:
         """As `success`, for endpoints that nobody had to be asked for: nothing is counted."""
         if self._stopped:
             return ""
-        delta = self._store.publish(self.cluster, endpoints, complete)
+        delta = self._store.publish(self.cluster, endpoints, complete, policy)
         return str(delta) if delta else ""
 
     def failure(self) -> None:

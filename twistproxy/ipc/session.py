@@ -3,7 +3,7 @@
     worker     {"t": "hello", "v": 1, "instance": "...", "clusters": {name: version, ...}}
     discovery  {"t": "welcome", "v": 1, "instance": "..."}
                {"t": "endpoints", "cluster": ..., "version": ..., "resolved": ..., "complete": ...,
-                "endpoints": [...]}                                                  for each cluster
+                "policy": [...] or null, "endpoints": [...]}                         for each cluster
                {"t": "changes", "cluster": ..., "from": version, "version": ..., "changed": [...],
                 "added": [[place, ...], ...], "removed": [address, ...]}              whenever one changes
                {"t": "removed", "cluster": ...} when one goes
@@ -28,7 +28,7 @@ from collections.abc import Callable, Collection, Mapping
 from twistproxy.errors import RemoteProtocolError
 from twistproxy.ipc.frame import FrameReader, Message, encode_frame
 from twistproxy.model.address import Address, address_of, address_value
-from twistproxy.model.endpoint import Endpoint, EndpointChanges, EndpointNews, EndpointSet
+from twistproxy.model.endpoint import AssignmentPolicy, Endpoint, EndpointChanges, EndpointNews, EndpointSet
 
 VERSION = 1
 #: The version of a cluster of which nothing is known, or nothing that counts.
@@ -40,6 +40,7 @@ Frame = tuple[int, bytes]
 
 def encode_endpoints(endpoints: EndpointSet, complete: bool) -> bytes:
     """The frame that carries the whole state of one cluster.  `complete`: as described above."""
+    policy = endpoints.policy
     return encode_frame(
         {
             "t": "endpoints",
@@ -47,6 +48,7 @@ def encode_endpoints(endpoints: EndpointSet, complete: bool) -> bytes:
             "version": endpoints.version,
             "resolved": endpoints.resolved,
             "complete": complete,
+            "policy": None if policy is None else policy.to_json(),
             "endpoints": [endpoint.to_json() for endpoint in endpoints.endpoints],
         }
     )
@@ -186,7 +188,7 @@ class WorkerSession:
     def known(self) -> tuple[EndpointSet, ...]:
         """The newest endpoints of all of them."""
         return tuple(
-            EndpointSet(name, tuple(known.endpoints.values()), known.version)
+            EndpointSet(name, tuple(known.endpoints.values()), known.version, policy=known.policy)
             for name, known in self._known.items()
         )
 
@@ -252,8 +254,10 @@ class WorkerSession:
         if known is not None and not message["complete"]:
             for address, endpoint in known.endpoints.items():
                 endpoints.setdefault(address, endpoint)
-        self._known[cluster] = _Known(version, endpoints)
-        news[cluster] = [EndpointSet(cluster, tuple(endpoints.values()), version)]
+        said = message.get("policy")
+        policy = None if said is None else AssignmentPolicy.from_json(said)
+        self._known[cluster] = _Known(version, endpoints, policy)
+        news[cluster] = [EndpointSet(cluster, tuple(endpoints.values()), version, policy=policy)]
 
     def _changes(self, message: Message, news: dict[str, list[EndpointNews]]) -> None:
         cluster = message["cluster"]
@@ -275,8 +279,11 @@ class WorkerSession:
 class _Known:
     """What the worker knows of a cluster."""
 
-    __slots__ = ("endpoints", "version")
+    __slots__ = ("endpoints", "policy", "version")
 
-    def __init__(self, version: int, endpoints: dict[Address, Endpoint]) -> None:
+    def __init__(
+        self, version: int, endpoints: dict[Address, Endpoint], policy: AssignmentPolicy | None
+    ) -> None:
         self.version = version
         self.endpoints = endpoints
+        self.policy = policy

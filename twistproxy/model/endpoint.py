@@ -114,18 +114,27 @@ class AssignmentPolicy:
     overprovisioning_factor: int = 140
     weighted_priority_health: bool = False
 
+    def to_json(self) -> list[int]:
+        return [self.overprovisioning_factor, int(self.weighted_priority_health)]
+
+    @classmethod
+    def from_json(cls, data: Sequence[int]) -> AssignmentPolicy:
+        return cls(data[0], bool(data[1]))
+
 
 @dataclass(frozen=True, slots=True)
 class EndpointSet:
     """All endpoints of one cluster.  `version` grows with every change that one discovery process publishes.
 
     `resolved` is False while the source has not answered yet: the cluster is still warming.
+    `policy` is what the source says of all of them, None if that is up to the cluster's configuration.
     """
 
     cluster: str
     endpoints: tuple[Endpoint, ...] = ()
     version: int = 0
     resolved: bool = True
+    policy: AssignmentPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,7 +159,7 @@ class Trial:
         copy = Cluster(live.settings, self._clock, self._connector, self._deadlines, self._parts.random)
         copy.use_runtime(self._manager.runtime)
         if live.warm:
-            copy.set_endpoints(tuple(host.endpoint for host in live.hosts.values()))
+            copy.set_endpoints(tuple(host.endpoint for host in live.hosts.values()), live.said_policy)
         return copy
 
     def _log(self, stream: Stream) -> None:

@@ -80,6 +80,8 @@ class Cluster:
         self.maintenance = 0
         self._params = LoadBalancerParams(settings.balancing, self.stats, random, clock.monotonic)
         self._params.policy = settings.policy
+        #: what discovery says of all endpoints, in place of the configuration
+        self.said_policy: AssignmentPolicy | None = None
         self._params.local = local
         self.chooser = make_chooser(self._params)
         self.contextual = self.chooser.contextual
@@ -103,9 +105,13 @@ class Cluster:
         default, high = self.limits
         return default.in_use()[2] + high.in_use()[2]
 
-    def set_endpoints(self, endpoints: tuple[Endpoint, ...]) -> None:
-        """These are all endpoints."""
+    def set_endpoints(self, endpoints: tuple[Endpoint, ...], policy: AssignmentPolicy | None = None) -> None:
+        """These are all endpoints.  `policy`: what is said of all of them, if that is not up to the configuration."""
         self.warm = True
+        self.said_policy = policy
+        policy = policy or self.settings.policy
+        other_policy = policy != self._params.policy
+        self._params.policy = policy
         old = self.hosts
         hosts: dict[Address, Host] = {}
         added: list[Host] = []
@@ -124,7 +130,7 @@ class Cluster:
                 changed.append(host)
             hosts[address] = host
         removed = [host for address, host in old.items() if address not in hosts]
-        if old and not (added or changed or removed) and list(old) == list(hosts):
+        if old and not (added or changed or removed or other_policy) and list(old) == list(hosts):
             return
         self.hosts = hosts
         self._changed(HostsUpdate(hosts.values(), added, removed, changed), moved)

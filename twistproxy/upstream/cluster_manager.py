@@ -76,7 +76,9 @@ class ClusterManager:
                 self._modified += 1
                 cluster.limits = old.limits  # what the old one still has in use counts
                 if old.warm and one.source is not None and one.source == old.settings.source:
-                    cluster.set_endpoints(tuple(host.endpoint for host in old.hosts.values()))
+                    cluster.set_endpoints(
+                        tuple(host.endpoint for host in old.hosts.values()), old.said_policy
+                    )
             cluster.use_runtime(self._runtime)
             clusters[one.name] = cluster
         self._removed += sum(name not in clusters for name in self._clusters)
@@ -133,7 +135,7 @@ class ClusterManager:
             cluster.change_endpoints(news)
         elif news.resolved or (news.endpoints and not cluster.warm):
             self._updated += cluster.warm
-            cluster.set_endpoints(news.endpoints)
+            cluster.set_endpoints(news.endpoints, news.policy)
         if news.cluster == self._local_name:
             self._local_changed()
 
