@@ -145,6 +145,22 @@ def test_a_key_that_is_there_twice(tmp_path: Path) -> None:
         world.reader.read()
 
 
+@pytest.mark.parametrize("space", ["", " "])
+def test_an_endpoint_that_has_a_key_twice(tmp_path: Path, space: str) -> None:
+    world = World(tmp_path, ".json")
+    text = json.dumps(CONTENT, separators=(",", space + ":"))
+    world.path.write_text(text)
+    assert world.reader.read().endpoints == thorough(CONTENT)
+    world.path.write_text(
+        text.replace(f'"port_value"{space}:1', f'"port_value"{space}:1,"port_value"{space}:1', 1)
+    )
+    with pytest.raises(ValueError, match="duplicate"):
+        world.reader.read()
+    escaped = text.replace(f'"version_info"{space}:"7"', f'"version_info"{space}:"\\":"')
+    world.path.write_text(escaped)
+    assert world.reader.read().endpoints == thorough(CONTENT)
+
+
 def test_what_nobody_implements_may_be_only_told(tmp_path: Path) -> None:
     content = response({"lb_endpoints": [host(1)], "leds_cluster_locality_config": {"leds_config": {}}})
     world = World(tmp_path, ".json", unsupported="warn")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from twistproxy.discovery.fanout import Fanout, WorkerConnection
@@ -30,7 +31,8 @@ class World:
     def __init__(self) -> None:
         self.log = Log()
         self.store = EndpointStore(lambda cluster: self.fanout.changed(cluster))
-        self.fanout = Fanout("me", self.store, self.log.logger)
+        self.clock = Clock()
+        self.fanout = Fanout(self.clock, "me", self.store, self.log.logger)
 
     def publish(self, cluster: str, *ports: int) -> None:
         self.store.declare(cluster)
@@ -101,3 +103,42 @@ def test_disconnect() -> None:
     _, transport = world.connect()
     world.fanout.disconnect()
     assert transport.aborted
+
+
+def test_changes_of_a_large_cluster_are_told_together() -> None:
+    world, worker = World(), WorkerSession()
+    connection, transport = world.connect()
+    connection.dataReceived(worker.connected())
+    large = range(1, 5001)
+    world.publish("a", *large)
+    assert len(told(worker, transport)["a"]) == 5000
+    for more in (5001, 5002, 5003):
+        world.publish("a", *large, more)
+    assert transport.value() == b""
+    world.clock.advance(0.25)
+    assert told(worker, transport)["a"][-1] == "10.0.0.1:5003"
+    world.clock.advance(1.0)
+    assert transport.value() == b""
+    world.publish("a", 1, 2)
+    assert told(worker, transport)["a"] == ["10.0.0.1:1", "10.0.0.1:2"]
+    world.publish("a", 1)
+    assert told(worker, transport)["a"] == ["10.0.0.1:1"]
+
+
+def test_who_comes_while_changes_wait_has_them_already() -> None:
+    world, worker = World(), WorkerSession()
+    world.publish("a", *range(1, 5001))
+    world.publish("a", *range(1, 5002))
+    connection, transport = world.connect()
+    connection.dataReceived(worker.connected())
+    assert len(told(worker, transport)["a"]) == 5001
+    world.clock.advance(1.0)
+    assert transport.value() == b""
+
+
+def test_nothing_waits_after_the_end() -> None:
+    world = World()
+    world.publish("a", *range(1, 5001))
+    world.publish("a", *range(1, 5002))
+    world.fanout.disconnect()
+    assert world.clock.getDelayedCalls() == []

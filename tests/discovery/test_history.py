@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.task import Clock
 
 from twistproxy.discovery.fanout import Fanout
 from twistproxy.discovery.snapshot import EndpointStore
@@ -25,7 +26,8 @@ class World:
 
     def __init__(self) -> None:
         self.store = EndpointStore(lambda cluster: self.changed(cluster))
-        self.fanout = Fanout("me", self.store, Log().logger)
+        self.clock = Clock()
+        self.fanout = Fanout(self.clock, "me", self.store, Log().logger)
         self.written: list[bytes] = []
         self.worker = WorkerSession()
         self.store.declare("a")
@@ -100,6 +102,17 @@ def test_another_order_is_told_as_the_whole() -> None:
     world.publish(host(2), host(1), host(3))
     assert world.read() == ["endpoints"]
     world.check()
+
+
+def test_of_many_new_ones_come_last() -> None:
+    world = World()
+    world.publish(*(host(port) for port in range(3000)))
+    world.read()
+    world.publish(host(9000), *(host(port) for port in range(2999, 0, -1)))
+    world.clock.advance(1.0)
+    assert world.read() == ["changes"]
+    world.check()
+    assert world.worker.known()[0].endpoints[-1] == host(9000)
 
 
 def test_what_the_source_repeats_keeps_our_flags_and_is_no_news() -> None:

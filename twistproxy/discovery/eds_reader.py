@@ -67,7 +67,9 @@ class EdsReader:
         self._source = source
         self._path = Path(source.path)
         self._name = source.service_name or source.cluster
-        self._known: dict[Group, dict[bytes, Endpoint]] = {}
+        # Endpoints by their bytes, each with the number of names in it.
+        self._known: dict[Group, dict[bytes, tuple[Endpoint, int]]] = {}
+        self._names = 0
 
     def read(self) -> Assignment:
         """The file as it is now.  OSError or ValueError if it cannot be read, ConfigError if it cannot be used."""
@@ -76,8 +78,10 @@ class EdsReader:
         try:
             if suffix == ".pb":
                 return self._binary(data)
+            if suffix in (".yaml", ".yml"):
+                return self._plain(yaml.load(data, _StringDates))
             if suffix != ".pb_text":
-                return self._plain(_content(data, suffix))
+                return self._json(data)
         except _DOUBTS:
             pass
         return self._whole(parse_discovery_response(data, suffix))
@@ -90,6 +94,15 @@ class EdsReader:
             members.append([(one.SerializeToString(), one) for one in locality.lb_endpoints])
             locality.ClearField("lb_endpoints")
         return self._assignment(assignment, members, _as_it_is)
+
+    def _json(self, data: bytes) -> Assignment:
+        """From JSON, in which a name that an object has twice is a mistake.  To look for one in each object would take
+        as long as all the rest; so names are counted, in what was read and in the text."""
+        self._names = 0
+        found = self._plain(json.loads(data))
+        if b'\\"' in data or self._names != data.count(b'":') + data.count(b'" :'):
+            json.loads(data, object_pairs_hook=_without_repetitions)
+        return found
 
     def _plain(self, content: Any) -> Assignment:
         """From what JSON or YAML have in them."""
@@ -104,8 +117,11 @@ class EdsReader:
             # Version 2: later ones write an object that they have met before in another way.
             members.append([(marshal.dumps(one, 2), one) for one in found])
             localities.append(bare)
+            self._names += "lb_endpoints" in locality
+        rest = {**content, "resources": [{**resource, "endpoints": localities}]}
+        self._names += _names(rest)
         response = discovery_pb2.DiscoveryResponse()
-        json_format.ParseDict({**content, "resources": [{**resource, "endpoints": localities}]}, response)
+        json_format.ParseDict(rest, response)
         return self._assignment(_only_assignment(response), members, _from_json)
 
     def _assignment(
@@ -115,7 +131,7 @@ class EdsReader:
         message_of: Callable[[Any], endpoint_components_pb2.LbEndpoint],
     ) -> Assignment:
         """`assignment` without its endpoints, which are `members`, locality by locality."""
-        known: dict[Group, dict[bytes, Endpoint]] = {}
+        known: dict[Group, dict[bytes, tuple[Endpoint, int]]] = {}
         rest = iter(members)
 
         def endpoints(_: Reader, group: Group) -> Iterable[Endpoint]:
@@ -123,11 +139,12 @@ class EdsReader:
             now = known.setdefault(group, {})
             found = []
             for key, one in next(rest):
-                endpoint = before.get(key)
-                if endpoint is None:
-                    endpoint = _build(message_of(one), group)
-                now[key] = endpoint
-                found.append(endpoint)
+                built = before.get(key)
+                if built is None:
+                    built = _build(message_of(one), group), _names(one) if isinstance(one, dict) else 0
+                now[key] = built
+                found.append(built[0])
+                self._names += built[1]
             return found
 
         found, policy, problems, unread = read_load_assignment(assignment, self._name, endpoints)
@@ -184,10 +201,18 @@ def parse_discovery_response(data: bytes, suffix: str) -> discovery_pb2.Discover
     return response
 
 
-def _content(data: bytes, suffix: str) -> Any:
-    if suffix in (".yaml", ".yml"):
-        return yaml.load(data, _StringDates)
-    return json.loads(data, object_pairs_hook=_without_repetitions)
+def _names(content: Any) -> int:
+    """How many names all objects in there have together."""
+    total = 0
+    rest = [content]
+    while rest:
+        one = rest.pop()
+        if isinstance(one, dict):
+            total += len(one)
+            rest += one.values()
+        elif isinstance(one, list):
+            rest += one
+    return total
 
 
 def _without_repetitions(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

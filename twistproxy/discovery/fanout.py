@@ -14,14 +14,24 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twistproxy.api.clock import Timer
 from twistproxy.discovery.snapshot import EndpointStore
 from twistproxy.errors import RemoteProtocolError
 from twistproxy.ipc.frame import Message
 from twistproxy.ipc.session import NOTHING, DiscoverySession, Frame, encode_changes, encode_endpoints
 
+#: Seconds for each endpoint of a cluster that pass before it is told of again, the shortest rest that is kept, and the
+#: longest: changes arrive within a second.
+_REST = 50e-6
+_SHORTEST_REST = 0.02
+_LONGEST_REST = 0.5
+
 
 class Fanout(Factory):
     """Makes the protocol of each worker's connection, and tells all of them of changes.
+
+    Changes of a cluster with many endpoints, which cost every worker something, are not told more often than workers
+    can bear without their requests feeling it: what changes meanwhile is told together.
 
     instance  names this discovery process
     said      gets what workers say, by what it is about
@@ -29,7 +39,8 @@ class Fanout(Factory):
 
     noisy = False
 
-    def __init__(self, instance: str, store: EndpointStore, log: Logger) -> None:
+    def __init__(self, reactor: Any, instance: str, store: EndpointStore, log: Logger) -> None:
+        self._reactor = reactor
         self.instance = instance
         self.store = store
         self.log = log
@@ -37,6 +48,9 @@ class Fanout(Factory):
         self.said: dict[str, Callable[[Message], None]] = {}
         # Encoded once for all workers: by cluster, and by the version that the worker has.
         self._frames: dict[str, dict[int, Frame]] = {}
+        # When a large cluster may be told of again, and those that wait for that moment.
+        self._rests: dict[str, float] = {}
+        self._waiting: dict[str, Timer] = {}
 
     def buildProtocol(self, addr: IAddress | None) -> WorkerConnection:
         connection = WorkerConnection(self)
@@ -46,11 +60,29 @@ class Fanout(Factory):
     def changed(self, cluster: str) -> None:
         """The store holds another state of `cluster`, or none any more."""
         self._frames.pop(cluster, None)
+        if cluster in self._waiting:
+            return
+        wait = self._rests.get(cluster, 0.0) - self._reactor.seconds()
+        if wait > 0.0:
+            self._waiting[cluster] = self._reactor.callLater(wait, self._tell, cluster)
+        else:
+            self._tell(cluster)
+
+    def _tell(self, cluster: str) -> None:
+        self._waiting.pop(cluster, None)
+        rest = self.store.size(cluster) * _REST
+        if rest < _SHORTEST_REST:
+            self._rests.pop(cluster, None)
+        else:
+            self._rests[cluster] = self._reactor.seconds() + min(rest, _LONGEST_REST)
         for worker in tuple(self.workers):
             worker.session.changed(cluster)
 
     def frame_of(self, cluster: str, known: int) -> Frame | None:
-        """What a worker that has version `known` of `cluster` is to be told; None if the cluster is gone."""
+        """What a worker that has version `known` of `cluster` is to be told, which may be nothing; None if the cluster
+        is gone."""
+        if known != NOTHING and known == self.store.version(cluster):
+            return known, b""
         frames = self._frames.setdefault(cluster, {})
         frame = frames.get(known)
         if frame is None:
@@ -82,6 +114,9 @@ class Fanout(Factory):
 
     def disconnect(self) -> None:
         """Close all connections."""
+        for timer in self._waiting.values():
+            timer.cancel()
+        self._waiting.clear()
         for worker in tuple(self.workers):
             worker.disconnect()
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.web.client import HTTPConnectionPool
 
+from twistproxy.discovery.background import Background
 from twistproxy.discovery.dns import DnsDiscovery
 from twistproxy.discovery.dns_lookup import Lookup
 from twistproxy.discovery.eds_file import EdsFileDiscovery
@@ -75,7 +75,7 @@ class DiscoveryService(Service):
         self._resolvers = Resolvers(reactor, random, lambda path: Path(path).read_text("utf-8", "replace"))
         self._make_lookup = make_lookup or (lambda source: self._resolvers.get(source.resolver))
         self.store = EndpointStore(self._changed)
-        self.fanout = Fanout(instance or f"{os.getpid()}-{os.urandom(8).hex()}", self.store, log)
+        self.fanout = Fanout(reactor, instance or f"{os.getpid()}-{os.urandom(8).hex()}", self.store, log)
         self.host_rows = HostRows(Board(1) if board is None else board)
         clock = ReactorClock(reactor)
         #: what the runtime says at the moment
@@ -99,6 +99,7 @@ class DiscoveryService(Service):
         self.on_said("traffic", lambda said: self.health.cluster_used(said["cluster"]))
         self.on_said("unhealthy", self._told_unhealthy)
         self._watcher = FileWatcher(reactor, log)
+        self._background = Background(reactor)
         self._pool = HTTPConnectionPool(reactor)
         self._pool.cachedConnectionTimeout = KEEP_ALIVE
         self._running: dict[str, tuple[DiscoverySource, RunningSource]] = {}
@@ -124,6 +125,7 @@ class DiscoveryService(Service):
         self.outliers.stop()
         self._resolvers.keep(())
         self.health.stop()
+        self._background.stop()
         self.fanout.disconnect()
         waiting = [self._pool.closeCachedConnections()]
         if self._port is not None:
@@ -194,15 +196,14 @@ class DiscoveryService(Service):
             lookup = self._make_lookup(source)
             return DnsDiscovery(self._reactor, source, lookup, updates, self._random, self._log)
         if isinstance(source, EdsFileSource):
-            return EdsFileDiscovery(self._reactor, source, self._watcher, updates, self._log, self._in_thread)
+            return EdsFileDiscovery(
+                self._reactor, source, self._watcher, updates, self._log, self._background.run
+            )
         if isinstance(source, StaticSource):
             return StaticEndpoints(source, updates)
         fetch = TreqFetch(self._reactor, self._pool, source.timeout)
         hosts = self._hosts_of(source)
         return V1SdsDiscovery(self._reactor, source, hosts, fetch, updates, self._random, self._log)
-
-    def _in_thread(self, function: Callable[[], Any]) -> Deferred[Any]:
-        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), function)
 
     def _hosts_of(self, source: V1SdsSource) -> Callable[[], tuple[Endpoint, ...] | None]:
         hosts = source.hosts

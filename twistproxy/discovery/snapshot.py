@@ -44,6 +44,10 @@ class EndpointWatcher(Protocol):
         """It is gone."""
 
 
+#: Of more endpoints than these the order is not followed, which would cost each worker the more the more there are.
+_MANY = 2000
+
+
 class EndpointStore:
     """The newest endpoints of each cluster, and what has changed of late.
 
@@ -70,6 +74,16 @@ class EndpointStore:
     def versions(self) -> dict[str, int]:
         """The version of each cluster."""
         return {cluster: state.version for cluster, state in self._clusters.items()}
+
+    def version(self, cluster: str) -> int | None:
+        """The version of one cluster; None if it is gone."""
+        state = self._clusters.get(cluster)
+        return None if state is None else state.version
+
+    def size(self, cluster: str) -> int:
+        """How many endpoints a cluster has."""
+        state = self._clusters.get(cluster)
+        return 0 if state is None else len(state.endpoints)
 
     def changes(self, cluster: str, since: int) -> EndpointChanges | None:
         """What has become of that version; None if that is not known any more: then the whole state is to be told."""
@@ -281,8 +295,8 @@ class _State:
     def take(self, new: dict[Address, Endpoint], dress: Callable[[Endpoint], Endpoint]) -> EndpointDelta:
         """The endpoints are these; `dress` says what is to be said of a new one.
 
-        Order does not count as long as they are the same: DNS servers rotate it from
-        answer to answer.  What did not change stays the same object."""
+        Order does not count as long as they are the same: DNS servers rotate it from answer to answer.  Nor does it
+        where there are many: new ones come last then.  What did not change stays the same object."""
         old, given = self.endpoints, self.given
         added, changed = [], []
         for address, endpoint in new.items():
@@ -306,12 +320,19 @@ class _State:
         delta = EndpointDelta(tuple(added), tuple(removed), tuple(changed))
         if not delta:
             return delta
+        for endpoint in removed:
+            given.pop(endpoint.address, None)
+        if len(old) > _MANY:
+            for endpoint in removed:
+                del old[endpoint.address]
+            for endpoint in (*changed, *added):
+                old[endpoint.address] = endpoint
+            self.history.add(self.version, delta, len(old))
+            return delta
         if [address for address in old if address in new] == [address for address in new if address in old]:
             self.history.add(self.version, delta, len(new))
         else:
             self.history.clear()
-        for endpoint in removed:
-            given.pop(endpoint.address, None)
         self.endpoints = new
         return delta
 

@@ -75,8 +75,8 @@ class DiscoverySession:
     write     sends bytes; it may call `pause` before it returns
     instance  names this discovery process
     versions  gives the current versions of all clusters
-    frame_of  gives, for a cluster and the version of it that the worker has, what to tell; None if the cluster is
-              gone
+    frame_of  gives, for a cluster and the version of it that the worker has, what to tell, b"" for nothing; None if
+              the cluster is gone
     said      gets what a worker says
     """
 
@@ -160,7 +160,8 @@ class DiscoverySession:
                     self._write(encode_frame({"t": "removed", "cluster": cluster}))
                 else:
                     self._told[cluster], data = frame
-                    self._write(data)
+                    if data:
+                        self._write(data)
         finally:
             self._flushing = False
 

@@ -3,6 +3,7 @@ them."""
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
@@ -260,6 +261,7 @@ class Worker:
             self._set_runtime(former)
             self._refuse(config, problems)
             return
+        first = self._generation == 0
         self._generation = config.generation
         self._plane.set_healthy(config.healthy)
         self._plane.set_overload(self._overload)
@@ -267,6 +269,11 @@ class Worker:
         for endpoints in self._discovery.known():
             if endpoints.cluster in names:
                 self._plane.update_endpoints(endpoints)
+        if first:
+            # What there is now stays: with thousands of endpoints, each look of the collector at all of it would be
+            # felt by requests.
+            gc.collect()
+            gc.freeze()
         self._listen(config)
         self._link.send(messages.ready(config.generation))
 
