@@ -21,7 +21,7 @@ COMPILED = """
     filters/response_counts filters/retry_hosts filters/retry_state filters/retrying_request filters/router
     filters/router_headers filters/shadow filters/timeouts filters/upgrade_request filters/upstream_request
     http/condition http/cookies http/date http/grpc http/header_match http/headers http/known_headers http/location
-    http/message http/path http/status http/target
+    http/message http/path http/proxy_protocol http/status http/target
     network/connection_life network/http_connection_manager
     observe/histogram observe/request_id observe/route_stats observe/stats observe/cluster_stats
     observe/manager_stats
@@ -35,10 +35,10 @@ COMPILED = """
     stream/proxy_status stream/record stream/remote stream/request_headers stream/response_headers
     stream/sanitise stream/stream stream/tracing stream/trust stream/upgrades
     upstream/choosers/balancers upstream/choosers/base upstream/choosers/context upstream/choosers/hashing
-    upstream/choosers/make upstream/choosers/params upstream/choosers/priorities upstream/choosers/subsets
-    upstream/cluster upstream/cluster_figures upstream/host
-    upstream/outlier
-    upstream/resource_limits upstream/pool/http upstream/pool/tcp upstream/lb/bounded_load
+    upstream/choosers/make upstream/choosers/params upstream/choosers/peeking upstream/choosers/priorities
+    upstream/choosers/subsets upstream/cluster upstream/cluster_figures upstream/host upstream/outlier
+    upstream/resource_limits upstream/pool/http upstream/pool/pools upstream/pool/special upstream/pool/tcp
+    upstream/lb/bounded_load
     upstream/lb/hash_keys upstream/lb/least_request upstream/lb/localities upstream/lb/locality_weighted
     upstream/lb/maglev upstream/lb/random_choice upstream/lb/ring_hash upstream/lb/round_robin
     upstream/lb/shares upstream/lb/slow_start upstream/lb/zone_aware

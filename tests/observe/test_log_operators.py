@@ -30,7 +30,9 @@ def stream(**changes: Any) -> Any:
         "request_ended_at": 49.6,
         "response_at": 49.9,
         "flags": 0,
-        "host": SimpleNamespace(address_text="[::1]:80", endpoint=SimpleNamespace(hostname="app.test")),
+        "host": SimpleNamespace(
+            address_text="[::1]:80", endpoint=SimpleNamespace(additional=(), hostname="app.test")
+        ),
         "upstream_connection": SimpleNamespace(
             attached_at=49.75, transport=SimpleNamespace(getHost=lambda: SimpleNamespace(host="::1", port=9))
         ),

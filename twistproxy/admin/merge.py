@@ -69,6 +69,10 @@ _ALIKE = (
 #: Gauges that each cluster writes when it begins.
 _ALWAYS_WRITTEN = (".membership_degraded", ".membership_excluded", ".membership_total", ".warming_state")
 
+#: What remains where there is no limit (`remaining_cx_pools`), and above what nothing else can be.
+_UNLIMITED = 2**64 - 1
+_NEVER_LESS = 2**63
+
 #: Gauges that a request or a connection moves, and what counts those: the gauge was written if that is not 0.
 _MOVED_BY = {
     "downstream_cx_active": "downstream_cx_total",
@@ -105,7 +109,9 @@ class Totals:
 def add_into(target: dict[str, int], more: Mapping[str, int]) -> None:
     """Add `more` to `target`, name by name; of figures that all workers have alike keep the larger."""
     for name, value in more.items():
-        if name.endswith(_ALIKE) or name.startswith("cluster_manager."):
+        if value > _NEVER_LESS:  # without a limit, less what this worker has
+            target[name] = target.get(name, _UNLIMITED) - (_UNLIMITED - value)
+        elif name.endswith(_ALIKE) or name.startswith("cluster_manager."):
             target[name] = max(value, target.get(name, 0))
         else:
             target[name] = target.get(name, 0) + value

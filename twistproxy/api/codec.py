@@ -31,6 +31,7 @@ class ResetReason(IntEnum):
     PROTOCOL_ERROR = 5
     OVERFLOW = 6
     REMOTE_REFUSED = 7
+    LOCAL_FAILURE = 8
 
 
 #: The words of "upstream connect error or disconnect/reset before headers. reset reason: X".
@@ -43,6 +44,7 @@ RESET_TEXT = (
     "protocol error",
     "overflow",
     "remote refused stream reset",
+    "local connection failure",
 )
 
 

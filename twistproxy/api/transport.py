@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from twistproxy.model.address import Address
+from twistproxy.model.sockets import Way
 
 
 class FlowControl(Protocol):
@@ -82,6 +83,18 @@ class ConnectCallbacks(Protocol):
     def connect_failed(self, reason: str, timed_out: bool) -> None: ...
 
 
+class DialCallbacks(ConnectCallbacks, Protocol):
+    """Who waits for a connection that is made in a way of its own; exactly one of `connected`, `connect_failed` (it took
+    too long) and `dial_failed` is called, once, and not after `cancel`."""
+
+    def tried_another(self) -> None:
+        """One more address is tried, beside or after those before it."""
+
+    def dial_failed(self, reason: str, local: bool, binding: bool) -> None:
+        """`reason`: in Envoy's words.  `local`: because of the socket, not of the other side; `binding`: because of
+        its address."""
+
+
 class ConnectAttempt(Protocol):
     def cancel(self) -> None: ...
 
@@ -90,6 +103,9 @@ class Connector(Protocol):
     """Opens connections.  The only way in which the data plane reaches a socket."""
 
     def connect(self, address: Address, timeout: float, callbacks: ConnectCallbacks) -> ConnectAttempt: ...
+
+    def dial(self, ways: tuple[Way, ...], timeout: float, callbacks: DialCallbacks) -> ConnectAttempt:
+        """Connect by the first of these ways that leads there, within `timeout` seconds for all of them."""
 
 
 #: Makes the handler of a new connection.  Arguments: the transport, the remote and the local address.

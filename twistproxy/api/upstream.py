@@ -14,6 +14,7 @@ class PoolFailure(IntEnum):
     OVERFLOW = 0
     CONNECT_FAILURE = 1
     CONNECT_TIMEOUT = 2
+    LOCAL_FAILURE = 3
 
 
 class PoolCallbacks(Protocol):

@@ -107,6 +107,10 @@ class RequestWriter(MessageWriter):
         self.meter = meter = ByteMeter(self, self.bytes_received)
         return meter
 
+    def write_first(self, data: bytes) -> None:
+        """Write what comes before all requests of the connection."""
+        self._write(data)
+
     def encode_headers(self, head: RequestHead, end_stream: bool) -> None:
         method = head.method
         framing = b"\r\n"

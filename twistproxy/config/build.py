@@ -16,6 +16,7 @@ from twistproxy.config.http1 import carry_spellings
 from twistproxy.config.listeners import build_listeners
 from twistproxy.config.overload import build_overload
 from twistproxy.config.runtime import build_runtime
+from twistproxy.config.upstream_sockets import build_bind_config
 from twistproxy.config.values import address
 from twistproxy.errors import ConfigError, ConfigProblem
 from twistproxy.model.bootstrap import AdminSettings, Bootstrap, Node
@@ -36,7 +37,9 @@ def build_bootstrap(
     report = Report()
     root = Reader(message, report)
     resources = root.message_or_empty("static_resources")
-    clusters = build_clusters(resources, options, build_default_resolver(root))
+    manager = root.message_or_empty("cluster_manager")
+    bind_config = build_bind_config(manager.message("upstream_bind_config"), "Bootstrap")
+    clusters = build_clusters(resources, options, build_default_resolver(root), bind_config)
     node = _node(root, options)
     bootstrap = carry_spellings(
         Bootstrap(

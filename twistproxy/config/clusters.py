@@ -12,6 +12,12 @@ from twistproxy.config.health_checks import build_cluster_checks
 from twistproxy.config.http1 import build_upstream_http
 from twistproxy.config.load_balancing import build_balancing
 from twistproxy.config.outlier import build_outlier_detection
+from twistproxy.config.upstream_sockets import (
+    BindConfig,
+    build_bind_config,
+    build_sockets,
+    build_transport_socket,
+)
 from twistproxy.config.values import assignment_policy, endpoints, filter_metadata
 from twistproxy.model.cluster import ClusterSettings, Thresholds
 from twistproxy.model.discovery import (
@@ -29,17 +35,25 @@ V1_SDS = "twistproxy.clusters.v1_sds"
 
 #: A Duration as protobuf's JSON mapping writes it.
 _SECONDS = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)s", re.ASCII)
-_RAW_BUFFER = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"
+_NOT_PER_HOST = (
+    "max_connection_pools",
+    "max_pending_requests",
+    "max_requests",
+    "max_retries",
+    "retry_budget",
+    "track_remaining",
+)
 
 
 def build_clusters(
-    resources: Reader, options: ServerOptions, resolver: Resolver
+    resources: Reader, options: ServerOptions, resolver: Resolver, bind_config: BindConfig | None = None
 ) -> tuple[ClusterSettings, ...]:
-    """All static clusters, in order.  A name may be used once.  `resolver`: that of clusters that name none."""
+    """All static clusters, in order.  A name may be used once.  `resolver`, `bind_config`: those of clusters that have
+    none of their own."""
     built: dict[str, ClusterSettings] = {}
     later: list[tuple[str, Reader, Reader]] = []
     for reader in resources.messages("clusters"):
-        settings = _cluster(reader, options, resolver, later)
+        settings = _cluster(reader, options, resolver, later, bind_config)
         if settings.name in built:
             reader.problem(f"cluster manager: duplicate cluster '{settings.name}'", "name")
         built[settings.name] = settings
@@ -49,11 +63,14 @@ def build_clusters(
 
 
 def _cluster(
-    reader: Reader, options: ServerOptions, resolver: Resolver, later: list[tuple[str, Reader, Reader]]
+    reader: Reader,
+    options: ServerOptions,
+    resolver: Resolver,
+    later: list[tuple[str, Reader, Reader]],
+    bind_config: BindConfig | None,
 ) -> ClusterSettings:
     name = reader.string("name")
     balancing = build_balancing(reader)
-    _transport_socket(reader)
     http = build_upstream_http(reader)
     fixed, source = _endpoints(reader, name, options, resolver, later)
     default, high = _thresholds(reader)
@@ -65,6 +82,7 @@ def _cluster(
     if source is None and (together or checks is not None):
         fixed, source = [], StaticSource(name, tuple(fixed))
     common = reader.message_or_empty("common_lb_config")
+    preconnect = reader.message_or_empty("preconnect_policy")
     return ClusterSettings(
         name=name,
         balancing=balancing,
@@ -87,32 +105,43 @@ def _cluster(
         health_checks=checks,
         close_on_failure=reader.boolean("close_connections_on_host_health_failure"),
         close_on_change=common.boolean("close_connections_on_host_set_change"),
+        sockets=build_sockets(
+            reader, build_bind_config(reader.message("upstream_bind_config"), f"Cluster {name}"), bind_config
+        ),
+        proxy_protocol=build_transport_socket(reader),
+        preconnect_ratio=preconnect.number("per_upstream_preconnect_ratio", 1.0),
+        predictive_preconnect_ratio=preconnect.number("predictive_preconnect_ratio", 1.0),
+        pool_per_downstream_connection=reader.boolean("connection_pool_per_downstream_connection"),
     )
 
 
-def _transport_socket(reader: Reader) -> None:
-    socket = reader.message("transport_socket")
-    if socket is not None:
-        config = socket.unpack("typed_config")
-        socket.ignore("name")
-        if config is None or config.type_name != _RAW_BUFFER:
-            socket.problem("only plain text to upstreams is implemented so far")
-
-
 def _thresholds(reader: Reader) -> tuple[Thresholds, Thresholds]:
-    found = {"DEFAULT": Thresholds(), "HIGH": Thresholds()}
+    found: dict[str, Thresholds] = {}
+    per_host: dict[str, int | None] = {}
     breakers = reader.message("circuit_breakers")
     if breakers is not None:
+        # The first of a priority counts, as in Envoy.
         for one in breakers.messages("thresholds"):
-            found[one.enum("priority")] = Thresholds(
+            thresholds = Thresholds(
                 max_connections=one.integer("max_connections", 1024),
                 max_pending_requests=one.integer("max_pending_requests", 1024),
                 max_requests=one.integer("max_requests", 1024),
                 max_retries=one.integer("max_retries", 3),
                 track_remaining=one.boolean("track_remaining"),
+                max_connection_pools=one.integer("max_connection_pools"),
                 retry_budget=_budget(one.message("retry_budget")),
             )
-    return found["DEFAULT"], found["HIGH"]
+            found.setdefault(one.enum("priority"), thresholds)
+        for one in breakers.messages("per_host_thresholds"):
+            for field in _NOT_PER_HOST:
+                if one.has(field):
+                    one.refuse(field, "Unsupported field in per_host_thresholds")
+            per_host.setdefault(one.enum("priority"), one.integer("max_connections"))
+    default, high = (
+        replace(found.get(name, Thresholds()), max_connections_per_host=per_host.get(name))
+        for name in ("DEFAULT", "HIGH")
+    )
+    return default, high
 
 
 def _budget(reader: Reader | None) -> tuple[float, int] | None:

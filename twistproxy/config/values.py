@@ -27,6 +27,11 @@ def address(reader: Reader, names_allowed: bool = False) -> Address:
         if kind is not None:
             reader.refuse(kind, "only socket_address and pipe are implemented")
         return TcpAddress("", 0)
+    return socket_address(socket, names_allowed)
+
+
+def socket_address(socket: Reader, names_allowed: bool = False) -> TcpAddress:
+    """envoy.config.core.v3.SocketAddress."""
     if socket.enum("protocol") != "TCP":
         socket.problem("only TCP is implemented", "protocol")
     host = socket.string("address")
@@ -86,6 +91,7 @@ def endpoints(assignment: Reader, names_allowed: bool) -> list[Endpoint]:
                 endpoint.problem("an address is expected", "address")
                 continue
             canary, hash_key, metadata = _metadata(one)
+            additional = () if names_allowed else additional_addresses(endpoint)
             found.append(
                 Endpoint(
                     address=address(where, names_allowed),
@@ -99,6 +105,7 @@ def endpoints(assignment: Reader, names_allowed: bool) -> list[Endpoint]:
                     hash_key=hash_key,
                     metadata=metadata,
                     check=check_target(endpoint),
+                    additional=additional,
                 )
             )
     return found
@@ -131,6 +138,12 @@ def check_target(endpoint: Reader) -> CheckTarget | None:
     if found.port and pipe.oneof("address") == "pipe":
         config.problem("Invalid host configuration: non-zero port for non-IP address", "port_value")
     return None if found == CheckTarget() else found
+
+
+def additional_addresses(endpoint: Reader) -> tuple[Address, ...]:
+    """Of an envoy.config.endpoint.v3.Endpoint, beside its first address."""
+    found = (address(one.message_or_empty("address")) for one in endpoint.messages("additional_addresses"))
+    return tuple(found)
 
 
 def _locality(group: Reader) -> Locality:

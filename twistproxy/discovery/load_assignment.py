@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from google.protobuf.message import Message
 
 from twistproxy.config.fields import Reader, Report
-from twistproxy.config.values import assignment_policy, check_target, endpoint_metadata
+from twistproxy.config.values import additional_addresses, assignment_policy, check_target, endpoint_metadata
 from twistproxy.discovery.resolv_conf import is_ip
 from twistproxy.errors import ConfigProblem
 from twistproxy.model.address import Address, PipeAddress, TcpAddress
@@ -97,6 +97,7 @@ def read_endpoint(one: Reader, group: Group) -> Endpoint | None:
         hash_key=hash_key,
         metadata=metadata,
         check=check_target(endpoint),
+        additional=additional_addresses(endpoint),
     )
 
 

@@ -48,7 +48,11 @@ _GRPC = {
     b"14": RETRY_ON_GRPC["unavailable"],
 }
 _ANY_GRPC = sum(RETRY_ON_GRPC.values())
-_CONNECT_REASONS = (ResetReason.CONNECTION_FAILURE, ResetReason.CONNECTION_TIMEOUT)
+_CONNECT_REASONS = (
+    ResetReason.CONNECTION_FAILURE,
+    ResetReason.CONNECTION_TIMEOUT,
+    ResetReason.LOCAL_FAILURE,
+)
 
 
 class Decision(IntEnum):

@@ -294,7 +294,10 @@ class RetryingRequest:
         rewrites = None if route is None else route.rewrites
         if rewrites is not None and rewrites.auto_host:
             rewrites.name_host(request.head, host.endpoint.hostname, self._envoy_headers)
-        pool = self._cluster.pool(host, self._high_priority)
+        pool = self._cluster.pool(host, self._high_priority, self._stream.connection)
+        if pool is None:
+            self._no_host()
+            return
         attempt = Attempt(
             self, self._stream, self._cluster, pool, request.head, request.head_only, self._envoy_headers
         )
@@ -316,8 +319,7 @@ class RetryingRequest:
             self._hosts.begin_retry()
             host = cluster.choose(self._hosts)
         if host is None:
-            self._counts.charge(self._cluster, 503, None)
-            self._fail(503, b"no healthy upstream", flags.UH, "no_healthy_upstream")
+            self._no_host()
             return
         head = self._request.head
         if self._plan.count_in_request:
@@ -328,6 +330,10 @@ class RetryingRequest:
         self._timeouts.tell(head, int((stream.context.monotonic() - since) * 1000) if since else 0)
         self._attempt(host)
         self.flush_request()  # a head that waits for content would wait for the client
+
+    def _no_host(self) -> None:
+        self._counts.charge(self._cluster, 503, None)
+        self._fail(503, b"no healthy upstream", flags.UH, "no_healthy_upstream")
 
     def _retry_reset(self, attempt: Attempt, reason: ResetReason, is_timeout: bool) -> bool:
         """Whether another attempt takes the place of this one, which has no response."""

@@ -109,11 +109,17 @@ class RouterFilter:
             rewrites.apply(head, stream, self._envoy_headers)
             if rewrites.auto_host:
                 rewrites.name_host(head, host.endpoint.hostname, self._envoy_headers)
-        pool = cluster.pool(host, route.high_priority)
+        pool = cluster.pool(host, route.high_priority, stream.connection)
         timeout, envoy_headers = route.timeout, self._envoy_headers
+        if pool is None:
+            self._no_pool(stream, cluster)
+            return
         request: UpstreamRequest
         if route.connect is not None and _ends_here(route.connect, head.method):
-            pool = cluster.tcp_pool(host, route.high_priority)
+            pool = cluster.tcp_pool(host, route.high_priority, stream.connection)
+            if pool is None:
+                self._no_pool(stream, cluster)
+                return
             request = UpgradeRequest(stream, cluster, pool, head, end_stream, timeout, envoy_headers)
         elif end_stream or (b"upgrade" not in head.index and head.path):
             request = UpstreamRequest(stream, cluster, pool, head, end_stream, timeout, envoy_headers)
@@ -151,6 +157,10 @@ class RouterFilter:
 
     def _no_host(self, stream: Stream, cluster: Cluster) -> None:
         cluster.stats.upstream_cx_none_healthy += 1
+        self._no_pool(stream, cluster)
+
+    def _no_pool(self, stream: Stream, cluster: Cluster) -> None:
+        """There are as many pools as there may be: Envoy says the same as if there was no host."""
         cluster.charge(503, None)
         if stream.counts is not None:
             stream.counts.charge(503)

@@ -52,12 +52,16 @@ def mirror(
         if timeout and _EXPECTED_TIMEOUT in copied.index:
             copied.set(_EXPECTED_TIMEOUT, b"%d" % round(timeout * 1000))
         host = cluster.choose(CopyContext(stream, route, head)) if cluster.contextual else cluster.pick()
+        pool = None
         if host is None:
             cluster.stats.upstream_cx_none_healthy += 1
+        else:
+            pool = cluster.pool(host, False)
+        if pool is None:
             cluster.charge(503, None)
             cluster.stats.count_internal(503)
             continue
-        shadow = Shadow(stream, cluster, cluster.pool(host, False), copied, end_stream, timeout)
+        shadow = Shadow(stream, cluster, pool, copied, end_stream, timeout)
         shadow.start()
         if not shadow.done:
             shadows.append(shadow)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from twistproxy.api.codec import RequestEncoder
-from twistproxy.filters.proxy_protocol import proxy_header
 from twistproxy.filters.upstream_request import UpstreamRequest
 from twistproxy.http.message import ResponseHead
+from twistproxy.http.proxy_protocol import proxy_header
 from twistproxy.stream.upgrades import open_tunnel
 from twistproxy.upstream.host import Host
 

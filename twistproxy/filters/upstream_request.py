@@ -27,6 +27,7 @@ _RESET_FLAGS = {
     ResetReason.REMOTE_RESET: flags.UR,
     ResetReason.REMOTE_REFUSED: flags.UR,
     ResetReason.LOCAL_RESET: flags.LR,
+    ResetReason.LOCAL_FAILURE: flags.UF,
 }
 #: Methods that a server may get twice without harm, for requests without content.
 _REPEATABLE = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
@@ -36,6 +37,7 @@ _POOL_RESETS = {
     PoolFailure.OVERFLOW: ResetReason.OVERFLOW,
     PoolFailure.CONNECT_FAILURE: ResetReason.CONNECTION_FAILURE,
     PoolFailure.CONNECT_TIMEOUT: ResetReason.CONNECTION_TIMEOUT,
+    PoolFailure.LOCAL_FAILURE: ResetReason.LOCAL_FAILURE,
 }
 
 

@@ -13,12 +13,14 @@ from twistproxy.model.health_check import ClusterChecks
 from twistproxy.model.http1 import UpstreamHttp1Settings
 from twistproxy.model.outlier import OutlierSettings
 from twistproxy.model.retry import RetryPolicy
+from twistproxy.model.sockets import UpstreamSockets
 
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
     """Circuit breaker limits of one priority; the defaults are Envoy's.
 
+    max_connection_pools, max_connections_per_host  None for any number; the latter counts those of both priorities
     track_remaining  show what is left of them
     retry_budget     (per cent of the requests that are active and pending, but at least so many) in place of
                      `max_retries`
@@ -28,8 +30,19 @@ class Thresholds:
     max_pending_requests: int = 1024
     max_requests: int = 1024
     max_retries: int = 3
+    max_connection_pools: int | None = None
+    max_connections_per_host: int | None = None
     track_remaining: bool = False
     retry_budget: tuple[float, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyProtocol:
+    """The header of the PROXY protocol that connections begin with.  `version`: V1 or V2; `tlvs`: what the latter has
+    beside the addresses."""
+
+    version: str
+    tlvs: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +63,11 @@ class ClusterSettings:
     health_checks    None: its hosts are not checked
     close_on_failure  when a host fails its health checks or is ejected, its tunnels are closed
     close_on_change  when hosts come or go, no connection to any of them takes further requests
+    sockets          None where they are as usual
+    proxy_protocol   what connections begin with
+    preconnect_ratio  connections that a host shall have for each request it has
+    predictive_preconnect_ratio  connections that the cluster shall have for each request it has and the one coming;
+                     neither is above 3
     """
 
     name: str
@@ -73,3 +91,22 @@ class ClusterSettings:
     health_checks: ClusterChecks | None = None
     close_on_failure: bool = False
     close_on_change: bool = False
+    sockets: UpstreamSockets | None = None
+    proxy_protocol: ProxyProtocol | None = None
+    preconnect_ratio: float = 1.0
+    predictive_preconnect_ratio: float = 1.0
+    pool_per_downstream_connection: bool = False
+
+    @property
+    def has_special_pools(self) -> bool:
+        """Whether pools of the usual kind (`upstream.pool.http`) are not enough."""
+        every = (self.default_thresholds, self.high_thresholds)
+        return bool(
+            self.sockets is not None
+            or self.proxy_protocol is not None
+            or self.preconnect_ratio > 1.0
+            or self.predictive_preconnect_ratio > 1.0
+            or self.pool_per_downstream_connection
+            or any(one.max_connection_pools is not None for one in every)
+            or any(one.max_connections_per_host is not None for one in every)
+        )

@@ -36,6 +36,7 @@ class Endpoint:
     flags         what active health checks and outlier detection say of it (`model.health`)
     row           where workers count together what happens to it (`primitives.board`), -1 if they do not
     check         how its health is checked, if not as that of the others; only discovery knows it
+    additional    further addresses of it, for connections where the first does not answer (RFC 8305)
     """
 
     address: Address
@@ -51,15 +52,12 @@ class Endpoint:
     flags: int = 0
     row: int = -1
     check: CheckTarget | None = None
+    additional: tuple[Address, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON values, for workers; `from_json` is its inverse.  Defaults are left out, and `check` is."""
         address = self.address
-        out: dict[str, Any] = (
-            {"p": address.path}
-            if isinstance(address, PipeAddress)
-            else {"h": address.host, "o": address.port}
-        )
+        out = _address_to_json(address)
         if self.weight != 1:
             out["w"] = self.weight
         if self.hostname:
@@ -82,11 +80,13 @@ class Endpoint:
             out["f"] = self.flags
         if self.row >= 0:
             out["x"] = self.row
+        if self.additional:
+            out["a"] = [_address_to_json(address) for address in self.additional]
         return out
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Endpoint:
-        address: Address = PipeAddress(data["p"]) if "p" in data else TcpAddress(data["h"], data["o"])
+        address = _address_from_json(data)
         return cls(
             address,
             data.get("w", 1),
@@ -100,7 +100,18 @@ class Endpoint:
             data.get("m", ""),
             data.get("f", 0),
             data.get("x", -1),
+            additional=tuple(_address_from_json(one) for one in data.get("a", ())),
         )
+
+
+def _address_to_json(address: Address) -> dict[str, Any]:
+    if isinstance(address, PipeAddress):
+        return {"p": address.path}
+    return {"h": address.host, "o": address.port}
+
+
+def _address_from_json(data: dict[str, Any]) -> Address:
+    return PipeAddress(data["p"]) if "p" in data else TcpAddress(data["h"], data["o"])
 
 
 @dataclass(frozen=True, slots=True)

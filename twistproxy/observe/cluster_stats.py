@@ -22,6 +22,7 @@ class ClusterStats(Group):
     connection just as it was used again."""
 
     COUNTERS = (
+        "bind_errors",
         "lb_healthy_panic",
         "lb_local_cluster_not_ok",
         "lb_recalculate_zone_structures",
@@ -52,6 +53,7 @@ class ClusterStats(Group):
         "upstream_cx_max_requests",
         "upstream_cx_none_healthy",
         "upstream_cx_overflow",
+        "upstream_cx_pool_overflow",
         "upstream_cx_protocol_error",
         "upstream_cx_rx_bytes_total",
         "upstream_cx_total",
@@ -92,7 +94,6 @@ class ClusterStats(Group):
         "assignment_stale",
         "assignment_timeout_received",
         "assignment_use_cached",
-        "bind_errors",
         "original_dst_host_invalid",
         "update_attempt",
         "update_empty",
@@ -102,7 +103,9 @@ class ClusterStats(Group):
         "upstream_cx_connect_attempts_exceeded",
         "upstream_cx_http2_total",
         "upstream_cx_http3_total",
-        "upstream_cx_pool_overflow",
+        "upstream_cx_connect_with_0_rtt",
+        # Which hosts connections are made to ahead cannot be restricted.
+        "upstream_cx_preconnect_skipped",
         # HTTP/1 has no resets: a stream that is given up takes its connection with it.
         "upstream_rq_rx_reset",
         "upstream_rq_tx_reset",
@@ -113,6 +116,7 @@ class ClusterStats(Group):
     )
 
     def __init__(self) -> None:
+        self.bind_errors = 0
         self.lb_healthy_panic = 0
         self.lb_local_cluster_not_ok = 0
         self.lb_recalculate_zone_structures = 0
@@ -144,6 +148,7 @@ class ClusterStats(Group):
         self.upstream_cx_max_requests = 0
         self.upstream_cx_none_healthy = 0
         self.upstream_cx_overflow = 0
+        self.upstream_cx_pool_overflow = 0
         self.upstream_cx_protocol_error = 0
         self.upstream_cx_rx_bytes_total = 0
         self.upstream_cx_total = 0

@@ -38,15 +38,22 @@ def _upstream_host_name(stream: Any) -> str | None:
 
 
 def _upstream_remote(stream: Any) -> str | None:
-    """The other end of the connection to the upstream."""
-    return None if stream.upstream_connection is None else upstream_host(stream)
+    """The other end of the connection to the upstream: the host's address, or one of them if it has several."""
+    connection = stream.upstream_connection
+    if connection is None:
+        return None
+    if stream.host is not None and stream.host.endpoint.additional:
+        return _twisted(connection.transport.getPeer())
+    return upstream_host(stream)
 
 
 def _upstream_local(stream: Any) -> str | None:
     connection = stream.upstream_connection
-    if connection is None:
-        return None
-    address = connection.transport.getHost()
+    return None if connection is None else _twisted(connection.transport.getHost())
+
+
+def _twisted(address: Any) -> str | None:
+    """An address of Twisted's; None for that of a Unix socket."""
     if not hasattr(address, "port"):
         return None
     host = f"[{address.host}]" if ":" in address.host else address.host

@@ -10,12 +10,13 @@ from typing import Any
 
 from twistproxy.api.access_log import AccessLog
 from twistproxy.api.clock import Clock
-from twistproxy.api.transport import ConnectCallbacks, FlowControl, TransportHandler
+from twistproxy.api.transport import ConnectCallbacks, DialCallbacks, FlowControl, TransportHandler
 from twistproxy.filters.gradient import GradientController
 from twistproxy.http.message import RequestHead
 from twistproxy.model.address import Address, TcpAddress
 from twistproxy.model.guards import GradientSettings
 from twistproxy.model.http_manager import HttpManagerSettings
+from twistproxy.model.sockets import Way
 from twistproxy.network.http_connection_manager import HttpConnectionManager
 from twistproxy.observe.manager_stats import HttpManagerStats
 from twistproxy.primitives.deadlines import Deadlines
@@ -257,6 +258,9 @@ class Connector:
     def connect(self, address: Address, timeout: float, callbacks: ConnectCallbacks) -> Never:
         self._waiting.append(callbacks)
         return Never()
+
+    def dial(self, ways: tuple[Way, ...], timeout: float, callbacks: DialCallbacks) -> Never:
+        return self.connect(ways[0].address, timeout, callbacks)
 
     def settle(self) -> None:
         waiting, self._waiting = self._waiting, []

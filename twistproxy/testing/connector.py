@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from twistproxy.api.transport import ConnectCallbacks
+from typing import Any
+
+from twistproxy.api.transport import ConnectCallbacks, DialCallbacks
 from twistproxy.model.address import Address
+from twistproxy.model.sockets import Way
 from twistproxy.testing.clock import FakeClock
 from twistproxy.testing.transport import MemoryTransport
 
@@ -19,6 +22,7 @@ class FakeAttempt:
         self._high_water = high_water
         self.address = address
         self.timeout = timeout
+        self.ways: tuple[Way, ...] = ()
         self.over = False
 
     def cancel(self) -> None:
@@ -35,6 +39,17 @@ class FakeAttempt:
         assert not self.over
         self.over = True
         self._callbacks.connect_failed(reason, timed_out)
+
+    def fail_dialling(self, reason: str, local: bool = False, binding: bool = False) -> None:
+        """As a connector does it to who has called `dial`."""
+        assert not self.over
+        self.over = True
+        callbacks: Any = self._callbacks
+        callbacks.dial_failed(reason, local, binding)
+
+    def try_another(self) -> None:
+        callbacks: Any = self._callbacks
+        callbacks.tried_another()
 
 
 class FakeConnector:
@@ -58,6 +73,11 @@ class FakeConnector:
         self.attempts.append(attempt)
         if not self.hold:
             self._clock.call_later(0, self._settle, attempt)
+        return attempt
+
+    def dial(self, ways: tuple[Way, ...], timeout: float, callbacks: DialCallbacks) -> FakeAttempt:
+        attempt = self.connect(ways[0].address, timeout, callbacks)
+        attempt.ways = ways
         return attempt
 
     def _settle(self, attempt: FakeAttempt) -> None:

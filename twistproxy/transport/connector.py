@@ -8,8 +8,10 @@ from twisted.internet.error import TimeoutError
 from twisted.internet.interfaces import ITCPTransport
 from twisted.python.failure import Failure
 
-from twistproxy.api.transport import ConnectCallbacks
+from twistproxy.api.transport import ConnectCallbacks, DialCallbacks
 from twistproxy.model.address import Address, PipeAddress
+from twistproxy.model.sockets import Way
+from twistproxy.transport.dialer import Dialling
 from twistproxy.transport.stream_protocol import StreamProtocol, describe
 
 
@@ -17,6 +19,7 @@ class ReactorConnector:
     """`api.transport.Connector` by a reactor's connectTCP and connectUNIX."""
 
     def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
         self._tcp = reactor.connectTCP
         self._unix = reactor.connectUNIX
 
@@ -29,6 +32,10 @@ class ReactorConnector:
         else:
             attempt.connector = self._tcp(address.host, address.port, attempt, timeout)
         return attempt
+
+    def dial(self, ways: tuple[Way, ...], timeout: float, callbacks: DialCallbacks) -> Dialling:
+        """See `api.transport.Connector`.  No callback is called before this returns."""
+        return Dialling(self._reactor, ways, timeout, callbacks)
 
 
 class Outgoing(StreamProtocol):

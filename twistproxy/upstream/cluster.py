@@ -21,16 +21,23 @@ from twistproxy.upstream.choosers.base import HostsUpdate
 from twistproxy.upstream.choosers.context import LoadBalancerContext
 from twistproxy.upstream.choosers.make import make_chooser
 from twistproxy.upstream.choosers.params import LoadBalancerParams
+from twistproxy.upstream.choosers.peeking import PeekingChooser, looking_ahead
 from twistproxy.upstream.cluster_figures import Figures, collect_pools
 from twistproxy.upstream.host import Host
 from twistproxy.upstream.lb.zone_aware import LocalCluster
 from twistproxy.upstream.outlier import OutlierRules
 from twistproxy.upstream.pool.http import HttpPool
+from twistproxy.upstream.pool.pools import SpecialPools
+from twistproxy.upstream.pool.special import Downstream
 from twistproxy.upstream.pool.tcp import TcpPool
 from twistproxy.upstream.resource_limits import ResourceLimits
 
 #: Tells the discovery process something; False if there is none just now (`DiscoveryLink.say`).
 Say = Callable[[str, dict[str, Any]], bool]
+
+
+def _nobody() -> Host | None:
+    return None
 
 
 class Cluster:
@@ -84,10 +91,13 @@ class Cluster:
         self.said_policy: AssignmentPolicy | None = None
         self._params.local = local
         self.chooser = make_chooser(self._params)
+        if settings.predictive_preconnect_ratio > 1.0:
+            self.chooser = looking_ahead(self.chooser, settings.balancing.policy)
         self.contextual = self.chooser.contextual
         self.pick: Callable[[], Host | None] = self.chooser.picking()
         self._outlier: OutlierRules | None = None
         self._board: WorkerBoard | None = None
+        self._pools = self._make_pools() if settings.has_special_pools else None
         if settings.source is None:
             self.set_endpoints(settings.endpoints)
 
@@ -193,8 +203,7 @@ class Cluster:
             _drain(host)
         if self.settings.close_on_change and (update.added or update.removed):
             for host in self.hosts.values():
-                _drain(host)
-                host.pools = [None, None, None, None]
+                host.forget_pools()
 
     def _watch_host(self, rules: OutlierRules, host: Host) -> None:
         """A host is new, or something new is said of it."""
@@ -216,9 +225,13 @@ class Cluster:
         """As `pick`, with no share for these priorities.  None if the others have no usable host."""
         return self.chooser.pick_without(priorities)
 
-    def pool(self, host: Host, high_priority: bool) -> HttpPool:
+    def pool(self, host: Host, high_priority: bool, downstream: Downstream | None = None) -> HttpPool | None:
+        """`downstream`: the client's connection that the request came on.  None where the circuit breaker of pools is
+        open."""
         pool: HttpPool | None = host.pools[high_priority]
         if pool is None:
+            if self._pools is not None or host.endpoint.additional:
+                return self._special_pools().get(host, int(high_priority), downstream)
             self._use(host)
             pool = host.pools[high_priority] = HttpPool(
                 host,
@@ -231,11 +244,15 @@ class Cluster:
             )
         return pool
 
-    def tcp_pool(self, host: Host, high_priority: bool) -> TcpPool:
-        """Connections for tunnels that begin here, `high_priority` as for `pool`."""
+    def tcp_pool(
+        self, host: Host, high_priority: bool, downstream: Downstream | None = None
+    ) -> HttpPool | None:
+        """Connections for tunnels that begin here, the rest as for `pool`."""
         at = 2 + high_priority
-        pool: TcpPool | None = host.pools[at]
+        pool: HttpPool | None = host.pools[at]
         if pool is None:
+            if self._pools is not None or host.endpoint.additional:
+                return self._special_pools().get(host, at, downstream)
             self._use(host)
             pool = host.pools[at] = TcpPool(
                 host,
@@ -269,6 +286,24 @@ class Cluster:
         """A response of the host asks for an end to its traffic (x-envoy-immediate-health-check-fail)."""
         if self._say is not None:
             self._say("unhealthy", {"cluster": self.name, "address": address_value(host.address)})
+
+    def _special_pools(self) -> SpecialPools:
+        if self._pools is None:  # because of this host only
+            self._pools = self._make_pools()
+        return self._pools
+
+    def _make_pools(self) -> SpecialPools:
+        chooser = self.chooser
+        return SpecialPools(
+            self.settings,
+            self.stats,
+            self.limits,
+            self._clock,
+            self._connector,
+            self._timeouts,
+            self._use,
+            chooser.peek if isinstance(chooser, PeekingChooser) else _nobody,
+        )
 
     def charge(self, status: int, host: Host | None) -> None:
         """Count a response, or the one that we gave in its place; `host`: whose it was, if anybody's."""
@@ -342,6 +377,9 @@ class Cluster:
         out.gauges[prefix + "warming_state"] = int(not self.warm)
         pools = collect_pools(prefix, self.used, out)
         self.chooser.collect(prefix, out)
+        if self.settings.proxy_protocol is not None:
+            # What would exceed it is refused.
+            out.counters[prefix + "upstream.proxyprotocol.v2_tlvs_exceed_max_length"] = 0
         for priority, name in enumerate(("default", "high")):
             self.limits[priority].collect(f"{prefix}circuit_breakers.{name}.", out, pools[priority])
         hosts = self.hosts.values() if out.scope == "hosts" else self.used
@@ -360,9 +398,8 @@ class Cluster:
 
 
 def _drain(host: Host) -> None:
-    for pool in host.pools:
-        if pool is not None:
-            pool.drain()
+    for pool in host.all_pools():
+        pool.drain()
 
 
 def _describe(host: Host, endpoint: Endpoint, moved: set[int]) -> None:
@@ -371,10 +408,11 @@ def _describe(host: Host, endpoint: Endpoint, moved: set[int]) -> None:
     before = host.endpoint.priority
     if before != endpoint.priority:
         moved.update((before, endpoint.priority))
+    if host.endpoint.additional != endpoint.additional:
+        host.forget_pools()
     flags = host.flags
     host.use(endpoint)
     if host.flags & ~flags & (FAILED_ACTIVE_HC | FAILED_OUTLIER_CHECK):
-        for pool in host.pools:
-            if pool is not None:
-                pool.host_failed()
-        host.pools = [None, None, None, None]
+        for pool in host.all_pools():
+            pool.host_failed()
+        host.forget_pools()

@@ -41,13 +41,12 @@ def collect_pools(prefix: str, hosts: Iterable[Host], out: Snapshot) -> tuple[in
     """Adds what open connections have moved; how many pools there are of each priority."""
     received = sent = default = high = 0
     for host in hosts:
-        default += host.pools[0] is not None
-        high += host.pools[1] is not None
-        for pool in host.pools:
-            if pool is not None:
-                bytes_in, bytes_out = pool.open_bytes()
-                received += bytes_in
-                sent += bytes_out
+        default += host.count_pools(0)
+        high += host.count_pools(1)
+        for pool in host.all_pools():
+            bytes_in, bytes_out = pool.open_bytes()
+            received += bytes_in
+            sent += bytes_out
     out.counters[prefix + "upstream_cx_rx_bytes_total"] += received
     out.counters[prefix + "upstream_cx_tx_bytes_total"] += sent
     return default, high

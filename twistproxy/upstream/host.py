@@ -26,6 +26,7 @@ class Host:
                    that is to be noted yet
     pools     connections to it, one pool a priority: (default, high), and the same again for tunnels; made on first
               use by the cluster
+    keyed_pools  those that are there for some requests only (`upstream.pool.pools`), by place among the four and key
     address_text  for logs and `/clusters`
     load     where all workers count its requests, None if each knows of its own only
     outlier  where outlier detection counts, None without it
@@ -40,6 +41,7 @@ class Host:
         "flags",
         "healthy",
         "healthy_since",
+        "keyed_pools",
         "load",
         "outlier",
         "pools",
@@ -57,6 +59,23 @@ class Host:
         self.load: SharedLine | None = None
         self.outlier: OutlierCounts | None = None
         self.pools: list[Any] = [None, None, None, None]
+        self.keyed_pools: dict[tuple[int, str], Any] = {}
+
+    def forget_pools(self) -> None:
+        """From now on connections are to be made anew; those in use finish."""
+        for pool in self.all_pools():
+            pool.drain()
+        self.pools = [None, None, None, None]
+        self.keyed_pools.clear()
+
+    def count_pools(self, priority: int) -> int:
+        """How many pools for requests of this priority, 0 or 1, have connections or requests."""
+        pool = self.pools[priority]
+        usual = pool is not None and not pool.is_empty()
+        return usual + sum(place == priority for place, _ in self.keyed_pools)
+
+    def all_pools(self) -> list[Any]:
+        return [*(pool for pool in self.pools if pool is not None), *self.keyed_pools.values()]
 
     def use(self, endpoint: Endpoint) -> None:
         """What discovery says of this address now."""

@@ -13,14 +13,14 @@ from twistproxy.primitives.shared_line import SharedLine
 #: The limit of what has none (max_connection_pools).
 _UNLIMITED = 2**64 - 1
 #: Where the counts are on the line that a priority of a cluster has on the board.
-_CONNECTIONS, _PENDING, _REQUESTS, _RETRIES = range(4)
+_CONNECTIONS, _PENDING, _REQUESTS, _RETRIES, _POOLS = range(5)
 
 
 class ResourceLimits:
     """Counts of one priority of one cluster, beside their limits.
 
-    connections, pending, requests, retries  what this worker has in use.  Whoever takes some says so with `count_…`, and
-        has asked with `…_full` before: whether all workers together have as many as there may be.
+    connections, pending, requests, retries, pools  what this worker has in use.  Whoever takes some says so with
+        `count_…`, and has asked with `…_full` before: whether all workers together have as many as there may be.
     """
 
     __slots__ = (
@@ -28,9 +28,11 @@ class ResourceLimits:
         "connections",
         "max_connections",
         "max_pending",
+        "max_pools",
         "max_requests",
         "max_retries",
         "pending",
+        "pools",
         "requests",
         "retries",
         "retry_budget",
@@ -40,6 +42,7 @@ class ResourceLimits:
     def __init__(self, thresholds: Thresholds) -> None:
         self.connections = 0
         self.pending = 0
+        self.pools = 0  # counted only where there is a limit
         self.requests = 0
         self.retries = 0
         self._shared: SharedLine | None = None
@@ -48,12 +51,14 @@ class ResourceLimits:
     def share(self, line: SharedLine) -> None:
         """Count on the board, together with the other workers."""
         self._shared = line
-        for cell, own in enumerate((self.connections, self.pending, self.requests, self.retries)):
+        own_counts = (self.connections, self.pending, self.requests, self.retries, self.pools)
+        for cell, own in enumerate(own_counts):
             line.put(cell, own)
 
     def set_limits(self, thresholds: Thresholds) -> None:
         self.max_connections = thresholds.max_connections
         self.max_pending = thresholds.max_pending_requests
+        self.max_pools = thresholds.max_connection_pools
         self.max_requests = thresholds.max_requests
         self.max_retries = thresholds.max_retries
         self.retry_budget = thresholds.retry_budget
@@ -66,6 +71,8 @@ class ResourceLimits:
         self.max_pending = runtime.get_integer(prefix + "max_pending_requests", self.max_pending)
         self.max_requests = runtime.get_integer(prefix + "max_requests", self.max_requests)
         self.max_retries = runtime.get_integer(prefix + "max_retries", self.max_retries)
+        if self.max_pools is not None:
+            self.max_pools = runtime.get_integer(prefix + "max_connection_pools", self.max_pools)
         if self.retry_budget is not None:
             percent, least = self.retry_budget
             prefix += "retry_budget."
@@ -96,6 +103,11 @@ class ResourceLimits:
         if self._shared is not None:
             self._shared.put(_RETRIES, self.retries)
 
+    def count_pools(self, change: int) -> None:
+        self.pools += change
+        if self._shared is not None:
+            self._shared.put(_POOLS, self.pools)
+
     # ---- what is in use, by all workers
 
     def connections_full(self) -> bool:
@@ -117,6 +129,9 @@ class ResourceLimits:
         active = self.requests + self.pending + self._others(_REQUESTS) + self._others(_PENDING)
         return retries >= max(int(percent / 100 * active), least)
 
+    def pools_full(self) -> bool:
+        return self.max_pools is not None and self.pools + self._others(_POOLS) >= self.max_pools
+
     def in_use(self) -> tuple[int, int, int, int]:
         """Connections, pending requests, requests and retries."""
         return (
@@ -132,17 +147,21 @@ class ResourceLimits:
 
     def collect(self, prefix: str, out: Snapshot, pools: int) -> None:
         """Gauges `…cx_open` and so on: 1 while the breaker is open; `…remaining_cx` and so on where that is wanted.
-        `pools`: how many connection pools there are, which nothing limits."""
+        `pools`: how many connection pools this worker has, where nothing limits them."""
         connections, pending, requests, retries = self.in_use()
         out.gauges[prefix + "cx_open"] = int(connections >= self.max_connections)
-        out.gauges[prefix + "cx_pool_open"] = 0
+        most = _UNLIMITED
+        if self.max_pools is not None:
+            most = self.max_pools
+            pools = self.pools + self._others(_POOLS)
+        out.gauges[prefix + "cx_pool_open"] = int(pools >= most)
         out.gauges[prefix + "rq_open"] = int(requests >= self.max_requests)
         out.gauges[prefix + "rq_pending_open"] = int(pending >= self.max_pending)
         # Envoy shows it by `max_retries` and what remains as 0 where a budget is what counts.
         out.gauges[prefix + "rq_retry_open"] = int(retries >= self.max_retries)
         if self.track_remaining:
             out.gauges[prefix + "remaining_cx"] = max(0, self.max_connections - connections)
-            out.gauges[prefix + "remaining_cx_pools"] = _UNLIMITED - pools
+            out.gauges[prefix + "remaining_cx_pools"] = max(0, most - pools)
             out.gauges[prefix + "remaining_pending"] = max(0, self.max_pending - pending)
             left = max(0, self.max_retries - retries) if self.retry_budget is None else 0
             out.gauges[prefix + "remaining_retries"] = left

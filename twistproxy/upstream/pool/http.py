@@ -67,7 +67,7 @@ class HttpPool:
         self._timeouts = timeouts
         self._idle: list[Http1ClientConnection] = []
         self._open: set[Http1ClientConnection] = set()
-        self._connecting: set[_Connecting] = set()
+        self._connecting: set[Connecting] = set()
         self._pending: deque[PoolCallbacks] = deque()
         self._draining = False
         self._limited = bool(settings.max_requests_per_connection or settings.max_connection_duration)
@@ -101,6 +101,10 @@ class HttpPool:
         stats.upstream_rq_pending_active += 1
         self.host.stats.rq_pending_active += 1
         self._pending.append(request)
+        self._grow()
+
+    def _grow(self) -> None:
+        """There may be more requests that wait than connections that are being made."""
         if len(self._connecting) < len(self._pending):
             self._connect()
 
@@ -183,6 +187,8 @@ class HttpPool:
             self._no_longer_pending()
             if not limits.requests_full():
                 self._attach(connection, request)
+                if pending:
+                    self._grow()
                 return
             self._too_many_requests(request)
         if self._draining:
@@ -228,14 +234,19 @@ class HttpPool:
             self.deadline = 0.0
             self._timeouts.discard(self)
 
-    def _connect(self) -> None:
-        limits = self.limits
-        if limits.connections_full():
-            self.stats.upstream_cx_overflow += 1
-            if self._open or self._connecting:
-                return  # one of those will serve the request
-        limits.count_connections(1)
+    def _may_connect(self) -> bool:
+        """Whether the circuit breaker lets one more connection be."""
+        return not self.limits.connections_full()
+
+    def _connect(self) -> bool:
+        """Make one more connection, if that may be.  Whether one more might be after it."""
+        may = self._may_connect()
         stats = self.stats
+        if not may:
+            stats.upstream_cx_overflow += 1
+            if self._open or self._connecting:
+                return False  # one of those will serve the request
+        self.limits.count_connections(1)
         stats.upstream_cx_total += 1
         if self.speaks_http:
             stats.upstream_cx_http1_total += 1
@@ -243,11 +254,15 @@ class HttpPool:
         host_stats = self.host.stats
         host_stats.cx_total += 1
         host_stats.cx_active += 1
-        attempt = _Connecting(self, self._clock.monotonic())
+        attempt = Connecting(self, self._clock.monotonic())
         self._connecting.add(attempt)
-        attempt.attempt = self._connector.connect(self.host.address, self._settings.connect_timeout, attempt)
+        attempt.attempt = self._dial(attempt)
+        return may
 
-    def connected(self, attempt: _Connecting, transport: Transport) -> TransportHandler:
+    def _dial(self, attempt: Connecting) -> ConnectAttempt:
+        return self._connector.connect(self.host.address, self._settings.connect_timeout, attempt)
+
+    def connected(self, attempt: Connecting, transport: Transport) -> TransportHandler:
         now = self._clock.monotonic()
         self._connecting.discard(attempt)
         self.stats.connect_ms.record(int((now - attempt.started) * 1000))
@@ -271,21 +286,29 @@ class HttpPool:
             return ExtendedClientConnection(transport, self, settings, now)
         return Http1ClientConnection(transport, self, settings, now)
 
-    def connect_failed(self, attempt: _Connecting, reason: str, timed_out: bool) -> None:
-        self._connecting.discard(attempt)
-        self._connection_gone(timed_out)
-        stats = self.stats
-        stats.upstream_cx_connect_fail += 1
+    def connect_failed(self, attempt: Connecting, reason: str, timed_out: bool) -> None:
         if timed_out:
-            stats.upstream_cx_connect_timeout += 1
-            reason = ""  # the failure says it
+            self.stats.upstream_cx_connect_timeout += 1
+            self._failed(attempt, PoolFailure.CONNECT_TIMEOUT, "")  # the failure says it
         else:
             # Envoy's words: a Unix socket refuses at once, TCP after the call has returned.
             when = "immediate" if isinstance(self.host.address, PipeAddress) else "delayed"
-            reason = f"{when} connect error: {reason}"
+            self._failed(attempt, PoolFailure.CONNECT_FAILURE, f"{when} connect error: {reason}")
+
+    def dial_failed(self, attempt: Connecting, reason: str, local: bool, binding: bool) -> None:
+        raise NotImplementedError  # only some pools dial
+
+    def tried_another(self) -> None:
+        raise NotImplementedError
+
+    def _failed(self, attempt: Connecting, failure: PoolFailure, reason: str) -> None:
+        """An attempt to connect came to nothing: so do the requests that wait."""
+        self._connecting.discard(attempt)
+        self._connection_gone(failure != PoolFailure.CONNECT_FAILURE)
+        stats = self.stats
+        stats.upstream_cx_connect_fail += 1
         self.host.stats.cx_connect_fail += 1
         failed, self._pending = self._pending, deque()
-        failure = PoolFailure.CONNECT_TIMEOUT if timed_out else PoolFailure.CONNECT_FAILURE
         for request in failed:
             self._no_longer_pending()
             stats.upstream_rq_pending_failure_eject += 1
@@ -309,8 +332,16 @@ class HttpPool:
         stats.length_ms.record(int((self._clock.monotonic() - connection.opened_at) * 1000))
         if connection in self._idle:
             self._idle.remove(connection)
-        if self._pending and len(self._connecting) < len(self._pending):
-            self._connect()
+        if self._pending:
+            self._grow()
+
+    def is_empty(self) -> bool:
+        """Whether it has neither a connection nor a request."""
+        return not (self._open or self._connecting or self._pending)
+
+    def is_busy(self) -> bool:
+        """Whether a request is on one of its connections, or waits for one."""
+        return bool(self._pending) or len(self._open) > len(self._idle)
 
     def _connection_gone(self, local: bool) -> None:
         """A connection ended, or never came to be.  `local`: by our doing."""
@@ -341,8 +372,8 @@ class HttpPool:
         return sum(c.bytes_received for c in self._open), sum(c.bytes_sent for c in self._open)
 
 
-class _Connecting:
-    """One attempt to connect."""
+class Connecting:
+    """One attempt to connect: `api.transport.DialCallbacks`."""
 
     __slots__ = ("attempt", "pool", "started")
 
@@ -356,3 +387,9 @@ class _Connecting:
 
     def connect_failed(self, reason: str, timed_out: bool) -> None:
         self.pool.connect_failed(self, reason, timed_out)
+
+    def tried_another(self) -> None:
+        self.pool.tried_another()
+
+    def dial_failed(self, reason: str, local: bool, binding: bool) -> None:
+        self.pool.dial_failed(self, reason, local, binding)

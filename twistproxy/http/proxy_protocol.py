@@ -7,8 +7,9 @@ import ipaddress
 _SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 
 
-def proxy_header(version: str, source: str, destination: str) -> bytes:
-    """`version`: V1 or V2; addresses as `1.2.3.4:80` or `[::1]:80`.  Others, as those of Unix sockets, are unknown."""
+def proxy_header(version: str, source: str, destination: str, tlvs: bytes = b"") -> bytes:
+    """`version`: V1 or V2; addresses as `1.2.3.4:80` or `[::1]:80`.  Others, as those of Unix sockets, are unknown.
+    `tlvs`: what V2 says beside the addresses."""
     try:
         ends = [_split(one) for one in (source, destination)]
     except ValueError:
@@ -24,7 +25,7 @@ def proxy_header(version: str, source: str, destination: str) -> bytes:
     (host, port), (to_host, to_port) = ends
     addresses = host.packed + to_host.packed + port.to_bytes(2, "big") + to_port.to_bytes(2, "big")
     family = b"\x11" if host.version == 4 else b"\x21"
-    return _SIGNATURE + b"\x21" + family + len(addresses).to_bytes(2, "big") + addresses
+    return _SIGNATURE + b"\x21" + family + (len(addresses) + len(tlvs)).to_bytes(2, "big") + addresses + tlvs
 
 
 def _split(text: str) -> tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from twistproxy.filters.proxy_protocol import proxy_header
+from twistproxy.http.proxy_protocol import proxy_header
 
 START = b"\r\n\r\n\0\r\nQUIT\n"
 

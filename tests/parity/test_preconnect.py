@@ -1,0 +1,155 @@
+"""Connections that are made before there are requests for them."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from .harness import Proxy, wait_for
+from .origin import raw
+from .settings import Config, bootstrap, cluster, listener
+from .wire import Client
+
+pytestmark = pytest.mark.parity
+
+SLOW = raw(0.3, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+HOSTS = {
+    "each": 1,
+    "three": 1,
+    "half": 1,
+    "capped": 1,
+    "ahead": 4,
+    "random": 3,
+    "least": 3,
+    "ring": 3,
+    "both": 3,
+}
+
+
+def configure(proxy: Proxy) -> Config:
+    def made(name: str, each: float = 1.0, ahead: float = 1.0, **fields: object) -> Config:
+        ports = [proxy.origin(f"{name}{number}").port for number in range(HOSTS[name])]
+        policy = {"per_upstream_preconnect_ratio": each, "predictive_preconnect_ratio": ahead}
+        return cluster(name, *ports, preconnect_policy=policy, **fields)
+
+    clusters = [
+        made("each", 2),
+        made("three", 3),
+        made("half", 1.5),
+        made("capped", 3, circuit_breakers={"thresholds": [{"max_connections": 2}]}),
+        made("ahead", ahead=2),
+        made("random", ahead=3, lb_policy="RANDOM"),
+        made("least", ahead=2, lb_policy="LEAST_REQUEST"),
+        made("ring", ahead=2, lb_policy="RING_HASH"),
+        made("both", 2, 2),
+        cluster("dead", proxy.port("dead"), preconnect_policy={"per_upstream_preconnect_ratio": 2}),
+        cluster("sick", proxy.origin("sick0").port, preconnect_policy={"per_upstream_preconnect_ratio": 2}),
+    ]
+    sick = clusters[-1]["load_assignment"]["endpoints"][0]["lb_endpoints"][0]
+    sick["health_status"] = "DEGRADED"
+    routes = [
+        {"match": {"prefix": f"/{each['name']}"}, "route": {"cluster": each["name"]}} for each in clusters
+    ]
+    hosts = [{"name": "all", "domains": ["*"], "routes": routes}]
+    return bootstrap(proxy.port("admin"), [listener("main", proxy.port(), hosts)], clusters)
+
+
+@pytest.fixture(autouse=True)
+def no_connections(proxy: Proxy) -> Iterator[None]:
+    """Envoy counts those of all clusters when it predicts: none may be left for the next test."""
+    for origin in proxy.origins.values():
+        origin.default = SLOW
+    yield
+    for origin in proxy.origins.values():
+        for connection in list(origin.sockets.values()):
+            connection.shutdown(socket.SHUT_RDWR)
+    assert wait_for(lambda: not any(proxy.stats("upstream_cx_active$").values()))
+
+
+def start(proxy: Proxy, name: str) -> Client:
+    """Send a request, and wait until it has arrived at one of the hosts, which is slow."""
+    client = proxy.client().send(f"GET /{name} HTTP/1.1\r\nhost: a\r\n\r\n")
+    queues = [origin.queue for each, origin in proxy.origins.items() if each.startswith(name)]
+    assert wait_for(lambda: any(not queue.empty() for queue in queues))
+    next(queue for queue in queues if not queue.empty()).get()
+    return client
+
+
+def connections(proxy: Proxy, name: str, count: int) -> bool:
+    return proxy.stat_becomes(f"cluster.{name}.upstream_cx_total", count)
+
+
+@pytest.mark.parametrize(
+    ("name", "totals"),
+    [
+        ("each", [2, 4, 6, 8]),
+        ("three", [3, 6, 9]),
+        ("half", [2, 3, 5, 6]),
+        ("sick", [1, 2]),
+    ],
+)
+def test_of_each_host(proxy: Proxy, name: str, totals: list[int]) -> None:
+    clients = []
+    for total in totals:
+        clients.append(start(proxy, name))
+        assert connections(proxy, name, total)
+    for client in clients:
+        assert client.read().text == "ok"
+    assert proxy.ask(f"/{name}").text == "ok"
+    assert proxy.stat(f"cluster.{name}.upstream_cx_total") == totals[-1]
+    assert proxy.stat(f"cluster.{name}.upstream_cx_active") == totals[-1]
+    assert proxy.stat(f"cluster.{name}.upstream_rq_pending_active") == 0
+
+
+def test_no_more_than_the_circuit_breaker_allows(proxy: Proxy) -> None:
+    overflows = []
+    clients = []
+    for _ in range(2):
+        clients.append(start(proxy, "capped"))
+        overflows.append(proxy.stat("cluster.capped.upstream_cx_overflow"))
+    for pending in (1, 2):
+        clients.append(proxy.client().send("GET /capped HTTP/1.1\r\nhost: a\r\n\r\n"))
+        assert proxy.stat_becomes("cluster.capped.upstream_rq_pending_active", pending)
+        overflows.append(proxy.stat("cluster.capped.upstream_cx_overflow"))
+    assert overflows == [1, 2, 3, 4]
+    for client in clients:
+        assert client.read().text == "ok"
+    # One more while a request is left waiting behind the one that gets the first free connection.
+    assert proxy.stat("cluster.capped.upstream_cx_overflow") == 5
+    assert proxy.stat("cluster.capped.upstream_cx_total") == 2
+
+
+def test_both_attempts_fail(proxy: Proxy) -> None:
+    assert proxy.ask("/dead").status == 503
+    assert connections(proxy, "dead", 2)
+    assert proxy.stat_becomes("cluster.dead.upstream_cx_connect_fail", 2)
+    assert proxy.stat("cluster.dead.upstream_rq_pending_failure_eject") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "totals"),
+    [
+        ("ahead", [3, 4, 6, 8]),
+        ("both", [4]),
+        ("least", [1, 2, 3]),
+        ("ring", [1, 2]),
+    ],
+)
+def test_of_the_cluster(proxy: Proxy, name: str, totals: list[int]) -> None:
+    clients = []
+    for total in totals:
+        clients.append(start(proxy, name))
+        assert connections(proxy, name, total)
+    for client in clients:
+        assert client.read().text == "ok"
+    if name == "ahead":  # those that come next are those that were predicted
+        assert sorted(proxy.origin(f"ahead{number}").count for number in range(4)) == [2, 2, 2, 2]
+
+
+def test_of_the_cluster_at_random(proxy: Proxy) -> None:
+    """At any host, which may have one already."""
+    client = start(proxy, "random")
+    assert proxy.stat("cluster.random.upstream_cx_total") in (3, 4)
+    assert client.read().text == "ok"
