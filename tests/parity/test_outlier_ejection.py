@@ -48,8 +48,8 @@ CLUSTERS: dict[str, tuple[int, Config]] = {
     "half": (2, _THREE | {"max_ejection_percent": 50}),
     "all": (2, _THREE | _ALL),
     "short": (2, _ALL | {"consecutive_5xx": 2, "interval": "0.1s", "base_ejection_time": "0.05s"}),
-    "backoff": (
-        2,
+    "backoff": (  # one host: in its panic the cluster goes on asking it
+        1,
         _ALL
         | {
             "consecutive_5xx": 2,
@@ -172,6 +172,14 @@ def events(proxy: Proxy, name: str, count: int) -> list[Config]:
 
     wait_for(lambda: len(read()) >= count, 2.0)
     return read()
+
+
+def ask_until_logged(proxy: Proxy, name: str, count: int) -> list[Config]:
+    """Ask without a pause until a cluster has so many lines in the event log."""
+    limit = time.monotonic() + 8
+    while len(found := events(proxy, name, 0)) < count and time.monotonic() < limit:
+        ask(proxy, name)
+    return found
 
 
 def flags(proxy: Proxy, name: str) -> list[str]:
@@ -356,8 +364,7 @@ def seconds(first: Config, second: Config) -> float:
 
 def test_each_time_longer(proxy: Proxy) -> None:
     answers(proxy, "backoff")
-    until(proxy, "backoff", "enforced_total", 3)
-    found = events(proxy, "backoff", 6)
+    found = ask_until_logged(proxy, "backoff", 6)
     assert [event["action"] for event in found[:6]] == ["EJECT", "UNEJECT"] * 3
     assert [event["num_ejections"] for event in found[:6]] == [1, 1, 2, 2, 3, 3]
     assert "secs_since_last_action" in found[2]
@@ -369,7 +376,7 @@ def test_each_time_longer(proxy: Proxy) -> None:
 
 def test_jitter(proxy: Proxy) -> None:
     answers(proxy, "jitter")
-    until(proxy, "jitter", "enforced_total", 3)
+    ask_until_logged(proxy, "jitter", 6)
     assert proxy.stat_becomes("cluster.jitter.outlier_detection.ejections_active", 0)
 
 
