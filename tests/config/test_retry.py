@@ -105,16 +105,18 @@ def test_one_attempt() -> None:
     assert found.replaces_timeout
 
 
+_OMIT = (
+    "{name: x, typed_config: {'@type': type.googleapis.com/envoy.extensions.retry.host.omit_host_metadata.v3."
+    "OmitHostMetadataConfig, metadata_match: {filter_metadata: {envoy.lb: {a: b}}}}}"
+)
+
+
 @pytest.mark.parametrize(
     ("text", "where"),
     [
         ("retry_back_off: {base_interval: 2s, max_interval: 1s}", "retry_back_off.max_interval"),
         ("retry_host_predicate: [{name: x}]", "retry_host_predicate[0]"),
-        (
-            "retry_host_predicate: [{name: x, typed_config: {'@type': type.googleapis.com/envoy.extensions.retry."
-            "host.omit_host_metadata.v3.OmitHostMetadataConfig}}]",
-            "retry_host_predicate[0]",
-        ),
+        (f"retry_host_predicate: [{_OMIT}, {_OMIT}]", "retry_host_predicate[1]"),
         ("retry_priority: {name: x}", "retry_priority"),
     ],
 )

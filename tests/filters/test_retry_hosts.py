@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -11,6 +13,7 @@ from twistproxy.model.cluster import ClusterSettings
 from twistproxy.model.endpoint import Endpoint
 from twistproxy.model.retry import RetryPolicy
 from twistproxy.primitives.deadlines import Deadlines
+from twistproxy.primitives.metadata_match import labels
 from twistproxy.testing.clock import FakeClock
 from twistproxy.testing.connector import FakeConnector
 from twistproxy.upstream.cluster import Cluster
@@ -58,6 +61,21 @@ def test_canaries_are_left_out() -> None:
     cluster = made(endpoint(1, canary=True), endpoint(2))
     choice = context(no_canaries=True, host_attempts=3)
     assert {pick(choice, cluster).address.port for _ in range(10)} == {2}
+
+
+def test_hosts_with_certain_metadata_are_left_out() -> None:
+    def with_state(number: int, state: object) -> Endpoint:
+        return replace(endpoint(number), metadata=json.dumps({"envoy.lb": {"state": state, "zone": 1}}))
+
+    cluster = made(
+        with_state(1, "old"),
+        with_state(2, ["new", "old"]),
+        with_state(3, ["new"]),
+        with_state(4, 1),
+        endpoint(5),
+    )
+    choice = context(no_labels=labels({"state": "old", "zone": 1}), host_attempts=10)
+    assert {pick(choice, cluster).address.port for _ in range(20)} == {3, 4, 5}
 
 
 def test_priorities_in_turn() -> None:

@@ -155,6 +155,12 @@ def limited(port: int) -> list[Config]:
     ]
 
 
+def dead_with(proxy: Proxy, values: Config) -> list[Config]:
+    """Two hosts that refuse connections, with metadata for balancers."""
+    more = {"metadata": {"filter_metadata": {"envoy.lb": values}}}
+    return [endpoint(proxy.port(name)) | more for name in ("dead", "dead too")]
+
+
 def configure(proxy: Proxy) -> Config:
     port = proxy.origin().port
     clusters = [cluster(name, port, **CLUSTERS.get(name, {})) for name in POLICIES]
@@ -190,6 +196,8 @@ def configure(proxy: Proxy) -> Config:
         cluster("counting", port),
         cluster("dead", proxy.port("dead")),
         cluster("half", endpoint(port), endpoint(proxy.port("dead"))),
+        cluster("labels", endpoint(port), *dead_with(proxy, {"state": ["old", "older"], "zone": 1})),
+        cluster("canaries", endpoint(port), *dead_with(proxy, {"canary": True})),
         cluster(
             "tiers",
             load_assignment={
@@ -217,6 +225,39 @@ def configure(proxy: Proxy) -> Config:
                     }
                 ],
                 "host_selection_retry_max_attempts": 20,
+            },
+        ),
+        (
+            "labels",
+            {
+                "retry_on": "connect-failure",
+                "num_retries": 1,
+                "retry_host_predicate": [
+                    {
+                        "name": "envoy.retry_host_predicates.omit_host_metadata",
+                        "typed_config": {
+                            "@type": f"{kind}{hosts}omit_host_metadata.v3.OmitHostMetadataConfig",
+                            "metadata_match": {"filter_metadata": {"envoy.lb": {"state": "old", "zone": 1}}},
+                        },
+                    }
+                ],
+                "host_selection_retry_max_attempts": 60,
+            },
+        ),
+        (
+            "canaries",
+            {
+                "retry_on": "connect-failure",
+                "num_retries": 1,
+                "retry_host_predicate": [
+                    {
+                        "name": "envoy.retry_host_predicates.omit_canary_hosts",
+                        "typed_config": {
+                            "@type": f"{kind}{hosts}omit_canary_hosts.v3.OmitCanaryHostsPredicate"
+                        },
+                    }
+                ],
+                "host_selection_retry_max_attempts": 60,
             },
         ),
         (

@@ -131,9 +131,13 @@ def test_connect_failure(proxy: Proxy) -> None:
     assert run(proxy, "connect", CLOSE, "closed", method="POST")[1] == 1
 
 
-def test_hosts_that_were_tried_are_left_out(proxy: Proxy) -> None:
+@pytest.mark.parametrize("name", ["half", "labels", "canaries"])
+def test_hosts_that_are_left_out(proxy: Proxy, name: str) -> None:
+    """The first attempt may go to them, a retry does not."""
+    before = proxy.stat(f"cluster.{name}.upstream_rq_retry")
     for number in range(6):
-        assert proxy.ask(f"/half?{number}").status == 200
+        assert proxy.ask(f"/{name}?{number}").status == 200
+    assert proxy.stat(f"cluster.{name}.upstream_rq_retry") - before >= 2
 
 
 def test_priorities_that_were_tried_are_left_out(proxy: Proxy) -> None:

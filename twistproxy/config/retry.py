@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from twistproxy.config.fields import Reader
 from twistproxy.config.matchers import header_matchers
+from twistproxy.config.values import namespace_of
 from twistproxy.model.retry import (
     NO_PLAN,
     RETRY_ON,
@@ -15,6 +16,7 @@ from twistproxy.model.retry import (
     RetryPolicy,
     retry_words,
 )
+from twistproxy.primitives.metadata_match import Labels, labels
 
 _PREDICATES = "envoy.extensions.retry.host."
 _PREVIOUS_PRIORITIES = "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig"
@@ -101,7 +103,7 @@ def build_retry_policy(reader: Reader | None) -> RetryPolicy | None:
     _refuse(reader, "retry_options_predicates")
     base, most = _back_off(reader.message("retry_back_off"))
     headers, reset_most = _rate_limited(reader.message("rate_limited_retry_back_off"))
-    other_hosts, no_canaries = _host_predicates(reader)
+    other_hosts, no_canaries, no_labels = _host_predicates(reader)
     return RetryPolicy(
         retry_on=retry_on,
         num_retries=reader.integer("num_retries", 1),
@@ -116,6 +118,7 @@ def build_retry_policy(reader: Reader | None) -> RetryPolicy | None:
         reset_max_interval=reset_most,
         other_hosts=other_hosts,
         no_canaries=no_canaries,
+        no_labels=no_labels,
         host_attempts=reader.integer("host_selection_retry_max_attempts", 0) or 1,
         priority_updates=_priorities(reader.message("retry_priority")),
     )
@@ -147,9 +150,10 @@ def _rate_limited(reader: Reader | None) -> tuple[tuple[ResetHeader, ...], float
     return headers, max(0.001, reader.duration("max_interval", 300.0))
 
 
-def _host_predicates(reader: Reader) -> tuple[bool, bool]:
-    """previous_hosts, omit_canary_hosts."""
+def _host_predicates(reader: Reader) -> tuple[bool, bool, Labels]:
+    """previous_hosts, omit_canary_hosts, and what omit_host_metadata omits."""
     found = set()
+    omitted: Labels = ()
     for one in reader.messages("retry_host_predicate"):
         one.ignore("name")
         config = one.unpack("typed_config")
@@ -158,11 +162,19 @@ def _host_predicates(reader: Reader) -> tuple[bool, bool]:
             found.add("previous")
         elif kind == "omit_canary_hosts.v3.OmitCanaryHostsPredicate":
             found.add("canary")
+        elif kind == "omit_host_metadata.v3.OmitHostMetadataConfig" and config is not None:
+            if omitted:
+                one.problem("only one omit_host_metadata is implemented")
+            match = config.message_or_empty("metadata_match")
+            match.ignore("filter_metadata")
+            omitted = labels(namespace_of(match.raw.filter_metadata, "envoy.lb"))
         else:
-            one.problem("of the predicates previous_hosts and omit_canary_hosts are implemented")
+            one.problem(
+                "of the predicates previous_hosts, omit_canary_hosts and omit_host_metadata are implemented"
+            )
             if config is not None:
                 config.ignore_all()
-    return "previous" in found, "canary" in found
+    return "previous" in found, "canary" in found, omitted
 
 
 def _priorities(reader: Reader | None) -> int:

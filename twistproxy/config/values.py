@@ -189,6 +189,11 @@ def match_criteria(reader: Reader) -> dict[str, Any] | None:
     return _plain(metadata.raw.filter_metadata).get("envoy.lb")
 
 
+def namespace_of(metadata: Any, name: str) -> dict[str, Any]:
+    """One namespace of a filter_metadata as JSON has it; {} if it is not there."""
+    return json_format.MessageToDict(metadata[name]) if name in metadata else {}
+
+
 def _plain(metadata: Any) -> dict[str, Any]:
     return {name: json_format.MessageToDict(value) for name, value in metadata.items()}
 

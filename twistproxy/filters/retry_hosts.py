@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from twistproxy.filters.balancer_context import RequestContext
 from twistproxy.http.message import RequestHead
 from twistproxy.model.retry import RetryPolicy
+from twistproxy.primitives.metadata_match import has_labels
 from twistproxy.route.action import Route
 from twistproxy.stream.stream import Stream
 from twistproxy.upstream.choosers.context import OwnPolicies, PrioritySet
@@ -53,4 +57,13 @@ class RetryContext(RequestContext):
 
     def should_select_another(self, host: Host) -> bool:
         policy = self._policy
-        return (policy.other_hosts and host in self._tried) or (policy.no_canaries and host.endpoint.canary)
+        if (policy.other_hosts and host in self._tried) or (policy.no_canaries and host.endpoint.canary):
+            return True
+        return bool(policy.no_labels) and has_labels(_metadata(host), policy.no_labels)
+
+
+def _metadata(host: Host) -> dict[str, Any]:
+    """What a balancer may know of a host."""
+    text = host.endpoint.metadata
+    found: dict[str, Any] = json.loads(text).get("envoy.lb", {}) if text else {}
+    return found

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from twistproxy.http.header_match import HeaderMatcher
+from twistproxy.primitives.metadata_match import Labels
 
 #: The words of `retry_on` and x-envoy-retry-on, a bit each.
 RETRY_ON = {
@@ -67,6 +68,7 @@ class RetryPolicy:
     reset_headers         whose delay is taken in place of the back-off, up to `reset_max_interval`
     other_hosts           a retry looks for a host that was not tried (`previous_hosts`), …
     no_canaries           … that is not a canary, …
+    no_labels             … whose metadata does not have all of these (`primitives.metadata_match`), if there are any, …
     host_attempts         so many times
     priority_updates      after so many attempts the priorities tried are left out (`previous_priorities`), 0: never
     """
@@ -84,6 +86,7 @@ class RetryPolicy:
     reset_max_interval: float = 300.0
     other_hosts: bool = False
     no_canaries: bool = False
+    no_labels: Labels = ()
     host_attempts: int = 1
     priority_updates: int = 0
 

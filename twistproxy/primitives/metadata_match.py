@@ -33,6 +33,20 @@ def labels(values: Mapping[str, Any]) -> Labels:
     return tuple([(name, comparable(values[name])) for name in sorted(values)])
 
 
+def has_labels(values: Mapping[str, Any], wanted: Labels) -> bool:
+    """Whether all of these are among `values`; a list has each of its own (Envoy: Metadata::metadataLabelMatch)."""
+    for name, value in wanted:
+        if name not in values:
+            return False
+        found = values[name]
+        if isinstance(found, list):
+            if value not in [comparable(one) for one in found]:
+                return False
+        elif comparable(found) != value:
+            return False
+    return True
+
+
 class MetadataMatchCriteria:
     """`values` by name; `labels` are the same to look hosts up by, and `names` their names alone, in order."""
 
