@@ -35,10 +35,10 @@ COMPILED = """
     stream/proxy_status stream/record stream/remote stream/request_headers stream/response_headers
     stream/sanitise stream/stream stream/tracing stream/trust stream/upgrades
     upstream/choosers/balancers upstream/choosers/base upstream/choosers/context upstream/choosers/hashing
-    upstream/choosers/make upstream/choosers/params upstream/choosers/peeking upstream/choosers/priorities
-    upstream/choosers/subsets upstream/cluster upstream/cluster_figures upstream/host upstream/outlier
-    upstream/resource_limits upstream/pool/http upstream/pool/pools upstream/pool/special upstream/pool/tcp
-    upstream/lb/bounded_load
+    upstream/choosers/make upstream/choosers/original_dst upstream/choosers/params upstream/choosers/peeking
+    upstream/choosers/priorities upstream/choosers/subsets upstream/cluster upstream/cluster_figures upstream/host
+    upstream/outlier upstream/resource_limits upstream/pool/http upstream/pool/pools upstream/pool/special
+    upstream/pool/tcp upstream/lb/bounded_load
     upstream/lb/hash_keys upstream/lb/least_request upstream/lb/localities upstream/lb/locality_weighted
     upstream/lb/maglev upstream/lb/random_choice upstream/lb/ring_hash upstream/lb/round_robin
     upstream/lb/shares upstream/lb/slow_start upstream/lb/zone_aware

@@ -93,7 +93,6 @@ def test_locality_weights_of_tables() -> None:
 
 
 REFUSED = {
-    "lb_policy: CLUSTER_PROVIDED": "lb_policy",
     "common_lb_config: {override_host_status: {statuses: [HEALTHY]}}": "common_lb_config.override_host_status",
     "{lb_policy: RING_HASH, common_lb_config: {zone_aware_lb_config: {}}}": "common_lb_config.zone_aware_lb_config",
     "{lb_policy: RANDOM, round_robin_lb_config: {}}": "round_robin_lb_config",

@@ -32,6 +32,9 @@ class FakePlane:
 
         return accepted
 
+    def expects_redirected(self, listener_name: str) -> bool:
+        return False
+
     def set_runtime(self, values: Any) -> None:
         self.values = dict(values)
 

@@ -51,6 +51,27 @@ CASES = {
     ): True,
     POLICY % (_EXTENSION, "cluster_provided.v3.ClusterProvided"): False,
 }
+PROVIDED = POLICY % (_EXTENSION, "cluster_provided.v3.ClusterProvided")
+ORIGINAL = "{type: ORIGINAL_DST, lb_policy: CLUSTER_PROVIDED, %s}"
+#: What is said of a cluster without hosts → whether it is taken.
+PROVIDING = {
+    "type: ORIGINAL_DST": False,
+    ORIGINAL % "": True,
+    "type: ORIGINAL_DST\n" + PROVIDED: False,
+    "type: ORIGINAL_DST\nlb_policy: CLUSTER_PROVIDED\n" + PROVIDED: True,
+    "type: ORIGINAL_DST\nlb_policy: CLUSTER_PROVIDED\n" + ROUND_ROBIN: False,
+    ORIGINAL % "load_assignment: {cluster_name: a}": False,
+    ORIGINAL % "original_dst_lb_config: {http_header_name: a}": False,
+    ORIGINAL % "original_dst_lb_config: {use_http_header: true, http_header_name: 'A b'}": True,
+    ORIGINAL % "original_dst_lb_config: {upstream_port_override: 65536}": False,
+    ORIGINAL % "original_dst_lb_config: {upstream_port_override: 0}": True,
+    ORIGINAL % "original_dst_lb_config: {metadata_key: {key: a}}": False,
+    ORIGINAL % "original_dst_lb_config: {metadata_key: {key: a, path: [{}]}}": False,
+    ORIGINAL % "original_dst_lb_config: {metadata_key: {key: a, path: [{key: b}]}}": True,
+    ORIGINAL % "cleanup_interval: 0s": False,
+    ORIGINAL % "lb_subset_config: {}": True,
+    ORIGINAL % "lb_subset_config: {subset_selectors: [{keys: [a]}]}": False,
+}
 #: What is said of a route to the cluster "a" → whether it is taken.
 ROUTES = {
     "metadata_match: {filter_metadata: {envoy.lb: {a: b}}}": True,
@@ -62,6 +83,14 @@ ROUTES = {
 @pytest.mark.parametrize("fields", CASES, ids=lambda text: text[:100])
 def test_clusters(fields: str, tmp_path: Path) -> None:
     check(with_cluster(fields), CASES[fields], False, tmp_path / "c.json")
+
+
+@pytest.mark.parametrize("fields", PROVIDING, ids=lambda text: text[:120])
+def test_clusters_with_a_choice_of_their_own(fields: str, tmp_path: Path) -> None:
+    config = with_cluster(fields)
+    if "load_assignment" not in fields:
+        del config["static_resources"]["clusters"][0]["load_assignment"]
+    check(config, PROVIDING[fields], False, tmp_path / "c.json")
 
 
 @pytest.mark.parametrize("fields", ROUTES, ids=lambda text: text[:70])

@@ -12,6 +12,7 @@ from twistproxy.config.health_checks import build_cluster_checks
 from twistproxy.config.http1 import build_upstream_http
 from twistproxy.config.load_balancing import build_balancing
 from twistproxy.config.outlier import build_outlier_detection
+from twistproxy.config.provided import build_original_dst, check_provided, is_original_dst
 from twistproxy.config.upstream_sockets import (
     BindConfig,
     build_bind_config,
@@ -23,6 +24,7 @@ from twistproxy.model.cluster import ClusterSettings, Thresholds
 from twistproxy.model.discovery import (
     DiscoverySource,
     EdsFileSource,
+    OriginalDstSource,
     Resolver,
     StaticSource,
     V1SdsSource,
@@ -72,7 +74,11 @@ def _cluster(
     name = reader.string("name")
     balancing = build_balancing(reader)
     http = build_upstream_http(reader)
+    check_provided(reader, balancing.policy)
+    original = build_original_dst(reader) if is_original_dst(reader) else None
     fixed, source = _endpoints(reader, name, options, resolver, later)
+    if original is not None:
+        source = OriginalDstSource(name, original.cleanup_interval)
     default, high = _thresholds(reader)
     stat_name = reader.string("alt_stat_name")
     checks = build_cluster_checks(reader, name, stat_name, http, source)
@@ -88,6 +94,7 @@ def _cluster(
         balancing=balancing,
         policy=assignment_policy(reader.message("load_assignment")),
         connect_timeout=reader.duration("connect_timeout", 5.0),
+        original_dst=original,
         endpoints=tuple(fixed),
         source=source,
         stat_name=stat_name,
@@ -170,6 +177,8 @@ def _endpoints(
         later.append((name, custom, config))
         return [], None
     kind = reader.enum("type")
+    if kind == "ORIGINAL_DST":
+        return [], None
     if kind == "EDS":
         return [], _eds(reader, name, options)
     if kind in ("STRICT_DNS", "LOGICAL_DNS"):
@@ -220,7 +229,7 @@ def _v1_sds(
     hosts = service.source if service.source is not None else service.endpoints
     if isinstance(hosts, StaticSource):
         hosts = hosts.endpoints
-    if isinstance(hosts, (EdsFileSource, V1SdsSource)):
+    if isinstance(hosts, (EdsFileSource, OriginalDstSource, V1SdsSource)):
         custom.problem(
             "the discovery service's own cluster must be static or resolved", "typed_config.value.cluster"
         )

@@ -13,6 +13,7 @@ from twistproxy.model.bootstrap import Node
 from twistproxy.model.listener import FilterChain, ListenerSettings
 
 _HTTP_MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_ORIGINAL_DST = "envoy.extensions.filters.listener.original_dst.v3.OriginalDst"
 _RAW_BUFFER = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"
 
 
@@ -34,7 +35,7 @@ def _listener(reader: Reader, clusters: Set[str], node: Node) -> ListenerSetting
         reader.problem("an address is expected", "address")
         return None
     found = address(where)
-    # Without listener filters there is nothing that these would wait for; the direction only labels.
+    # No listener filter that there is waits for anything; the direction only labels.
     reader.ignore("listener_filters_timeout", "continue_on_listener_filters_timeout", "traffic_direction")
     chain = _chain(reader, clusters, node)
     if chain is None:
@@ -42,6 +43,7 @@ def _listener(reader: Reader, clusters: Set[str], node: Node) -> ListenerSetting
     metadata = filter_metadata(reader)
     if metadata is not None:
         chain = replace(chain, http_manager=replace(chain.http_manager, listener_metadata=metadata))
+    hands_off = reader.boolean("use_original_dst")
     backlog = reader.integer("tcp_backlog_size", 0)
     return ListenerSettings(
         name=reader.string("name") or str(found),
@@ -54,7 +56,25 @@ def _listener(reader: Reader, clusters: Set[str], node: Node) -> ListenerSetting
         buffer_limit=reader.integer("per_connection_buffer_limit_bytes"),
         bind_to_port=reader.boolean("bind_to_port", True),
         ignores_global_limit=reader.boolean("ignore_global_conn_limit"),
+        original_dst=_has_original_dst(reader) or hands_off,
+        use_original_dst=hands_off,
     )
+
+
+def _has_original_dst(reader: Reader) -> bool:
+    """Reads the listener filters, of which there is this one."""
+    found = False
+    for one in reader.messages("listener_filters"):
+        one.ignore("name")
+        config = one.unpack("typed_config")
+        if config is None:
+            continue
+        if config.type_name == _ORIGINAL_DST:
+            found = True
+        else:
+            one.problem(f"the listener filter {config.type_name} is not implemented", "typed_config")
+            config.ignore_all()
+    return found
 
 
 def _chain(reader: Reader, clusters: Set[str], node: Node) -> FilterChain | None:

@@ -18,7 +18,7 @@ from twistproxy.model.balancing import (
     ZoneAwareSettings,
 )
 
-_POLICIES = ("ROUND_ROBIN", "LEAST_REQUEST", "RANDOM", "RING_HASH", "MAGLEV")
+_POLICIES = ("ROUND_ROBIN", "LEAST_REQUEST", "RANDOM", "RING_HASH", "MAGLEV", "CLUSTER_PROVIDED")
 _EXTENSIONS = {
     "envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin": "ROUND_ROBIN",
     "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest": "LEAST_REQUEST",
@@ -26,6 +26,7 @@ _EXTENSIONS = {
     "envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash": "RING_HASH",
     "envoy.extensions.load_balancing_policies.maglev.v3.Maglev": "MAGLEV",
     "envoy.extensions.load_balancing_policies.subset.v3.Subset": "SUBSET",
+    "envoy.extensions.load_balancing_policies.cluster_provided.v3.ClusterProvided": "CLUSTER_PROVIDED",
 }
 #: The lb_config that goes with a policy; Envoy takes any other and does not look at it.
 _CONFIGS = {
@@ -72,8 +73,15 @@ def _from_cluster(reader: Reader, common: Reader | None) -> Balancing:
             "Cannot use hostname for consistent hashing loadbalancing for a cluster of any type but STRICT_DNS",
             "common_lb_config.consistent_hashing_lb_config.use_hostname_for_hashing",
         )
-    balancing = _balancing(policy, place.message_or_empty(name), consistent, common)
+    if policy == "CLUSTER_PROVIDED":
+        balancing = Balancing(policy)
+    else:
+        balancing = _balancing(policy, place.message_or_empty(name), consistent, common)
     subsets = reader.message("lb_subset_config")
+    if policy == "CLUSTER_PROVIDED" and build_subsets(subsets) is not None:
+        reader.problem(
+            "cluster: LB policy CLUSTER_PROVIDED cannot be combined with lb_subset_config", "lb_subset_config"
+        )
     if (
         subsets is not None
         and subsets.boolean("locality_weight_aware")
@@ -126,6 +134,8 @@ def build_policies(policy: Reader) -> Balancing:
         )
         return Balancing()
     kind, config = found
+    if kind == "CLUSTER_PROVIDED":
+        return Balancing(kind)
     if kind == "SUBSET":
         inner = build_policies(config.message_or_empty("subset_lb_policy"))
         return replace(inner, subsets=build_subsets(config))

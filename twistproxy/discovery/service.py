@@ -20,6 +20,7 @@ from twistproxy.discovery.eds_file import EdsFileDiscovery
 from twistproxy.discovery.fanout import Fanout
 from twistproxy.discovery.file_watch import FileWatcher
 from twistproxy.discovery.health.checks import HealthChecks
+from twistproxy.discovery.original_dst import OriginalDstHosts
 from twistproxy.discovery.outliers import OutlierDetection
 from twistproxy.discovery.resolvers import Resolvers
 from twistproxy.discovery.shared_load import SharedLoad
@@ -28,8 +29,15 @@ from twistproxy.discovery.source import ClusterUpdates, Random, RunningSource
 from twistproxy.discovery.static import StaticEndpoints
 from twistproxy.discovery.v1_sds import TreqFetch, V1SdsDiscovery
 from twistproxy.ipc.frame import Message
-from twistproxy.model.address import address_of
-from twistproxy.model.discovery import DiscoverySource, DnsSource, EdsFileSource, StaticSource, V1SdsSource
+from twistproxy.model.address import TcpAddress, address_of
+from twistproxy.model.discovery import (
+    DiscoverySource,
+    DnsSource,
+    EdsFileSource,
+    OriginalDstSource,
+    StaticSource,
+    V1SdsSource,
+)
 from twistproxy.model.endpoint import Endpoint
 from twistproxy.model.health_check import ClusterChecks
 from twistproxy.primitives.board import Board, HostRows
@@ -105,6 +113,7 @@ class DiscoveryService(Service):
         self._running: dict[str, tuple[DiscoverySource, RunningSource]] = {}
         self._updates: dict[str, ClusterUpdates] = {}
         self._port: Any = None
+        self.on_said("original_dst", self._original_dst_used)
 
     def startService(self) -> None:
         """Listen, and start the sources."""
@@ -201,9 +210,17 @@ class DiscoveryService(Service):
             )
         if isinstance(source, StaticSource):
             return StaticEndpoints(source, updates)
+        if isinstance(source, OriginalDstSource):
+            return OriginalDstHosts(self._reactor, source, updates)
         fetch = TreqFetch(self._reactor, self._pool, source.timeout)
         hosts = self._hosts_of(source)
         return V1SdsDiscovery(self._reactor, source, hosts, fetch, updates, self._random, self._log)
+
+    def _original_dst_used(self, message: Message) -> None:
+        """A worker has met these destinations, or has them in use."""
+        found = self._running.get(message["cluster"])
+        if found is not None and isinstance(found[1], OriginalDstHosts):
+            found[1].used(TcpAddress(*address) for address in message["used"])
 
     def _hosts_of(self, source: V1SdsSource) -> Callable[[], tuple[Endpoint, ...] | None]:
         hosts = source.hosts

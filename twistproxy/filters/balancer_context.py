@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twistproxy.http.message import RequestHead
+from twistproxy.model.address import TcpAddress
 from twistproxy.primitives.metadata_match import MetadataMatchCriteria
 from twistproxy.route.action import Route
 from twistproxy.route.hash_policy import HashPolicies
@@ -36,6 +39,18 @@ class RequestContext(LoadBalancerContext):
             return of_route
         return MetadataMatchCriteria(own) if of_route is None else of_route.merged(own)
 
+    def dynamic_metadata(self) -> dict[str, Any] | None:
+        return self._stream.metadata
+
+    def request_header(self, name: bytes) -> bytes | None:
+        head = self._head
+        if name not in head.index:
+            return None
+        return head.index[name] if len(head.index) == len(head.items) else head.get_all(name)[0]
+
+    def original_destination(self) -> TcpAddress | None:
+        return self._stream.connection.original_destination
+
 
 class CopyContext(RequestContext):
     """A copy of a request, which wants of a host what the request does but has no hash."""
@@ -43,6 +58,10 @@ class CopyContext(RequestContext):
     __slots__ = ()
 
     def hash(self, own: OwnPolicies) -> int | None:
+        return None
+
+    def original_destination(self) -> TcpAddress | None:
+        """It came on no connection."""
         return None
 
 

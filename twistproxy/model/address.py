@@ -20,6 +20,28 @@ class TcpAddress(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+class OriginalDestination(TcpAddress):
+    """Where a connection was going before it was redirected to us, which the kernel remembers."""
+
+    __slots__ = ()
+
+
+def parse_tcp_address(text: str) -> TcpAddress | None:
+    """`1.2.3.4:80` or `[::1]:80`, as Envoy reads them; None for anything else.  The address is in its usual form."""
+    host, colon, port = text.rpartition(":")
+    digits = port.strip(" \t\n\v\f\r").removeprefix("+")
+    if not colon or "%" in host or not (digits.isascii() and digits.isdigit()) or int(digits) > 65535:
+        return None
+    try:
+        if not (host.startswith("[") and host.endswith("]")):
+            return TcpAddress(str(ipaddress.IPv4Address(host)), int(digits))
+        found = ipaddress.IPv6Address(host[1:-1])
+    except ValueError:
+        return None
+    mapped = found.ipv4_mapped
+    return TcpAddress(str(found) if mapped is None else f"::ffff:{mapped}", int(digits))
+
+
 class PipeAddress(NamedTuple):
     """A Unix stream socket.  `path` starts with "@" or NUL for Linux's abstract names; `mode` 0 leaves the umask's."""
 

@@ -11,6 +11,7 @@ from twistproxy.model.discovery import DiscoverySource
 from twistproxy.model.endpoint import AssignmentPolicy, Endpoint
 from twistproxy.model.health_check import ClusterChecks
 from twistproxy.model.http1 import UpstreamHttp1Settings
+from twistproxy.model.original_dst import OriginalDstSettings
 from twistproxy.model.outlier import OutlierSettings
 from twistproxy.model.retry import RetryPolicy
 from twistproxy.model.sockets import UpstreamSockets
@@ -52,6 +53,7 @@ class ClusterSettings:
     balancing        how hosts are chosen
     policy           what is said of all its endpoints, unless discovery says something else
     connect_timeout  seconds
+    original_dst     how the destination of a request is found, for clusters of that type
     endpoints        those of a STATIC cluster
     source           where the others come from, None for STATIC
     buffer_limit     bytes in a connection's write buffer, or held while there is none, above which their source is
@@ -74,6 +76,7 @@ class ClusterSettings:
     balancing: Balancing = field(default_factory=Balancing)
     policy: AssignmentPolicy = field(default_factory=AssignmentPolicy)
     connect_timeout: float = 5.0
+    original_dst: OriginalDstSettings | None = None
     endpoints: tuple[Endpoint, ...] = ()
     source: DiscoverySource | None = None
     stat_name: str = ""

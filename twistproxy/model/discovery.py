@@ -147,4 +147,13 @@ class StaticSource:
     endpoints: tuple[Endpoint, ...]
 
 
-DiscoverySource = DnsSource | EdsFileSource | StaticSource | V1SdsSource
+@dataclass(frozen=True, slots=True)
+class OriginalDstSource:
+    """An ORIGINAL_DST cluster, whose hosts the workers meet.  `cleanup_interval`: a host that none of them has in use
+    goes after about so many seconds."""
+
+    cluster: str
+    cleanup_interval: float = 5.0
+
+
+DiscoverySource = DnsSource | EdsFileSource | OriginalDstSource | StaticSource | V1SdsSource

@@ -24,6 +24,8 @@ class ListenerSettings:
     buffer_limit  bytes in a connection's write buffer above which its source is paused; None: what the
                   transport thinks best
     ignores_global_limit  the limit of all downstream connections together does not hold here
+    original_dst  the firewall may have redirected connections: the local address is where they were going
+    use_original_dst  … and the listener of that address takes them, if there is one
     """
 
     name: str
@@ -36,3 +38,5 @@ class ListenerSettings:
     buffer_limit: int | None = None
     bind_to_port: bool = True
     ignores_global_limit: bool = False
+    original_dst: bool = False
+    use_original_dst: bool = False

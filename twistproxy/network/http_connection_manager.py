@@ -17,7 +17,7 @@ from twistproxy.codec.h1_extended import ExtendedServerConnection
 from twistproxy.codec.h1_server import Http1ServerConnection
 from twistproxy.http.message import RequestHead, ResponseHead
 from twistproxy.model.access_log import AT_THE_END
-from twistproxy.model.address import Address, TcpAddress
+from twistproxy.model.address import Address, OriginalDestination, TcpAddress
 from twistproxy.model.http_manager import HttpManagerSettings, SanitiseSettings
 from twistproxy.network.connection_life import ConnectionLife
 from twistproxy.observe import flags
@@ -251,6 +251,10 @@ class HttpConnection(ConnectionLife):
     @property
     def local_text(self) -> str:
         return str(self._local)
+
+    @property
+    def original_destination(self) -> TcpAddress | None:
+        return self._local if isinstance(self._local, OriginalDestination) else None
 
     @property
     def local_port(self) -> int:

@@ -37,6 +37,7 @@ class ClusterStats(Group):
         "lb_subsets_removed",
         "lb_subsets_selected",
         "membership_change",
+        "original_dst_host_invalid",
         "retry_or_shadow_abandoned",
         "upstream_cx_close_notify",
         "upstream_cx_connect_fail",
@@ -94,7 +95,6 @@ class ClusterStats(Group):
         "assignment_stale",
         "assignment_timeout_received",
         "assignment_use_cached",
-        "original_dst_host_invalid",
         "update_attempt",
         "update_empty",
         "update_failure",
@@ -132,6 +132,7 @@ class ClusterStats(Group):
         self.lb_subsets_removed = 0
         self.lb_subsets_selected = 0
         self.membership_change = 0
+        self.original_dst_host_invalid = 0
         self.retry_or_shadow_abandoned = 0
         self.upstream_cx_close_notify = 0
         self.upstream_cx_connect_fail = 0

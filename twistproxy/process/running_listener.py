@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twistproxy.api.transport import Transport, TransportHandler
-from twistproxy.model.address import Address
+from twistproxy.model.address import Address, OriginalDestination
 from twistproxy.model.listener import ListenerSettings
 from twistproxy.network.connection_limits import Gate
 from twistproxy.network.guarded_handlers import GuardedDispatch, RefusedConnection
@@ -17,7 +19,10 @@ from twistproxy.route.table import RouteTable
 class RunningListener:
     """A listener at run time, the same object as long as its name is configured."""
 
-    def __init__(self) -> None:
+    def __init__(self, restored: Callable[[OriginalDestination], RunningListener | None]) -> None:
+        """`restored`: the listener of the address that a redirected connection was going to."""
+        self._restored = restored
+        self.hands_off = False
         self.settings: ListenerSettings | None = None
         self.manager: HttpConnectionManager = None  # type: ignore[assignment]  # `use` comes before any connection
         self.table: RouteTable = None  # type: ignore[assignment]  # comes with it
@@ -47,6 +52,11 @@ class RunningListener:
             manager.closed = self.gate.closed
 
     def accept(self, transport: Transport, remote: Address, local: Address) -> TransportHandler:
+        if self.hands_off and isinstance(local, OriginalDestination):
+            return (self._restored(local) or self)._take(transport, remote, local)
+        return self._take(transport, remote, local)
+
+    def _take(self, transport: Transport, remote: Address, local: Address) -> TransportHandler:
         if self.gate is not None and not self.gate.admits():
             return RefusedConnection(transport)
         self.stats.downstream_cx_total += 1

@@ -21,6 +21,7 @@ from twistproxy.filters.tools import FilterTools
 from twistproxy.filters.variants import make_chain
 from twistproxy.http.known_headers import SINGLE_REQUEST, SINGLE_RESPONSE
 from twistproxy.model.access_log import AccessLogSettings
+from twistproxy.model.address import Address, OriginalDestination, TcpAddress
 from twistproxy.model.bootstrap import Bootstrap
 from twistproxy.model.endpoint import EndpointNews
 from twistproxy.model.guards import gradient_keys
@@ -91,6 +92,7 @@ class Runtime:
         self._limits = ConnectionLimits(self._overload, self._values, board, self._gates)
         self._drain_time = options.drain_time
         self._listeners: dict[str, RunningListener] = {}
+        self._by_address: dict[Address, RunningListener] = {}
         self._retired: list[RunningListener] = []  # no longer configured, but with connections that finish
         self._manager_stats: dict[str, HttpManagerStats] = {}
         self._route_stats = RouteStatsRegistry()
@@ -107,7 +109,7 @@ class Runtime:
         self._limits.use(bootstrap.overload)
         listeners: dict[str, RunningListener] = {}
         for settings in bootstrap.listeners:
-            listener = self._listeners.get(settings.name) or RunningListener()
+            listener = self._listeners.get(settings.name) or RunningListener(self._restored)
             if listener.settings is None:
                 self._added += 1
             elif listener.settings != settings:
@@ -124,6 +126,9 @@ class Runtime:
             listener.manager.metered = self._clocks.metered
             listener.manager.reasons = Reasons(listener, lambda name: self._clusters.get(name))
         self._listeners = listeners
+        self._by_address = {
+            listener.settings.address: listener for listener in listeners.values() if listener.settings
+        }
         self._gradients.keep_only(gradient_keys(bootstrap.listeners))
         self._retired = [listener for listener in self._retired if listener.active()[0]]
         self._set_gates()
@@ -152,6 +157,7 @@ class Runtime:
             draining = self._draining or not self._healthy
             listener.use(self._manager(settings, table), draining)
         listener.settings = settings
+        listener.hands_off = settings.use_original_dst
         listener.table = table
 
     def _end_later(self, manager: HttpConnectionManager) -> None:
@@ -244,6 +250,19 @@ class Runtime:
     def accept(self, listener_name: str) -> ConnectionFactory:
         """Stable across reloads: connections go to what the listener is when they come."""
         return self._listeners[listener_name].accept
+
+    def expects_redirected(self, listener_name: str) -> bool:
+        """Whether its connections may have been going elsewhere before the firewall redirected them."""
+        settings = self._listeners[listener_name].settings
+        return settings is not None and settings.original_dst
+
+    def _restored(self, destination: OriginalDestination) -> RunningListener | None:
+        """The listener of the address that a connection was going to, which need not be bound."""
+        for host in (destination.host, "::" if ":" in destination.host else "0.0.0.0"):
+            found = self._by_address.get(TcpAddress(host, destination.port))
+            if found is not None:
+                return found
+        return None
 
     def set_runtime(self, values: Mapping[str, Plain]) -> None:
         """The merged values of all runtime layers, from now on."""

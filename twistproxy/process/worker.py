@@ -52,6 +52,8 @@ class DataPlane(Protocol):
 
     def accept(self, listener_name: str) -> ConnectionFactory: ...
 
+    def expects_redirected(self, listener_name: str) -> bool: ...
+
     def set_runtime(self, values: Mapping[str, Plain]) -> None: ...
 
     def set_overload(self, values: Mapping[str, float]) -> None: ...
@@ -307,6 +309,8 @@ class Worker:
             factory = self._plane.accept(wanted[key].listener)
             self._listeners[key] = listener = Listener(self._reactor, self._sockets.pop(key), factory)
             self._pause(listener)
+        for key, listener in self._listeners.items():
+            listener.expect_redirected(self._plane.expects_redirected(wanted[key].listener))
 
     def _close(self, keys: list[int]) -> None:
         for key in keys:

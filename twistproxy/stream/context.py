@@ -13,6 +13,7 @@ from typing import Any
 from twistproxy.api.codec import ServerCodec
 from twistproxy.api.http_filter import FilterChain
 from twistproxy.http.message import RequestHead
+from twistproxy.model.address import TcpAddress
 from twistproxy.model.http_manager import HttpManagerSettings
 from twistproxy.observe.early_logs import EarlyLogs
 from twistproxy.observe.log_reason import ReasonSource
@@ -81,6 +82,11 @@ class Connection:
 
     @property
     def local_text(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def original_destination(self) -> TcpAddress | None:
+        """Where it was going before it was redirected to us, as far as that was asked for."""
         raise NotImplementedError
 
     @property

@@ -15,6 +15,7 @@ from twistproxy.api.transport import ConnectionFactory
 from twistproxy.model.address import Address, PipeAddress, TcpAddress
 from twistproxy.transport.addresses import from_twisted, is_wildcard
 from twistproxy.transport.listen_sockets import ListenSockets
+from twistproxy.transport.original_dst import original_destination
 from twistproxy.transport.stream_protocol import StreamProtocol
 
 #: Connections taken from a Unix socket in one turn of the reactor.
@@ -24,22 +25,31 @@ _ACCEPTS_PER_TURN = 64
 class Accepted(StreamProtocol):
     """A connection that came in."""
 
-    def __init__(self, factory: ConnectionFactory, remote: Address, local: Address | None) -> None:
+    def __init__(
+        self, factory: ConnectionFactory, remote: Address, local: Address | None, redirected: bool
+    ) -> None:
         self._factory = factory
         self._remote = remote
         self._local = local
+        self._redirected = redirected
 
     def makeConnection(self, transport: Any) -> None:
         local = self._local
+        if self._redirected:
+            local = original_destination(transport) or local
         if local is None:
             local = from_twisted(transport.getHost())
         self.attach(self._factory(transport, self._remote, local))
 
 
 class AcceptFactory:
-    """Twisted's IProtocolFactory: a protocol for each connection."""
+    """Twisted's IProtocolFactory: a protocol for each connection.
+
+    redirected  connections may have been going elsewhere: ask the kernel
+    """
 
     noisy = False
+    redirected = False
 
     def __init__(self, factory: ConnectionFactory, local: Address | None) -> None:
         self._factory = factory
@@ -57,7 +67,7 @@ class AcceptFactory:
     def buildProtocol(self, address: Any) -> Accepted:
         host = getattr(address, "host", None)
         remote = PipeAddress("") if host is None else TcpAddress(host, address.port)
-        return Accepted(self._factory, remote, self._local)
+        return Accepted(self._factory, remote, self._local, self.redirected)
 
 
 class Listener:
@@ -92,6 +102,11 @@ class Listener:
         if self._paused:
             self._paused = False
             self._port.startReading()
+
+    def expect_redirected(self, redirected: bool) -> None:
+        """Whether connections that come from now on may have been going elsewhere: their local address is then
+        an `OriginalDestination`."""
+        self._factory.redirected = redirected
 
     def stop(self) -> None:
         """Take the connections that are already in the queue, then close our descriptor."""

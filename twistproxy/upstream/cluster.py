@@ -8,7 +8,7 @@ from typing import Any
 
 from twistproxy.api.clock import Clock
 from twistproxy.api.transport import Connector
-from twistproxy.model.address import Address, address_value
+from twistproxy.model.address import Address, TcpAddress, address_value
 from twistproxy.model.cluster import ClusterSettings
 from twistproxy.model.endpoint import AssignmentPolicy, Endpoint, EndpointChanges, insert
 from twistproxy.model.health import FAILED_ACTIVE_HC, FAILED_OUTLIER_CHECK
@@ -17,9 +17,10 @@ from twistproxy.observe.stats import Snapshot
 from twistproxy.primitives.board import WorkerBoard
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import RuntimeValues
-from twistproxy.upstream.choosers.base import HostsUpdate
+from twistproxy.upstream.choosers.base import Chooser, HostsUpdate
 from twistproxy.upstream.choosers.context import LoadBalancerContext
 from twistproxy.upstream.choosers.make import make_chooser
+from twistproxy.upstream.choosers.original_dst import OriginalDstChooser
 from twistproxy.upstream.choosers.params import LoadBalancerParams
 from twistproxy.upstream.choosers.peeking import PeekingChooser, looking_ahead
 from twistproxy.upstream.cluster_figures import Figures, collect_pools
@@ -90,7 +91,7 @@ class Cluster:
         #: what discovery says of all endpoints, in place of the configuration
         self.said_policy: AssignmentPolicy | None = None
         self._params.local = local
-        self.chooser = make_chooser(self._params)
+        self.chooser = self._make_chooser(say)
         if settings.predictive_preconnect_ratio > 1.0:
             self.chooser = looking_ahead(self.chooser, settings.balancing.policy)
         self.contextual = self.chooser.contextual
@@ -115,6 +116,18 @@ class Cluster:
         default, high = self.limits
         return default.in_use()[2] + high.in_use()[2]
 
+    def _make_chooser(self, say: Say | None) -> Chooser:
+        settings = self.settings
+        original = settings.original_dst
+        if original is None:
+            return make_chooser(self._params)
+
+        def tell(addresses: list[TcpAddress]) -> None:
+            if say is not None:
+                say("original_dst", {"cluster": self.name, "used": addresses})
+
+        return OriginalDstChooser(self.name, original, self.stats, self._clock, tell)
+
     def set_endpoints(self, endpoints: tuple[Endpoint, ...], policy: AssignmentPolicy | None = None) -> None:
         """These are all endpoints.  `policy`: what is said of all of them, if that is not up to the configuration."""
         self.warm = True
@@ -133,7 +146,7 @@ class Cluster:
                 continue  # it is there twice: the first counts
             host = old.get(address)
             if host is None:
-                host = Host(endpoint)
+                host = self.chooser.adopt(endpoint) or Host(endpoint)
                 added.append(host)
             elif host.endpoint is not endpoint and host.endpoint != endpoint:
                 _describe(host, endpoint, moved)
@@ -158,7 +171,7 @@ class Cluster:
         for endpoint in changes.changed:
             host = hosts.get(endpoint.address)
             if host is None:
-                host = hosts[endpoint.address] = Host(endpoint)
+                host = hosts[endpoint.address] = self.chooser.adopt(endpoint) or Host(endpoint)
                 added.append(host)
             else:
                 _describe(host, endpoint, moved)
@@ -167,7 +180,7 @@ class Cluster:
         for place, endpoint in changes.added:
             host = taken.pop(endpoint.address, None)
             if host is None:
-                host = Host(endpoint)
+                host = self.chooser.adopt(endpoint) or Host(endpoint)
                 added.append(host)
             else:  # it only stands elsewhere
                 _describe(host, endpoint, moved)
@@ -200,7 +213,7 @@ class Cluster:
             host.outlier = None
             self.used.pop(host, None)
             host.share_load(None)
-            _drain(host)
+            host.drain()
         if self.settings.close_on_change and (update.added or update.removed):
             for host in self.hosts.values():
                 host.forget_pools()
@@ -319,10 +332,11 @@ class Cluster:
 
     def drain(self) -> None:
         """The cluster is gone from the configuration; what is in flight finishes."""
+        self.chooser.drain()
         for host in self.hosts.values():
             host.outlier = None  # whoever has its row from now on counts there
             host.share_load(None)
-            _drain(host)
+            host.drain()
 
     def use_runtime(self, runtime: RuntimeValues) -> None:
         """Take what the runtime says about circuit breakers, balancing and maintenance."""
@@ -395,11 +409,6 @@ class Cluster:
                 name: limits.describe() for name, limits in zip(("default", "high"), self.limits, strict=True)
             },
         }
-
-
-def _drain(host: Host) -> None:
-    for pool in host.all_pools():
-        pool.drain()
 
 
 def _describe(host: Host, endpoint: Endpoint, moved: set[int]) -> None:

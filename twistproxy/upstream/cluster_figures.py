@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from twistproxy.model.discovery import DiscoverySource, DnsSource, StaticSource
+from twistproxy.model.discovery import DiscoverySource, DnsSource, OriginalDstSource, StaticSource
 from twistproxy.observe.stats import Snapshot
 from twistproxy.upstream.host import Host
 
@@ -31,7 +31,7 @@ class Figures:
         # Envoy looks for the weight where hosts are discovered, but not if there is one only.
         weighed = not (
             source is None
-            or isinstance(source, StaticSource)
+            or isinstance(source, (OriginalDstSource, StaticSource))
             or (isinstance(source, DnsSource) and source.logical)
         )
         gauges[prefix + "max_host_weight"] = self.max_weight if weighed else 0

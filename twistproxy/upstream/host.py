@@ -112,6 +112,11 @@ class Host:
         if line is not None:
             line.put(_ACTIVE, self.stats.rq_active)
 
+    def drain(self) -> None:
+        """It is gone; what is in flight finishes."""
+        for pool in self.all_pools():
+            pool.drain()
+
     def describe(self) -> dict[str, Any]:
         """The host's part of a statistics snapshot."""
         endpoint = self.endpoint

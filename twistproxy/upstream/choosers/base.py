@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
+from twistproxy.model.endpoint import Endpoint
 from twistproxy.observe.stats import Snapshot
 from twistproxy.upstream.choosers.context import LoadBalancerContext, OwnPolicies
 from twistproxy.upstream.host import Host
@@ -50,6 +51,10 @@ class Chooser:
         """The hosts are others now."""
         raise NotImplementedError
 
+    def adopt(self, endpoint: Endpoint) -> Host | None:
+        """The host for this endpoint, if there is one already of which nothing has been told so far."""
+        return None
+
     def rebuild(self) -> None:
         """The hosts are the same, but the parameters have changed."""
         raise NotImplementedError
@@ -82,6 +87,9 @@ class Chooser:
     def choose_once(self, context: LoadBalancerContext, attempt: int) -> Host | None:
         """`attempt`: how many hosts were looked at before."""
         raise NotImplementedError
+
+    def drain(self) -> None:
+        """The cluster is gone: so are timers, and hosts that are not the cluster's."""
 
     def collect(self, prefix: str, out: Snapshot) -> None:
         """Its own statistics, under `prefix`, which ends in a dot."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
+from twistproxy.model.address import TcpAddress
 from twistproxy.model.hash_policy import HashPolicy
 from twistproxy.primitives.metadata_match import MetadataMatchCriteria
 from twistproxy.upstream.host import Host
@@ -44,6 +46,18 @@ class LoadBalancerContext:
 
     def metadata_match(self) -> MetadataMatchCriteria | None:
         """The metadata that the host has to have, None where nothing is said."""
+        return None
+
+    def dynamic_metadata(self) -> Mapping[str, Any] | None:
+        """Of the request."""
+        return None
+
+    def request_header(self, name: bytes) -> bytes | None:
+        """The first field of this name."""
+        return None
+
+    def original_destination(self) -> TcpAddress | None:
+        """Where the connection of the request was going before it was redirected to us."""
         return None
 
     def avoided_priorities(self, priorities: PrioritySet) -> frozenset[int]:
