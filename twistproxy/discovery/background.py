@@ -15,7 +15,7 @@ from twisted.python.threadpool import ThreadPool
 _Result = TypeVar("_Result")
 
 #: The thread's nice value (setpriority(2); on Linux each thread has one): workers that serve requests go first.
-_NICE = 10
+_NICE = 5
 
 
 class Background:

@@ -30,7 +30,7 @@ _LARGE = 64 * 1024
 #: After a read there is none for so many times as long as it took, but not for more than so many seconds: a file that
 #: is replaced all the time does not take all of the process's time, and what it says is never much older than a second.
 _REST = 2.0
-_LONGEST_REST = 0.4
+_LONGEST_REST = 0.2
 
 
 class EdsFileDiscovery:

@@ -22,9 +22,9 @@ from twistproxy.ipc.session import NOTHING, DiscoverySession, Frame, encode_chan
 
 #: Seconds for each endpoint of a cluster that pass before it is told of again, the shortest rest that is kept, and the
 #: longest: changes arrive within a second.
-_REST = 50e-6
+_REST = 40e-6
 _SHORTEST_REST = 0.02
-_LONGEST_REST = 0.5
+_LONGEST_REST = 0.4
 
 
 class Fanout(Factory):
