@@ -111,6 +111,11 @@ class Sidecar(Program):
         self.update(hosts)
         wait_for(lambda: self.log().count("app.json changed") > before, "the file to be read")
 
+    def kill_discovery(self) -> None:
+        former = self.children()["discovery"]
+        os.kill(former, signal.SIGKILL)
+        wait_for(lambda: self.children().get("discovery") != former, "its end")
+
     def ask(self) -> None:
         """Connect to all workers."""
         self.connections = [self.connect() for _ in range(CONNECTIONS)]
@@ -199,11 +204,10 @@ def test_a_discovery_process_that_dies_in_the_middle_is_missed_by_nobody(sidecar
     for number in range(200, 230):
         sidecar.update(state(number))
         if number % 10 == 5:
-            former = sidecar.children()["discovery"]
-            os.kill(former, signal.SIGKILL)
+            sidecar.kill_discovery()
             for connection in sidecar.connections:
                 assert not any(answer.startswith("5") for answer in sidecar.asked(connection))
-            wait_for(lambda: sidecar.children().get("discovery", former) != former, "its successor")
+            wait_for(lambda: "discovery" in sidecar.children(), "its successor")
     sidecar.becomes(state(229))
     assert [sidecar.children()[f"worker {slot}"] for slot in (0, 1)] == workers
 
