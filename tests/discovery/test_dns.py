@@ -6,6 +6,8 @@ import pytest
 from twisted.internet.task import Clock
 
 from twistproxy.discovery.dns import DnsDiscovery
+from twistproxy.discovery.dns_lookup import Found, Services
+from twistproxy.discovery.dns_wire import ServiceRecord as Srv
 from twistproxy.model.address import TcpAddress
 from twistproxy.model.discovery import DnsSource, DnsTarget
 from twistproxy.model.endpoint import Endpoint, Locality
@@ -79,7 +81,8 @@ def test_strict_an_empty_answer_removes_the_hosts() -> None:
 def test_logical_takes_the_first_and_keeps_it_over_an_empty_answer() -> None:
     world = World(DnsTarget("app.test", 80, priority=3), logical=True)
     world.lookup.answer("10.0.0.2", "10.0.0.1")
-    assert world.endpoints == (Endpoint(TcpAddress("10.0.0.2", 80), hostname="app.test"),)
+    others = (TcpAddress("10.0.0.1", 80),)
+    assert world.endpoints == (Endpoint(TcpAddress("10.0.0.2", 80), hostname="app.test", additional=others),)
     world.advance()
     world.lookup.answer()
     assert world.addresses == ["10.0.0.2:80"]
@@ -170,3 +173,58 @@ def test_stop() -> None:
     world.lookup.answer("10.0.0.1")
     world.dns.stop()
     assert not world.clock.getDelayedCalls()
+
+
+def test_a_service_has_ports_weights_and_priorities_of_its_own() -> None:
+    world = World(DnsTarget("_http._tcp.test", 0, weight=2, priority=3, service=True))
+    # Nothing known yet: an answer without records.
+    assert (world.endpoints, world.complete) == ((), True)
+    world.lookup.services_of = Services(
+        (Srv(5, 3, 80, "a"), Srv(9, 1, 81, "a")), 30, {"a": (Found("10.0.0.1", 60),)}
+    )
+    world.advance()
+    assert world.endpoints == (
+        Endpoint(TcpAddress("10.0.0.1", 80), 6, "a", priority=3),
+        Endpoint(TcpAddress("10.0.0.1", 81), 2, "a", priority=4),
+    )
+
+
+def test_a_logical_service_stays_with_its_host_as_long_as_it_can() -> None:
+    world = World(DnsTarget("_http._tcp.test", 0, service=True), logical=True)
+
+    def answers(*records: Srv) -> str:
+        hosts = {record.target: (Found(f"10.0.0.{record.target}", 60),) for record in records}
+        world.lookup.services_of = Services(records, 30, hosts)
+        world.advance()
+        [endpoint] = world.endpoints
+        assert len(endpoint.additional) == len(records) - 1
+        return str(endpoint.address)
+
+    # By weight: half of the sum lies in the second.
+    assert answers(Srv(0, 1, 80, "1"), Srv(0, 4, 80, "2"), Srv(1, 9, 80, "3")) == "10.0.0.2:80"
+    assert answers(Srv(0, 9, 80, "1"), Srv(0, 1, 80, "2")) == "10.0.0.2:80"
+    assert answers(Srv(0, 9, 80, "1"), Srv(1, 1, 80, "2")) == "10.0.0.1:80"
+
+
+def test_a_service_of_which_a_host_is_missing_is_asked_for_again_soon() -> None:
+    world = World(DnsTarget("_http._tcp.test", 0, service=True), failure_refresh_rate=(1.0, 3.0))
+    world.lookup.services_of = Services((Srv(0, 1, 80, "a"), Srv(0, 1, 80, "b")), 30)
+    world.advance()
+    world.lookup.answer("10.0.0.1")
+    world.lookup.fail()
+    assert world.addresses == ["10.0.0.1:80"]
+    assert world.next_query() == 0.5
+    assert "b: TimeoutError" in world.log.lines[-1]
+
+
+def test_two_targets_with_one_address_share_an_endpoint() -> None:
+    world = World(DnsTarget("a.test", 80, 2), DnsTarget("b.test", 80, 3), DnsTarget("c.test", 80, priority=1))
+    for _ in range(3):
+        world.lookup.answer("10.0.0.1")
+    assert world.endpoints == (Endpoint(TcpAddress("10.0.0.1", 80), 5, "a.test"),)
+
+
+def test_not_waited_for() -> None:
+    world = World(wait=False)
+    assert world.resolved
+    assert not world.complete

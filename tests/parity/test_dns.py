@@ -69,7 +69,7 @@ def zones(proxy: Proxy) -> None:
     dns.a("late.test", "127.0.0.1")
     dns.slow("late.test", 0.3)
     dns.a("later.test", "127.0.0.1")
-    dns.slow("later.test", 1.5)
+    dns.says("later.test", "silence")
 
 
 def configure(proxy: Proxy) -> Config:
@@ -115,7 +115,12 @@ def configure(proxy: Proxy) -> Config:
         named("ttl", "ttl.test", respect_dns_ttl=True),
         named("ttl0", "ttl0.test", respect_dns_ttl=True, dns_refresh_rate="0.1s"),
         named("waits", "late.test"),
-        named("does-not-wait", "later.test", wait_for_warm_on_init=False),
+        named(
+            "does-not-wait",
+            "later.test",
+            wait_for_warm_on_init=False,
+            typed_dns_resolver_config=dns_resolver(proxy.dns.port, query_timeout_seconds=1),
+        ),
     ]
     routes = [
         {"match": {"path_separated_prefix": f"/{each['name']}"}, "route": {"cluster": each["name"]}}
@@ -157,9 +162,10 @@ def test_a_cluster_waits_for_its_first_answer_unless_told_otherwise(proxy: Proxy
     """Must be the first: it is about what is known when the engine says that it is ready."""
     assert addresses(proxy, "waits") == "127.0.0.1"
     assert proxy.ask("/waits").status == 200
-    if addresses(proxy, "does-not-wait") == "":
-        assert proxy.ask("/does-not-wait").status == 503
-    becomes(lambda: addresses(proxy, "does-not-wait"), "127.0.0.1")
+    assert addresses(proxy, "does-not-wait") == ""
+    assert proxy.ask("/does-not-wait").status == 503
+    proxy.dns.clear("later.test")
+    becomes(lambda: addresses(proxy, "does-not-wait"), "127.0.0.1", 5.0)
     assert proxy.ask("/does-not-wait").status == 200
 
 
@@ -184,6 +190,13 @@ def test_hosts_have_the_name_and_the_order_of_the_answer(proxy: Proxy) -> None:
     assert hosts["logical"] == [("127.0.0.9", name)]
     assert hosts["alias"] == [("127.0.0.1", "alias.test")]
     assert hosts["logical-none"] == []
+
+
+def test_the_other_addresses_of_a_logical_host_take_connections_that_the_first_does_not(proxy: Proxy) -> None:
+    """Nobody listens on the first and the third."""
+    assert [proxy.ask("/logical").status for _ in range(4)] == [200] * 4
+    assert hosts_of(proxy, "^logical$")["logical"] == [("127.0.0.9", "order.test")]
+    assert proxy.stat("cluster.logical.upstream_cx_connect_fail") == 0
 
 
 def test_two_targets_with_one_address(proxy: Proxy) -> None:

@@ -1,9 +1,9 @@
 """STRICT_DNS and LOGICAL_DNS clusters (Envoy: intro/arch_overview/upstream/service_discovery).
 
 STRICT_DNS: every address of an answer is an endpoint, and an answer without addresses takes the target's
-endpoints away.  LOGICAL_DNS: the first address only, and an answer without addresses counts as a failure.  A
-failure keeps what there was.  Each target has its own rhythm: it is looked up again after the refresh rate,
-or its TTL, or a back-off.
+endpoints away.  LOGICAL_DNS: one endpoint, with the first address, and the others for connections that it does not
+take (RFC 8305); an answer without addresses counts as a failure.  A failure keeps what there was.  Each target has
+its own rhythm: it is looked up again after the refresh rate, or its TTL, or a back-off.
 """
 
 from __future__ import annotations
@@ -128,12 +128,15 @@ class _Target:
         """Returns the delay until the next query."""
         source = self._discovery.source
         found: Sequence[Found] = answer.found
+        others: tuple[Address, ...] = ()
         if source.logical:
             if not found:
                 return self._failed(None)
-            found = (self._chosen(found),)
+            first = self._chosen(found)
+            others = tuple(self._address(each) for each in found if each is not first)
+            found = (first,)
         if self._running:
-            self.endpoints = tuple(map(self._endpoint, found))
+            self.endpoints = tuple(self._endpoint(each, others) for each in found)
             self.answered = True
             self._discovery.publish()
         if answer.missing:
@@ -156,7 +159,7 @@ class _Target:
         first = [each for each in found if each.rank == 0] or found
         in_use = {endpoint.address for endpoint in self.endpoints}
         for each in first:
-            if TcpAddress(each.address, each.port) in in_use:
+            if self._address(each) in in_use:
                 return each
         at = self._discovery.random() * sum(each.weight for each in first)
         for each in first:
@@ -190,10 +193,13 @@ class _Target:
         if self._running:
             self._timer = self._reactor.callLater(delay, self._resolve)
 
-    def _endpoint(self, found: Found) -> Endpoint:
+    def _address(self, found: Found) -> TcpAddress:
+        return TcpAddress(found.address, found.port or self._target.port)
+
+    def _endpoint(self, found: Found, others: tuple[Address, ...]) -> Endpoint:
         target = self._target
         return Endpoint(
-            TcpAddress(found.address, found.port or target.port),
+            self._address(found),
             weight=target.weight * found.weight,
             hostname=target.hostname or found.host or target.host,
             health=target.health,
@@ -205,4 +211,5 @@ class _Target:
             hash_key=target.hash_key,
             metadata=target.metadata,
             check=target.check,
+            additional=others,
         )

@@ -85,7 +85,7 @@ class DnsTarget:
 class DnsSource:
     """A STRICT_DNS or LOGICAL_DNS cluster (envoy.extensions.clusters.dns.v3.DnsCluster).
 
-    logical               only the first address of each answer counts, and an empty answer is a failure
+    logical               all addresses of an answer are one endpoint, and an empty answer is a failure
     targets               exactly one if `logical`
     failure_refresh_rate  (base, most) of the jittered exponential back-off; None: `refresh_rate`
     jitter                up to this much is added to each delay after a success, at random
