@@ -28,6 +28,18 @@ CHOICES = {
         "cacaaabaaccabaaaccbaababcbcbcbbcacbacbabcbccbbbbbccbbacbbabbabbcacccabbcaabababbabcbcabbacaacccbaabc"
         "cacaabbbaccbaabaaabacabbaabaaabababbaacbbbacccbaccbababacacacacbbacaccbacbbabcccbcbabcbabaabcaccbbca"
     ),
+    "ring-localities": (
+        "cacacaaabccacaaccccbcaabcbccccbcacbacccbcbcccbcbbccccacbcacbacccacccacccaaaaaacbabcbcacbccaccccbaabc"
+        "cbcacbbbcccbaabacbbacabaaabaaacababcaacbbbcccccaccccbabccccacaccbccacccacbbabcccbcbabcbabaacccccabca"
+    ),
+    "maglev-localities": (
+        "bbcccaccbcccccbcbaacccccacaaccccbccbcccaccccccbaaaccacccbbacccaabbbbcaaacccaccbcacbbccabcccccccaccca"
+        "bbcccaccacaaacaccbcbbacabaabacaccccbccabcccacaaacbccccacbcccbccbbcaccbcbaabcbbabbcccbaccaaccaacaccca"
+    ),
+    "ring-spilled": (
+        "acaaaaaaabaaabaabaaacbaaaaacababaaaacabaaaacaaaaacaaaaaaaabbaaaaaaacaaaababbbaaacaaaaabaaacbaccacabc"
+        "aaacabbacccaaaaacbacaaaaaaaaaccaaabcabababaaaacacaaaabbaaacaaacaacaaaaaacbaabccaaabaaaaabaaacaaaaaac"
+    ),
     "maglev": (
         "bbbccabcbacccababaabacbcaaaabccabccbbccabcaaccbaaabaaabbbbacbcaabbbbbaaacacbcbbcabbbccabcbbccacacbca"
         "bbbccaccabaaacacabcbbacabaabbbacbacbccabbbaabaaacbccccabbcaabacbbbabcbcbaabcbbabbacabacbaaccaacacbaa"

@@ -91,9 +91,17 @@ CLUSTERS: dict[str, Config] = {
     "ring-extension": extension(
         "ring_hash.v3.RingHash", minimum_ring_size=100, hash_function="MURMUR_HASH_2"
     ),
+    "ring-localities": {"lb_policy": "RING_HASH", "common_lb_config": {"locality_weighted_lb_config": {}}},
+    "maglev-localities": extension("maglev.v3.Maglev", locality_weighted_lb_config={}),
+    "ring-spilled": {"lb_policy": "RING_HASH"},
     "maglev-extension": extension("maglev.v3.Maglev", table_size=101, consistent_hashing_lb_config=HOSTNAME),
 }
-WEIGHTS = {"ring-weighted": (1, 2, 5), "maglev-weighted": (1, 2, 5)}
+WEIGHTS = {
+    "ring-weighted": (1, 2, 5),
+    "maglev-weighted": (1, 2, 5),
+    "ring-localities": (4, 2, 5),
+    "maglev-localities": (4, 2, 5),
+}
 
 
 def hosts(proxy: Proxy, name: str) -> list[Config]:
@@ -107,8 +115,28 @@ def hosts(proxy: Proxy, name: str) -> list[Config]:
     return found
 
 
+def group(made: Config) -> None:
+    """Where localities or priorities are to be had: a by itself, b and c together."""
+    assignment = made["load_assignment"]
+    (everybody,) = assignment["endpoints"]
+    first, *others = everybody["lb_endpoints"]
+    groups: list[Config] = [{"lb_endpoints": [first]}, {"lb_endpoints": others}]
+    if made["name"].endswith("-localities"):
+        for number, one in enumerate(groups):
+            one["locality"] = {"zone": str(number)}
+            one["load_balancing_weight"] = 1 + 2 * number
+        assignment["endpoints"] = groups
+    elif made["name"].endswith("-spilled"):
+        gone = endpoint(1) | {"health_status": "UNHEALTHY"}
+        groups[0]["lb_endpoints"].append(gone)
+        groups[1]["priority"] = 1
+        assignment["endpoints"] = groups
+
+
 def configure(proxy: Proxy) -> Config:
     clusters = [cluster(name, *hosts(proxy, name), **fields) for name, fields in CLUSTERS.items()]
+    for made in clusters:
+        group(made)
     routes = [
         {
             "match": {"path_separated_prefix": f"/{name}"},
@@ -307,6 +335,8 @@ def test_statistics(proxy: Proxy) -> None:
         "maglev.maglev_lb.min_entries_per_host": 21845,
         "maglev-extension.maglev_lb.max_entries_per_host": 34,
         "maglev-extension.maglev_lb.min_entries_per_host": 33,
+        "maglev-localities.maglev_lb.max_entries_per_host": 35108,
+        "maglev-localities.maglev_lb.min_entries_per_host": 14044,
         "maglev-small.maglev_lb.max_entries_per_host": 4,
         "maglev-small.maglev_lb.min_entries_per_host": 3,
         "maglev-weighted.maglev_lb.max_entries_per_host": 40959,
@@ -315,9 +345,11 @@ def test_statistics(proxy: Proxy) -> None:
         **ring("ring", 1026, 342, 342),
         **ring("ring-bounded", 1026, 342, 342),
         **ring("ring-extension", 102, 34, 34),
+        **ring("ring-localities", 1027, 220, 550),
         **ring("ring-murmur", 1026, 342, 342),
         **ring("ring-named", 1026, 342, 342),
         **ring("ring-small", 3, 1, 1),
+        **ring("ring-spilled", 1024, 512, 512),
         **ring("ring-weighted", 1024, 128, 640),
     }
     assert proxy.stat("cluster.ring-named.max_host_weight") == 1
