@@ -103,9 +103,9 @@ def test_reads_at_start_and_on_change(tmp_path: Path) -> None:
         (assignment(70000), "rejected", "port_value: must be at most 65535"),
         (assignment(80, more="    priority: 129\n"), "rejected", "priority: must be at most 128"),
         (
-            assignment(80, more="  policy: {endpoint_stale_after: 3s}\n"),
+            assignment(80, more="  policy: {drop_overloads: [{category: x}]}\n"),
             "rejected",
-            "endpoint_stale_after: is set, but",
+            "drop_overloads: is set, but",
         ),
         (assignment(80) + assignment(81)[assignment(81).index("- ") :], "rejected", "resource length: 2"),
         (
@@ -136,7 +136,7 @@ def test_a_missing_file_may_come(tmp_path: Path) -> None:
 
 
 def test_unsupported_fields_may_be_but_a_warning(tmp_path: Path) -> None:
-    text = assignment(80, more="  policy: {endpoint_stale_after: 3s}\n")
+    text = assignment(80, more="  policy: {drop_overloads: [{category: x}]}\n")
     world = World(tmp_path, text, unsupported="warn")
     assert world.addresses == ["127.0.0.1:80"]
     assert "policy" in world.log.lines[0]
@@ -221,3 +221,26 @@ def test_a_source_that_has_stopped_publishes_nothing(tmp_path: Path) -> None:
     assert world.endpoints == ()
     assert world.threads == []
     assert world.clock.getDelayedCalls() == []
+
+
+def test_an_assignment_that_gets_stale(tmp_path: Path) -> None:
+    text = assignment(80, more="  policy: {endpoint_stale_after: 30s}\n")
+    world = World(tmp_path, text)
+    world.clock.advance(20.0)
+    world.replace(text + "# again\n")
+    world.clock.advance(20.0)
+    assert world.addresses == ["127.0.0.1:80"]
+    world.clock.advance(10.0)
+    assert world.addresses == []
+    counted = world.counted()
+    assert (counted["assignment_timeout_received"], counted["assignment_stale"]) == (2, 1)
+    world.replace(assignment(80))
+    world.clock.advance(100.0)
+    assert world.addresses == ["127.0.0.1:80"]
+
+
+def test_nothing_gets_stale_after_the_end(tmp_path: Path) -> None:
+    world = World(tmp_path, assignment(80, more="  policy: {endpoint_stale_after: 30s}\n"))
+    world.eds.stop()
+    world.clock.advance(10.0)
+    assert world.addresses == ["127.0.0.1:80"]

@@ -20,8 +20,8 @@ def read(*groups: dict[str, Any]) -> tuple[tuple[Endpoint, ...], list[str], list
     message = json_format.ParseDict(
         {"cluster_name": "app", "endpoints": list(groups)}, endpoint_pb2.ClusterLoadAssignment()
     )
-    endpoints, _, problems, unread = read_load_assignment(message, "app")
-    return endpoints, list(map(str, problems)), list(map(str, unread))
+    found = read_load_assignment(message, "app")
+    return found.endpoints, list(map(str, found.problems)), list(map(str, found.unread))
 
 
 def test_everything_that_counts() -> None:

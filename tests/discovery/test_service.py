@@ -119,6 +119,8 @@ def test_eds_file(tmp_path: Path) -> None:
     assert world.endpoints("app") == ["127.0.0.1:80"]
     assert world.service.snapshot_stats() == {
         "counters": {
+            "cluster.app.assignment_stale": 0,
+            "cluster.app.assignment_timeout_received": 0,
             "cluster.app.update_attempt": 1,
             "cluster.app.update_success": 1,
             "cluster.app.update_failure": 0,

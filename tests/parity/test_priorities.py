@@ -161,3 +161,18 @@ def test_discovered_policy(proxy: Proxy) -> None:
     assert wait_for(lambda: {each[0] for each in chosen(proxy, "/eds", 20)} == {"0", "1"})
     write(proxy, {})
     assert wait_for(lambda: sum(each[0] == "0" for each in chosen(proxy, "/eds", 60)) >= 40)
+
+
+def test_stale_assignment(proxy: Proxy) -> None:
+    """Endpoints that are not renewed in time are forgotten, until there are others."""
+    before = proxy.stats("^cluster.eds.assignment_")
+    try:
+        write(proxy, {"endpoint_stale_after": "0.2s"})
+        assert proxy.stat_becomes("cluster.eds.membership_total", 0)
+        assert set(chosen(proxy, "/eds", 1)) == {"503"}
+    finally:
+        write(proxy, {})
+    assert proxy.stat_becomes("cluster.eds.membership_total", 4)
+    after = proxy.stats("^cluster.eds.assignment_")
+    grown = {name.rpartition(".")[2]: after[name] - before[name] for name in after}
+    assert grown == {"assignment_stale": 1, "assignment_timeout_received": 1, "assignment_use_cached": 0}

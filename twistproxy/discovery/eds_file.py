@@ -59,6 +59,7 @@ class EdsFileDiscovery:
         self._busy = False
         self._again = False
         self._timer: Timer | None = None
+        self._staleness: Timer | None = None
 
     def start(self) -> None:
         """Read the file, now and whenever it changes."""
@@ -70,6 +71,7 @@ class EdsFileDiscovery:
         """Watch no more."""
         self._updates.stop()
         self._again = False
+        self._stale_after(0.0)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -116,6 +118,7 @@ class EdsFileDiscovery:
                 path=source.path,
             )
             return
+        self._stale_after(found.stale_after)
         change = self._updates.success(found.endpoints, policy=found.policy)
         if change:
             self._log.info(
@@ -124,6 +127,25 @@ class EdsFileDiscovery:
                 path=source.path,
                 change=change,
             )
+
+    def _stale_after(self, seconds: float) -> None:
+        """What was said last is forgotten after so long, 0 for never."""
+        if self._staleness is not None:
+            self._staleness.cancel()
+            self._staleness = None
+        if seconds:
+            self._updates.counters["assignment_timeout_received"] += 1
+            self._staleness = self._reactor.callLater(seconds, self._stale)
+
+    def _stale(self) -> None:
+        self._staleness = None
+        self._updates.counters["assignment_stale"] += 1
+        self._updates.publish(())
+        self._log.warn(
+            "cluster {cluster}: {path} has not been renewed in time; the cluster has no endpoints any more",
+            cluster=self.source.cluster,
+            path=self.source.path,
+        )
 
     def _failed(self, failure: Failure) -> None:
         error = failure.value

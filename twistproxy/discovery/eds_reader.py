@@ -35,11 +35,13 @@ class Assignment:
 
     endpoints  None if it has no ClusterLoadAssignment
     policy     what it says of all of them
+    stale_after  seconds for which it counts, 0 for ever
     unread     what it sets that nothing implements, where that is only to be logged
     """
 
     endpoints: tuple[Endpoint, ...] | None
     policy: AssignmentPolicy | None = None
+    stale_after: float = 0.0
     unread: tuple[ConfigProblem, ...] = ()
 
 
@@ -147,11 +149,11 @@ class EdsReader:
                 self._names += built[1]
             return found
 
-        found, policy, problems, unread = read_load_assignment(assignment, self._name, endpoints)
-        if problems or unread:
+        found = read_load_assignment(assignment, self._name, endpoints)
+        if found.problems or found.unread:
             raise _NotPlain
         self._known = known
-        return Assignment(found, policy)
+        return Assignment(found.endpoints, found.policy, found.stale_after)
 
     def _whole(self, response: discovery_pb2.DiscoveryResponse) -> Assignment:
         if not response.resources:
@@ -165,13 +167,14 @@ class EdsReader:
                 raise _error(f"is {response.resources[0].type_url!r}, not a ClusterLoadAssignment")
         except DecodeError as e:
             raise _error(str(e)) from None
-        endpoints, policy, problems, unread = read_load_assignment(assignment, self._name)
+        found = read_load_assignment(assignment, self._name)
+        problems, unread = found.problems, found.unread
         if self._source.unsupported == "error":
             problems = problems + unread
             unread = []
         if problems:
             raise ConfigError(problems)
-        return Assignment(endpoints, policy, tuple(unread))
+        return Assignment(found.endpoints, found.policy, found.stale_after, tuple(unread))
 
 
 def parse_discovery_response(data: bytes, suffix: str) -> discovery_pb2.DiscoveryResponse:

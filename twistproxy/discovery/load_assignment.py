@@ -31,11 +31,27 @@ class Group:
 ReadEndpoints = Callable[[Reader, Group], Iterable[Endpoint]]
 
 
+@dataclass(frozen=True, slots=True)
+class LoadAssignment:
+    """What an assignment says.
+
+    policy       of all endpoints
+    stale_after  seconds after which they are not to be believed any more, 0 for never
+    problems     what is wrong with it
+    unread       what is not implemented of what it sets
+    """
+
+    endpoints: tuple[Endpoint, ...]
+    policy: AssignmentPolicy
+    stale_after: float
+    problems: list[ConfigProblem]
+    unread: list[ConfigProblem]
+
+
 def read_load_assignment(
     message: Message, cluster_name: str, read_endpoints: ReadEndpoints | None = None
-) -> tuple[tuple[Endpoint, ...], AssignmentPolicy, list[ConfigProblem], list[ConfigProblem]]:
-    """The endpoints of an assignment that must be that of `cluster_name`, and what it says of all of them; what is wrong
-    with it; what is not implemented of what it sets.
+) -> LoadAssignment:
+    """An assignment that must be that of `cluster_name`.
 
     read_endpoints  is asked for those of each group, in their order, if not `lb_endpoints` is to be read
     """
@@ -51,7 +67,9 @@ def read_load_assignment(
     policy = assignment_policy(root)
     if not policy.overprovisioning_factor:
         root.problem("must be at least 1, is 0", "policy.overprovisioning_factor")
-    return tuple(endpoints), policy, report.problems, report.unread(root)
+    of_policy = root.message("policy")
+    stale_after = 0.0 if of_policy is None else of_policy.duration("endpoint_stale_after", 0.0)
+    return LoadAssignment(tuple(endpoints), policy, stale_after, report.problems, report.unread(root))
 
 
 def _group(reader: Reader) -> Group:

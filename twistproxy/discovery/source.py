@@ -23,7 +23,8 @@ class RunningSource(Protocol):
 class ClusterUpdates:
     """Through which a source tells of one cluster.  It counts what it is told under Envoy's names.
 
-    `update_attempt` `update_success` `update_failure` `update_rejected` `update_empty` `update_no_rebuild`:
+    `assignment_stale` `assignment_timeout_received` `update_attempt` `update_success` `update_failure`
+    `update_rejected` `update_empty` `update_no_rebuild`:
     see "Every cluster" in Envoy's configuration/upstream/cluster_manager/cluster_stats.
     """
 
@@ -33,6 +34,8 @@ class ClusterUpdates:
         self._stopped = False
         self.counters = dict.fromkeys(
             (
+                "assignment_stale",
+                "assignment_timeout_received",
                 "update_attempt",
                 "update_success",
                 "update_failure",
