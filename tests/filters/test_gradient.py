@@ -119,6 +119,15 @@ def test_a_worker_that_is_gone(worker: int) -> None:
     assert workers.value("concurrency_limit") == 6
 
 
+def test_what_ends_after_the_controller_sets_no_timer() -> None:
+    workers = Workers(rtt_requests=1)
+    for one in workers.both:
+        one.stop()
+    workers.request(0, 0.1)
+    assert workers.value("min_rtt_calculation_active") == 0
+    assert workers.clock.pending() == []
+
+
 def test_jitter() -> None:
     workers = Workers(rtt_requests=1, jitter=50.0)
     workers.request(0, 0.1)

@@ -191,6 +191,16 @@ def test_requests_are_refused(proxy: Proxy) -> None:
     assert proxy.ask("/unmarked", "marked")["x-envoy-local-overloaded"] is None
 
 
+def test_grpc_is_refused_in_its_own_way(proxy: Proxy) -> None:
+    with pressure(proxy, "stop_accepting_requests"):
+        response = proxy.ask("/grpc", headers="content-type: application/grpc\r\n")
+    assert (response.status, response["grpc-status"], response["grpc-message"]) == (
+        200,
+        "14",
+        "envoy overloaded",
+    )
+
+
 def test_a_share_of_requests(proxy: Proxy) -> None:
     with pressure(proxy, "stop_accepting_requests", 0.7, 50):
         assert proxy.stat("overload.envoy.overload_actions.stop_accepting_requests.active") == 0

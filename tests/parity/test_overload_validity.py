@@ -35,6 +35,10 @@ TIMERS = (
     " timer_scale_factors: [%s]}"
 )
 IDLE = "{timer: HTTP_DOWNSTREAM_STREAM_IDLE, min_timeout: 1s}"
+CONNECTIONS = monitor(
+    "downstream_connections.v3.DownstreamConnectionsConfig, max_active_downstream_connections: 1", GLOBAL
+)
+FULL = f"triggers: [{{name: {GLOBAL}, threshold: {{value: 1}}}}]"
 
 #: What `overload_manager` says → whether it is taken.
 CASES = {
@@ -45,15 +49,16 @@ CASES = {
     MONITORS % monitor("fixed_heap.v3.FixedHeapConfig"): False,
     MONITORS % monitor("fixed_heap.v3.FixedHeapConfig, max_heap_size_bytes: 1"): True,
     MONITORS % monitor("cpu_utilization.v3.CpuUtilizationConfig"): True,
+    MONITORS % monitor("cpu_utilization.v3.CpuUtilizationConfig, mode: CONTAINER"): True,
     MONITORS % monitor("cgroup_memory.v3.CgroupMemoryConfig, max_memory_bytes: 5"): True,
     MONITORS
     % monitor(
         "downstream_connections.v3.DownstreamConnectionsConfig, max_active_downstream_connections: 1"
     ): False,
-    MONITORS
-    % monitor(
-        "downstream_connections.v3.DownstreamConnectionsConfig, max_active_downstream_connections: 1", GLOBAL
-    ): True,
+    MONITORS % CONNECTIONS: True,
+    (MONITORS % CONNECTIONS) + f"\nactions: [{{name: envoy.overload_actions.shrink_heap, {FULL}}}]": True,
+    (MONITORS % CONNECTIONS)
+    + f"\nloadshed_points: [{{name: envoy.load_shed_points.tcp_listener_accept, {FULL}}}]": False,
     ACTION % ("stop_accepting_requests", ON, ""): True,
     ACTION % ("nonsense", ON, ""): False,
     ACTION % ("stop_accepting_requests", "", ""): False,
@@ -84,7 +89,6 @@ STRICTER = (
     ACTION % ("reduce_timeouts", ON, TIMERS % "{timer: TRANSPORT_SOCKET_CONNECT, min_timeout: 1s}"),
     POINT % ("nonsense", ON),
     POINT % ("connection_pool_new_connection", ON),
-    MONITORS % monitor("cpu_utilization.v3.CpuUtilizationConfig, mode: CONTAINER"),
 )
 
 

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from twistproxy.process import resource_monitors
-from twistproxy.process.resource_monitors import CgroupMemory, Cpu, Heap, memory_of
+from twistproxy.process.resource_monitors import (
+    CgroupMemory,
+    Cpu,
+    Heap,
+    container_times,
+    host_times,
+    memory_of,
+)
 
 
 def test_memory_of_processes() -> None:
@@ -40,14 +47,34 @@ def test_memory_is_counted_once() -> None:
 
 def test_cpu(tmp_path: Path) -> None:
     path = tmp_path / "stat"
-    path.write_text("cpu  10 10 10 70 0 0 0 0 0 0\ncpu0 1 2 3\n")
-    cpu = Cpu(str(path))
-    path.write_text("cpu  40 20 20 120 0 0 0 0 0 0\n")
+    path.write_text("cpu  10 10 10 70 50 50 50 0 0 0\ncpu0 1 2 3\n")
+    cpu = Cpu(lambda: host_times(str(path)))
+    path.write_text("cpu  40 20 20 120 90 90 90 0 0 0\n")
     assert cpu.pressure() == pytest.approx(0.5 * 0.05)
     path.write_text("cpu  140 20 20 120 0 0 0 0 0 0\n")
     assert cpu.pressure() == pytest.approx(0.05 + 0.95 * 0.5 * 0.05)
     with pytest.raises(ValueError, match="erroneous"):
         cpu.pressure()
+
+
+@pytest.mark.parametrize(
+    ("quota", "cpus", "cores"),
+    [("max 100000", "0-3", 4.0), ("150000 100000", "0-3", 1.5), ("900000 100000", "0,2-3", 3.0)],
+)
+def test_cpu_of_a_container(tmp_path: Path, quota: str, cpus: str, cores: float) -> None:
+    (tmp_path / "cpu.stat").write_text("usage_usec 2500000\nuser_usec 1\n")
+    (tmp_path / "cpu.max").write_text(quota + "\n")
+    (tmp_path / "cpuset.cpus.effective").write_text(cpus + "\n")
+    assert container_times(lambda: 10.0, f"{tmp_path}/") == (2.5, 10.0 * cores)
+
+
+def test_cpu_of_a_container_of_version_1(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        container_times(lambda: 10.0, f"{tmp_path}/")
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu" / "cpuacct.usage").write_text("2500000000\n")
+    (tmp_path / "cpu" / "cpu.shares").write_text("2000\n")
+    assert container_times(lambda: 10.0, f"{tmp_path}/") == (2.5, 20.0)
 
 
 @pytest.mark.parametrize(

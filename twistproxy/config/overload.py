@@ -87,7 +87,9 @@ def build_overload(root: Reader) -> OverloadSettings | None:
             one.problem(f"the load shed point {name} is not implemented", "name")
         if any(other.name == name for other in points):
             one.problem(f"Duplicate loadshed point {name}", "name")
-        points.append(Triggered(name, _triggers(one, monitors, f"loadshed point {name}")))
+        points.append(
+            Triggered(name, _triggers(one, monitors.keys() - {GLOBAL_CONNECTIONS}, f"loadshed point {name}"))
+        )
     return OverloadSettings(
         tuple(monitors.items()),
         tuple(actions),
@@ -104,16 +106,10 @@ def _heap(config: Reader) -> Monitor:
     return HeapMonitor(most)
 
 
-def _cpu(config: Reader) -> Monitor:
-    if config.enum("mode") == "CONTAINER":
-        config.problem("only the mode HOST is implemented", "mode")
-    return CpuMonitor()
-
-
 _KINDS: dict[str, Callable[[Reader], Monitor]] = {
     "fixed_heap.v3.FixedHeapConfig": _heap,
     "injected_resource.v3.InjectedResourceConfig": lambda config: FileMonitor(config.string("filename")),
-    "cpu_utilization.v3.CpuUtilizationConfig": _cpu,
+    "cpu_utilization.v3.CpuUtilizationConfig": lambda config: CpuMonitor(config.enum("mode") == "CONTAINER"),
     "cgroup_memory.v3.CgroupMemoryConfig": lambda config: CgroupMonitor(
         config.integer("max_memory_bytes", 0)
     ),

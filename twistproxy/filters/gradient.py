@@ -62,6 +62,7 @@ class GradientController:
         self._runtime = runtime
         self._random = random
         self._timer: Timer | None = None
+        self._stopped = False
         self._measures = settings.fixed_rtt < 0.001
 
     def start(self) -> None:
@@ -73,6 +74,10 @@ class GradientController:
         self._wait()
 
     def stop(self) -> None:
+        self._stopped = True
+        self._cancel()
+
+    def _cancel(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -187,7 +192,9 @@ class GradientController:
     # ---- time
 
     def _wait(self) -> None:
-        self.stop()
+        self._cancel()
+        if self._stopped:
+            return
         state, times = self._state, self._times
         wait = _LONGEST_WAIT
         if not state[_DEFERRED]:

@@ -46,7 +46,9 @@ class FileMonitor:
 
 @dataclass(frozen=True, slots=True)
 class CpuMonitor:
-    """envoy.extensions.resource_monitors.cpu_utilization.v3, of the machine."""
+    """envoy.extensions.resource_monitors.cpu_utilization.v3: of the machine, or of the container."""
+
+    container: bool = False
 
 
 @dataclass(frozen=True, slots=True)

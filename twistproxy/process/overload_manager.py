@@ -22,7 +22,7 @@ from twistproxy.model.overload import (
     Triggered,
 )
 from twistproxy.observe.histogram import Histogram
-from twistproxy.process.resource_monitors import ResourceMonitor, make_monitor
+from twistproxy.process.resource_monitors import ResourceMonitor, Unreadable, make_monitor
 
 _log = Logger(namespace="twistproxy.master")
 
@@ -133,8 +133,7 @@ class OverloadManager:
         self._resources, self._actions, self._points = [], [], []
         if settings is not None:
             self._resources = [
-                Resource(name, monitor, make_monitor(monitor, self._pids, self._connections))
-                for name, monitor in settings.monitors
+                Resource(name, monitor, self._make(monitor)) for name, monitor in settings.monitors
             ]
             self._actions = [Decision(action) for action in settings.actions]
             self._points = [Decision(point) for point in settings.points]
@@ -142,6 +141,12 @@ class OverloadManager:
             if not all(resource.proactive for resource in self._resources):
                 self._timer = self._reactor.callLater(settings.refresh_interval, self._refresh)
         self._decided()
+
+    def _make(self, settings: Monitor) -> ResourceMonitor:
+        try:
+            return make_monitor(settings, self._pids, self._connections, self._reactor.seconds)
+        except (OSError, ValueError) as e:
+            return Unreadable(str(e))
 
     def stop(self) -> None:
         for timer in (self._timer, self._shrink_timer):

@@ -78,17 +78,20 @@ class InjectedFile:
         return found
 
 
-class Cpu:
-    """The share of the machine's CPU time that was worked in, as an average in which what is past counts less and
-    less."""
+#: CPU time that was worked in, and how much there was to be had, since an arbitrary start.
+CpuTimes = tuple[float, float]
 
-    def __init__(self, path: str = "/proc/stat") -> None:
-        self._path = path
+
+class Cpu:
+    """The share of CPU time that was worked in, as an average in which what is past counts less and less."""
+
+    def __init__(self, times: Callable[[], CpuTimes]) -> None:
+        self._times = times
         self._average = 0.0
-        self._worked, self._total = self._read()
+        self._worked, self._total = times()
 
     def pressure(self) -> float:
-        worked, total = self._read()
+        worked, total = self._times()
         work, time = worked - self._worked, total - self._total
         self._worked, self._total = worked, total
         if work < 0 or time <= 0:
@@ -96,10 +99,38 @@ class Cpu:
         self._average = work / time * _NEWEST + (1 - _NEWEST) * self._average
         return self._average
 
-    def _read(self) -> tuple[int, int]:
-        with open(self._path) as file:
-            numbers = [int(word) for word in file.readline().split()[1:]]
-        return sum(numbers[:3]), sum(numbers)
+
+def host_times(path: str = "/proc/stat") -> CpuTimes:
+    """Of the machine: user, nice and system time are work, and beside them only idle time counts, as in Envoy."""
+    with open(path) as file:
+        times = [int(word) for word in file.readline().split()[1:5]]
+    return float(sum(times[:3])), float(sum(times))
+
+
+def container_times(seconds: Callable[[], float], directory: str = _GROUPS) -> CpuTimes:
+    """Of the control group (version 2, else 1): what it used, in seconds, and what it may use."""
+    try:
+        with open(directory + "cpu.stat") as file:
+            used = next(int(line.split()[1]) for line in file if line.startswith("usage_usec "))
+        with open(directory + "cpu.max") as file:
+            quota, period = file.read().split()
+        with open(directory + "cpuset.cpus.effective") as file:
+            cores = float(_count(file.read()))
+    except FileNotFoundError:
+        with open(directory + "cpu/cpuacct.usage") as file, open(directory + "cpu/cpu.shares") as shares:
+            return int(file.read()) * 1e-9, seconds() * int(shares.read()) / 1000
+    if quota != "max":
+        cores = min(cores, int(quota) / int(period))
+    return used * 1e-6, seconds() * cores
+
+
+def _count(cpus: str) -> int:
+    """How many CPUs a list such as 0-3,7 names."""
+    found = 0
+    for part in cpus.strip().split(","):
+        first, _, last = part.partition("-")
+        found += int(last or first) - int(first) + 1
+    return found
 
 
 class CgroupMemory:
@@ -135,19 +166,34 @@ class Connections:
         return self._active() / self._most
 
 
+class Unreadable:
+    """There is nothing to read on this machine: it fails each time."""
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    def pressure(self) -> float:
+        raise OSError(self._why)
+
+
 def make_monitor(
-    settings: Monitor, pids: Callable[[], Iterable[int]], connections: Callable[[], int]
+    settings: Monitor,
+    pids: Callable[[], Iterable[int]],
+    connections: Callable[[], int],
+    seconds: Callable[[], float],
 ) -> ResourceMonitor:
-    """
+    """OSError or ValueError if it is one of CPU and there is nothing to read.
+
     pids         of all processes of the program
     connections  how many downstream connections count
+    seconds      the time
     """
     if isinstance(settings, HeapMonitor):
         return Heap(settings.max_bytes, pids)
     if isinstance(settings, FileMonitor):
         return InjectedFile(settings.path)
     if isinstance(settings, CpuMonitor):
-        return Cpu()
+        return Cpu((lambda: container_times(seconds)) if settings.container else host_times)
     if isinstance(settings, CgroupMonitor):
         return CgroupMemory(settings.max_bytes)
     assert isinstance(settings, ConnectionsMonitor)
