@@ -26,11 +26,10 @@ from twistproxy.http.headers import Header
 
 Fields = dict[bytes, bytes]
 
-#: Where in a frame its type is, and the type that the first has (RFC 9113 sections 4.1, 3.4).
+#: A frame's head, where in it its type is, and the type that the first frame has (RFC 9113 sections 4.1, 3.4).
+_FRAME_HEAD = 9
 _TYPE = 3
 _SETTINGS = 4
-#: Bytes that may come without anything that means something: a frame of the size that we allow, and some more.
-_MOST_HELD = 64 * 1024
 
 
 class CallSink(Protocol):
@@ -54,7 +53,7 @@ class CallSink(Protocol):
 class H2Calls:
     """One connection.  `write` sends bytes; `sink` may be anything before the first call."""
 
-    __slots__ = ("_h2", "_preface", "_sink", "_stream", "_unused", "_write")
+    __slots__ = ("_h2", "_held", "_preface", "_sink", "_stream", "_write")
 
     def __init__(self, write: Callable[[bytes], None], sink: CallSink) -> None:
         self._write = write
@@ -63,8 +62,7 @@ class H2Calls:
         self._h2.initiate_connection()
         self._stream = 0
         self._preface = True
-        # What has come since the last event.
-        self._unused = b""
+        self._held = b""
 
     @property
     def active(self) -> bool:
@@ -89,22 +87,25 @@ class H2Calls:
 
     def receive(self, data: bytes) -> None:
         """Bytes from the server.  Raises `RemoteProtocolError`."""
-        self._unused += data
-        if self._preface and len(self._unused) > _TYPE:
-            # h2 waits for a whole frame, however long it says that it is: a server of HTTP/1 would be waited for.
-            if self._unused[_TYPE] != _SETTINGS:
+        # A frame at a time, so that what h2 makes of one can be put right before the next.
+        held = self._held + data
+        while len(held) >= _FRAME_HEAD:
+            size = _FRAME_HEAD + int.from_bytes(held[:3], "big")
+            if size > _FRAME_HEAD + self._h2.max_inbound_frame_size or (
+                self._preface and held[_TYPE] != _SETTINGS
+            ):
                 raise RemoteProtocolError("the server does not speak HTTP/2")
+            if len(held) < size:
+                break
+            frame, held = held[:size], held[size:]
             self._preface = False
-        try:
-            events = self._h2.receive_data(data)
-        except H2Error as error:
-            raise RemoteProtocolError(str(error)) from error
-        if events:
-            self._unused = b""
-        elif len(self._unused) > _MOST_HELD:
-            raise RemoteProtocolError("a frame without an end")
-        for event in events:
-            self._take(event)
+            try:
+                events = self._h2.receive_data(frame)
+            except H2Error as error:
+                raise RemoteProtocolError(str(error)) from error
+            for event in events:
+                self._take(event)
+        self._held = held
         self._flush()
 
     def _flush(self) -> None:
