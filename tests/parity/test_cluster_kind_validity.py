@@ -53,6 +53,8 @@ CASES = {
 }
 PROVIDED = POLICY % (_EXTENSION, "cluster_provided.v3.ClusterProvided")
 ORIGINAL = "{type: ORIGINAL_DST, lb_policy: CLUSTER_PROVIDED, %s}"
+AGGREGATE = "lb_policy: %s\ncluster_type: {name: any, typed_config: {'@type': %s, clusters: %s}}"
+_AGGREGATE = "type.googleapis.com/envoy.extensions.clusters.aggregate.v3.ClusterConfig"
 #: What is said of a cluster without hosts → whether it is taken.
 PROVIDING = {
     "type: ORIGINAL_DST": False,
@@ -70,6 +72,12 @@ PROVIDING = {
     ORIGINAL % "original_dst_lb_config: {metadata_key: {key: a, path: [{key: b}]}}": True,
     ORIGINAL % "cleanup_interval: 0s": False,
     ORIGINAL % "lb_subset_config: {}": True,
+    AGGREGATE % ("CLUSTER_PROVIDED", _AGGREGATE, "[b, c]"): True,
+    AGGREGATE % ("CLUSTER_PROVIDED", _AGGREGATE, "[a]"): True,
+    AGGREGATE % ("CLUSTER_PROVIDED", _AGGREGATE, "[]"): False,
+    AGGREGATE % ("ROUND_ROBIN", _AGGREGATE, "[b]"): False,
+    AGGREGATE % ("ROUND_ROBIN", _AGGREGATE, "[b]") + "\n" + PROVIDED: True,
+    AGGREGATE % ("CLUSTER_PROVIDED", _AGGREGATE, "[b]") + "\n" + ROUND_ROBIN: False,
     ORIGINAL % "lb_subset_config: {subset_selectors: [{keys: [a]}]}": False,
 }
 #: What is said of a route to the cluster "a" → whether it is taken.
@@ -88,6 +96,8 @@ def test_clusters(fields: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("fields", PROVIDING, ids=lambda text: text[:120])
 def test_clusters_with_a_choice_of_their_own(fields: str, tmp_path: Path) -> None:
     config = with_cluster(fields)
+    if "cluster_type" in fields:
+        del config["static_resources"]["clusters"][0]["type"]
     if "load_assignment" not in fields:
         del config["static_resources"]["clusters"][0]["load_assignment"]
     check(config, PROVIDING[fields], False, tmp_path / "c.json")

@@ -12,7 +12,7 @@ from twistproxy.config.health_checks import build_cluster_checks
 from twistproxy.config.http1 import build_upstream_http
 from twistproxy.config.load_balancing import build_balancing
 from twistproxy.config.outlier import build_outlier_detection
-from twistproxy.config.provided import build_original_dst, check_provided, is_original_dst
+from twistproxy.config.provided import build_aggregate, build_original_dst, check_provided, is_original_dst
 from twistproxy.config.upstream_sockets import (
     BindConfig,
     build_bind_config,
@@ -76,7 +76,8 @@ def _cluster(
     http = build_upstream_http(reader)
     check_provided(reader, balancing.policy)
     original = build_original_dst(reader) if is_original_dst(reader) else None
-    fixed, source = _endpoints(reader, name, options, resolver, later)
+    members = build_aggregate(reader)
+    fixed, source = ([], None) if members is not None else _endpoints(reader, name, options, resolver, later)
     if original is not None:
         source = OriginalDstSource(name, original.cleanup_interval)
     default, high = _thresholds(reader)
@@ -95,6 +96,7 @@ def _cluster(
         policy=assignment_policy(reader.message("load_assignment")),
         connect_timeout=reader.duration("connect_timeout", 5.0),
         original_dst=original,
+        aggregate=members or (),
         endpoints=tuple(fixed),
         source=source,
         stat_name=stat_name,

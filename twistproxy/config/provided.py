@@ -83,10 +83,15 @@ def build_original_dst(reader: Reader) -> OriginalDstSettings:
     )
 
 
-def build_aggregate(custom: Reader) -> tuple[str, ...] | None:
-    """The names of the clusters of an aggregate one; None if it is of another kind.  `custom`: a CustomClusterType."""
+def build_aggregate(reader: Reader) -> tuple[str, ...] | None:
+    """The names of the clusters of an aggregate one; None if it is of another kind.  `reader`: the cluster."""
+    if reader.oneof("cluster_discovery_type") != "cluster_type":
+        return None
+    custom = reader.message_or_empty("cluster_type")
     if not _is_aggregate(custom):
         return None
+    # Envoy does not look at any.
+    reader.ignore("load_assignment")
     custom.ignore("name")
     config = custom.unpack("typed_config")
     return () if config is None else tuple(config.strings("clusters"))

@@ -19,7 +19,7 @@ class RetryContext(RequestContext):
     """A request that may take several attempts: the hosts that were tried, and what the policy's predicates say of
     others.  The first attempt has nothing to avoid but canaries, which it does not."""
 
-    __slots__ = ("_avoided", "_hash", "_hashed", "_policy", "_priorities", "_tried")
+    __slots__ = ("_avoided", "_hash", "_hashed", "_policy", "_recent", "_tried")
 
     def __init__(self, stream: Stream, route: Route, head: RequestHead, policy: RetryPolicy) -> None:
         super().__init__(stream, route, head)
@@ -27,12 +27,12 @@ class RetryContext(RequestContext):
         self._hash: int | None = None
         self._hashed = False
         self._tried: list[Host] = []
-        self._priorities: list[int] = []  # of the hosts that were tried, since they were last forgotten
+        self._recent: list[Host] = []  # the hosts that were tried, since they were last forgotten
         self._avoided: frozenset[int] = frozenset()
 
     def tried(self, host: Host) -> None:
         self._tried.append(host)
-        self._priorities.append(host.endpoint.priority)
+        self._recent.append(host)
 
     def begin_retry(self) -> None:
         """From now on the predicates count."""
@@ -47,12 +47,12 @@ class RetryContext(RequestContext):
 
     def avoided_priorities(self, priorities: PrioritySet) -> frozenset[int]:
         every = self._policy.priority_updates
-        if every and self._priorities and len(self._priorities) % every == 0:
-            self._avoided = frozenset(self._priorities)
+        if every and self._recent and len(self._recent) % every == 0:
+            self._avoided = frozenset([priorities.priority_of(host) for host in self._recent])
         if self._avoided and not priorities.has_others(self._avoided):
             # All have had their turn: begin again.
             self._avoided = frozenset()
-            self._priorities = []
+            self._recent = []
         return self._avoided
 
     def should_select_another(self, host: Host) -> bool:

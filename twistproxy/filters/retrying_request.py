@@ -263,7 +263,9 @@ class RetryingRequest:
         self._timeout("upstream_per_try_idle_timeout" if idle else "upstream_per_try_timeout")
 
     def duration_reached(self, attempt: Attempt) -> None:
-        self._cluster.stats.upstream_rq_max_duration_reached += 1
+        host = attempt.host
+        cluster = self._cluster if host is None else self._cluster.of(host)
+        cluster.stats.upstream_rq_max_duration_reached += 1
         if self._retry_reset(attempt, ResetReason.LOCAL_RESET, False):
             return
         status = 504 if self._request.complete else 408
@@ -294,6 +296,7 @@ class RetryingRequest:
         rewrites = None if route is None else route.rewrites
         if rewrites is not None and rewrites.auto_host:
             rewrites.name_host(request.head, host.endpoint.hostname, self._envoy_headers)
+        self._timeouts.use_duration(self._cluster.of(host).max_stream_duration)
         pool = self._cluster.pool(host, self._high_priority, self._stream.connection)
         if pool is None:
             self._no_host()

@@ -31,7 +31,17 @@ class Timeouts:
     status         what a timeout is answered with
     """
 
-    __slots__ = ("_grpc", "_tell", "duration", "hedge", "per_try", "per_try_idle", "status", "total")
+    __slots__ = (
+        "_asked",
+        "_grpc",
+        "_tell",
+        "duration",
+        "hedge",
+        "per_try",
+        "per_try_idle",
+        "status",
+        "total",
+    )
 
     def __init__(
         self,
@@ -64,8 +74,14 @@ class Timeouts:
         self.per_try = 0 if total and per_try >= total else per_try
         self._tell = tell
         self.tell(head, 0)
-        self.duration = _number(_take(head, _DURATION), round(cluster_duration * 1000))
+        self._asked = _number(_take(head, _DURATION), -1)
+        self.duration = 0
+        self.use_duration(cluster_duration)
         self.status = 504 if _take(head, _ALT_RESPONSE) is None else 204
+
+    def use_duration(self, cluster_duration: float) -> None:
+        """`cluster_duration`: seconds that an attempt may take at most, unless the request itself has said so."""
+        self.duration = round(cluster_duration * 1000) if self._asked < 0 else self._asked
 
     def tell(self, head: RequestHead, elapsed: int) -> None:
         """Tell the upstream how long it has.  `elapsed`: milliseconds since the end of the request."""

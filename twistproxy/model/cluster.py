@@ -54,6 +54,7 @@ class ClusterSettings:
     policy           what is said of all its endpoints, unless discovery says something else
     connect_timeout  seconds
     original_dst     how the destination of a request is found, for clusters of that type
+    aggregate        the names of the clusters of an aggregate one, in the order in which they are used
     endpoints        those of a STATIC cluster
     source           where the others come from, None for STATIC
     buffer_limit     bytes in a connection's write buffer, or held while there is none, above which their source is
@@ -77,6 +78,7 @@ class ClusterSettings:
     policy: AssignmentPolicy = field(default_factory=AssignmentPolicy)
     connect_timeout: float = 5.0
     original_dst: OriginalDstSettings | None = None
+    aggregate: tuple[str, ...] = ()
     endpoints: tuple[Endpoint, ...] = ()
     source: DiscoverySource | None = None
     stat_name: str = ""

@@ -27,7 +27,12 @@ def explain_cluster(cluster: Cluster, chosen: Host | None = None) -> dict[str, A
         for host in priority.hosts if priority.panic else usable:
             shares[id(host)] = shares.get(id(host), 0) + load.per_cent
     notes = []
-    if not hosts:
+    members = cluster.settings.aggregate
+    if members:
+        notes.append(f"its hosts are those of the clusters {', '.join(members)}, priority after priority")
+    elif cluster.settings.original_dst is not None:
+        notes.append("a request goes to where it was going anyway: these are the hosts that were met so far")
+    elif not hosts:
         notes.append(
             "it has no hosts" if cluster.warm else "its discovery has not answered yet, so it has no hosts"
         )

@@ -157,7 +157,14 @@ class Trial:
         return self._clusters[name]
 
     def _copy(self, live: Cluster) -> Cluster:
-        copy = Cluster(live.settings, self._clock, self._connector, self._deadlines, self._parts.random)
+        copy = Cluster(
+            live.settings,
+            self._clock,
+            self._connector,
+            self._deadlines,
+            self._parts.random,
+            get=self._get_cluster,
+        )
         copy.use_runtime(self._manager.runtime)
         if live.warm:
             copy.set_endpoints(tuple(host.endpoint for host in live.hosts.values()), live.said_policy)

@@ -56,7 +56,7 @@ from twistproxy.process.running_listener import RunningListener
 from twistproxy.process.trial import ManagerParts, TrialParts
 from twistproxy.route.header_rules import HeaderEdits, compile_edits
 from twistproxy.route.table import RouteTable
-from twistproxy.upstream.cluster import Say
+from twistproxy.upstream.choosers.make import Say
 from twistproxy.upstream.cluster_manager import ClusterManager
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from random import Random
 from typing import Any
 
 from twistproxy.api.clock import Clock
 from twistproxy.api.transport import Connector
-from twistproxy.model.address import Address, TcpAddress, address_value
+from twistproxy.model.address import Address, address_value
 from twistproxy.model.cluster import ClusterSettings
 from twistproxy.model.endpoint import AssignmentPolicy, Endpoint, EndpointChanges, insert
 from twistproxy.model.health import FAILED_ACTIVE_HC, FAILED_OUTLIER_CHECK
@@ -17,12 +17,11 @@ from twistproxy.observe.stats import Snapshot
 from twistproxy.primitives.board import WorkerBoard
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import RuntimeValues
-from twistproxy.upstream.choosers.base import Chooser, HostsUpdate
+from twistproxy.upstream.choosers.base import HostsUpdate
 from twistproxy.upstream.choosers.context import LoadBalancerContext
-from twistproxy.upstream.choosers.make import make_chooser
-from twistproxy.upstream.choosers.original_dst import OriginalDstChooser
+from twistproxy.upstream.choosers.make import Say, make_chooser
 from twistproxy.upstream.choosers.params import LoadBalancerParams
-from twistproxy.upstream.choosers.peeking import PeekingChooser, looking_ahead
+from twistproxy.upstream.choosers.peeking import PeekingChooser
 from twistproxy.upstream.cluster_figures import Figures, collect_pools
 from twistproxy.upstream.host import Host
 from twistproxy.upstream.lb.zone_aware import LocalCluster
@@ -33,13 +32,6 @@ from twistproxy.upstream.pool.special import Downstream
 from twistproxy.upstream.pool.tcp import TcpPool
 from twistproxy.upstream.resource_limits import ResourceLimits
 
-#: Tells the discovery process something; False if there is none just now (`DiscoveryLink.say`).
-Say = Callable[[str, dict[str, Any]], bool]
-
-
-def _nobody() -> Host | None:
-    return None
-
 
 class Cluster:
     """A named set of equivalent hosts.
@@ -49,7 +41,8 @@ class Cluster:
     `change_endpoints` some of them: those that stay keep their connections and counts, the others drain.
     `warm` is False until endpoints are known for the first time.  `stats`: those to go on with, if not from zero.
     `local`: the cluster that the proxy belongs to, for zone aware routing.
-    `say` tells the discovery process something; not needed where nothing is to be told.
+    `say` tells the discovery process something; not needed where nothing is to be told.  `get` finds the clusters of an
+    aggregate one.
     """
 
     def __init__(
@@ -62,13 +55,14 @@ class Cluster:
         stats: ClusterStats | None = None,
         local: LocalCluster | None = None,
         say: Say | None = None,
+        get: Callable[[str], Cluster | None] | None = None,
     ) -> None:
         self.settings = settings
         self.name = settings.name
         self.max_stream_duration = settings.max_stream_duration
         self.retry = settings.retry
         # Whether a request to it may need more than one attempt within the route's timeout.
-        self.special = settings.max_stream_duration > 0 or settings.retry is not None
+        self.special = bool(settings.max_stream_duration or settings.retry or settings.aggregate)
         self.stats = ClusterStats() if stats is None else stats
         self.limits = (ResourceLimits(settings.default_thresholds), ResourceLimits(settings.high_thresholds))
         #: whether discovery checks its hosts, and wants to hear of them
@@ -80,6 +74,8 @@ class Cluster:
         self.used: dict[Host, None] = {}
         #: what statistics say of the hosts (`upstream.cluster_figures`), until they change
         self.figures: Figures | None = None
+        #: another number after every change of the hosts, or of how requests are shared by them
+        self.changes = 0
         self.warm = settings.source is None
         self._clock = clock
         self._connector = connector
@@ -91,9 +87,7 @@ class Cluster:
         #: what discovery says of all endpoints, in place of the configuration
         self.said_policy: AssignmentPolicy | None = None
         self._params.local = local
-        self.chooser = self._make_chooser(say)
-        if settings.predictive_preconnect_ratio > 1.0:
-            self.chooser = looking_ahead(self.chooser, settings.balancing.policy)
+        self.chooser = make_chooser(settings, self._params, clock, say, get)
         self.contextual = self.chooser.contextual
         self.pick: Callable[[], Host | None] = self.chooser.picking()
         self._outlier: OutlierRules | None = None
@@ -116,18 +110,6 @@ class Cluster:
         default, high = self.limits
         return default.in_use()[2] + high.in_use()[2]
 
-    def _make_chooser(self, say: Say | None) -> Chooser:
-        settings = self.settings
-        original = settings.original_dst
-        if original is None:
-            return make_chooser(self._params)
-
-        def tell(addresses: list[TcpAddress]) -> None:
-            if say is not None:
-                say("original_dst", {"cluster": self.name, "used": addresses})
-
-        return OriginalDstChooser(self.name, original, self.stats, self._clock, tell)
-
     def set_endpoints(self, endpoints: tuple[Endpoint, ...], policy: AssignmentPolicy | None = None) -> None:
         """These are all endpoints.  `policy`: what is said of all of them, if that is not up to the configuration."""
         self.warm = True
@@ -146,7 +128,7 @@ class Cluster:
                 continue  # it is there twice: the first counts
             host = old.get(address)
             if host is None:
-                host = self.chooser.adopt(endpoint) or Host(endpoint)
+                host = self._host(endpoint)
                 added.append(host)
             elif host.endpoint is not endpoint and host.endpoint != endpoint:
                 _describe(host, endpoint, moved)
@@ -171,7 +153,7 @@ class Cluster:
         for endpoint in changes.changed:
             host = hosts.get(endpoint.address)
             if host is None:
-                host = hosts[endpoint.address] = self.chooser.adopt(endpoint) or Host(endpoint)
+                host = hosts[endpoint.address] = self._host(endpoint)
                 added.append(host)
             else:
                 _describe(host, endpoint, moved)
@@ -180,7 +162,7 @@ class Cluster:
         for place, endpoint in changes.added:
             host = taken.pop(endpoint.address, None)
             if host is None:
-                host = self.chooser.adopt(endpoint) or Host(endpoint)
+                host = self._host(endpoint)
                 added.append(host)
             else:  # it only stands elsewhere
                 _describe(host, endpoint, moved)
@@ -209,6 +191,7 @@ class Cluster:
                     host.share_load(self._board.line(host.endpoint.row))
         self.chooser.update(update)
         self.pick = self.chooser.picking()
+        self.changes += 1
         for host in update.removed:
             host.outlier = None
             self.used.pop(host, None)
@@ -225,6 +208,23 @@ class Cluster:
             host.outlier = rules.counts(row)
         if host.outlier is not None:
             host.outlier.ejected = bool(host.flags & FAILED_OUTLIER_CHECK)
+
+    def _host(self, endpoint: Endpoint) -> Host:
+        host = self.chooser.adopt(endpoint)
+        if host is None:
+            host = Host(endpoint)
+        else:
+            self.used[host] = None
+        host.cluster = self
+        return host
+
+    def all_hosts(self) -> Collection[Host]:
+        return self.hosts.values()
+
+    def of(self, host: Host) -> Cluster:
+        """The cluster whose host it is: itself, or a member of it."""
+        found: Cluster | None = host.cluster
+        return self if found is None else found
 
     def choose(self, context: LoadBalancerContext) -> Host | None:
         """The host for a request of which something is known."""
@@ -243,6 +243,8 @@ class Cluster:
         open."""
         pool: HttpPool | None = host.pools[high_priority]
         if pool is None:
+            if host.cluster is not self and host.cluster is not None:
+                return self.of(host).pool(host, high_priority, downstream)
             if self._pools is not None or host.endpoint.additional:
                 return self._special_pools().get(host, int(high_priority), downstream)
             self._use(host)
@@ -264,6 +266,8 @@ class Cluster:
         at = 2 + high_priority
         pool: HttpPool | None = host.pools[at]
         if pool is None:
+            if host.cluster is not self and host.cluster is not None:
+                return self.of(host).tcp_pool(host, high_priority, downstream)
             if self._pools is not None or host.endpoint.additional:
                 return self._special_pools().get(host, at, downstream)
             self._use(host)
@@ -369,6 +373,7 @@ class Cluster:
         """Requests are to be spread anew over the same hosts."""
         self.chooser.rebuild()
         self.pick = self.chooser.picking()
+        self.changes += 1
 
     @property
     def panic_threshold(self) -> int:
@@ -409,6 +414,10 @@ class Cluster:
                 name: limits.describe() for name, limits in zip(("default", "high"), self.limits, strict=True)
             },
         }
+
+
+def _nobody() -> Host | None:
+    return None
 
 
 def _describe(host: Host, endpoint: Endpoint, moved: set[int]) -> None:

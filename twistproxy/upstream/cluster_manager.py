@@ -14,7 +14,8 @@ from twistproxy.observe.stats import Snapshot
 from twistproxy.primitives.board import WorkerBoard
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import RuntimeValues
-from twistproxy.upstream.cluster import Cluster, Say
+from twistproxy.upstream.choosers.make import Say
+from twistproxy.upstream.cluster import Cluster
 from twistproxy.upstream.lb.zone_aware import LocalCluster
 
 
@@ -67,6 +68,7 @@ class ClusterManager:
                 stats,
                 self._local_of(one.name),
                 self._tell,
+                self._get,
             )
             cluster.watch(self._board)
             if old is None:
@@ -119,6 +121,10 @@ class ClusterManager:
             line = self._board.cluster(cluster.name, bool(high_priority))
             if line is not None:
                 limits.share(line)
+
+    def _get(self, name: str) -> Cluster | None:
+        """As `get`, at any time."""
+        return self._clusters.get(name)
 
     def runtime_changed(self) -> None:
         """The runtime has other values now."""

@@ -30,11 +30,13 @@ class Host:
     address_text  for logs and `/clusters`
     load     where all workers count its requests, None if each knows of its own only
     outlier  where outlier detection counts, None without it
+    cluster  the `upstream.cluster.Cluster` whose host it is, None in tests
     """
 
     __slots__ = (
         "address",
         "address_text",
+        "cluster",
         "degraded",
         "endpoint",
         "excluded",
@@ -51,6 +53,7 @@ class Host:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.flags = 0
+        self.cluster: Any = None
         self.healthy_since: float | None = None
         self.use(endpoint)
         self.address = endpoint.address

@@ -14,6 +14,9 @@ from twistproxy.upstream.host import Host
 class PrioritySet(Protocol):
     """The hosts among which a chooser has the choice, as far as a context has to know them."""
 
+    def priority_of(self, host: Host) -> int:
+        """The number of a host's priority among those that the choice is of, -1 if it is none of them."""
+
     def has_others(self, priorities: frozenset[int]) -> bool:
         """Whether there is a usable host of a priority other than these."""
 
@@ -33,12 +36,15 @@ class LoadBalancerContext:
     """Nothing is known; what knows something of a request says so in place of these methods.
 
     host_attempts  how many further hosts may be looked at where `should_select_another` does not like one
+    only           the priority that is to have all of the load, and whether its degraded hosts are; None where that is
+                   not decided yet
     """
 
-    __slots__ = ("host_attempts",)
+    __slots__ = ("host_attempts", "only")
 
     def __init__(self, host_attempts: int = 0) -> None:
         self.host_attempts = host_attempts
+        self.only: tuple[int, bool] | None = None
 
     def hash(self, own: OwnPolicies) -> int | None:
         """The hash of the request by these policies, or if there are none by its route's; None: any host will do."""

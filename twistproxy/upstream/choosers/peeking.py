@@ -63,7 +63,9 @@ class PeekingChooser(Chooser):
         return self._inner.pick_hash(value, attempt)
 
     def choose_once(self, context: LoadBalancerContext, attempt: int) -> Host | None:
-        return self._ahead.popleft() if self._ahead else self._inner.choose_once(context, attempt)
+        if self._ahead and context.only is None:
+            return self._ahead.popleft()
+        return self._inner.choose_once(context, attempt)
 
     def collect(self, prefix: str, out: Snapshot) -> None:
         self._inner.collect(prefix, out)

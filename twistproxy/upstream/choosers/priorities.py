@@ -64,6 +64,9 @@ class PriorityChooser(Chooser):
     def pick(self) -> Host | None:
         return self._draw(self._parts)
 
+    def priority_of(self, host: Host) -> int:
+        return host.endpoint.priority
+
     def has_others(self, priorities: frozenset[int]) -> bool:
         return has_usable(self._priorities, priorities)
 
@@ -78,6 +81,11 @@ class PriorityChooser(Chooser):
         return parts
 
     def choose_once(self, context: LoadBalancerContext, attempt: int) -> Host | None:
+        only = context.only
+        if only is not None:
+            number, degraded = only
+            # Between the choice of the priority and this one the hosts do not change.
+            return self._with_picks([Load(100, number, degraded)])[0][1]()
         avoided = context.avoided_priorities(self)
         return self._draw(self._without(avoided) if avoided else self._parts)
 

@@ -73,12 +73,18 @@ def priorities(hosts: Collection[Host], policy: AssignmentPolicy, panic_threshol
             priority.excluded += 1
     for priority in found:
         _measure(priority, policy)
-    if _total(found) < 100:
-        for priority in found:
-            size = len(priority.hosts) - priority.excluded
-            usable = len(priority.healthy) + len(priority.degraded)
-            priority.panic = (100 * usable < panic_threshold * size) if size else panic_threshold > 0
+    find_panics(found, panic_threshold)
     return found
+
+
+def find_panics(found: list[Priority], panic_threshold: int) -> None:
+    """Which of them are in a panic."""
+    enough = _total(found) >= 100
+    for priority in found:
+        size = len(priority.hosts) - priority.excluded
+        usable = len(priority.healthy) + len(priority.degraded)
+        panic = (100 * usable < panic_threshold * size) if size else panic_threshold > 0
+        priority.panic = panic and not enough
 
 
 def loads(found: list[Priority], without: frozenset[int] = frozenset()) -> list[Load]:
