@@ -49,22 +49,22 @@ def test_defaults() -> None:
 
 
 def test_all_fields() -> None:
-    names = [
-        name for name in OutlierSettings.__dataclass_fields__ if "time" not in name and "interval" not in name
-    ]
-    names = [name for name in names if name not in ("split", "always_eject_one_host", "uneject_when_checked")]
+    flags = ("split", "always_eject_one_host", "uneject_when_checked", "detect_degraded_hosts")
+    times = ("interval", "base_ejection_time", "max_ejection_time", "max_ejection_time_jitter")
+    names = [name for name in OutlierSettings.__dataclass_fields__ if name not in flags + times]
     numbers = ", ".join(f"{name}: {number}" for number, name in enumerate(names, 1))
-    times = (
+    others = (
         "interval: 1.5s, base_ejection_time: 2s, max_ejection_time: 3s, max_ejection_time_jitter: 0.25s, "
         "split_external_local_origin_errors: true, always_eject_one_host: true, "
-        "successful_active_health_check_uneject_host: false"
+        "successful_active_health_check_uneject_host: false, detect_degraded_hosts: true"
     )
-    found = cluster(f"outlier_detection: {{{numbers}, {times}}}").outlier
+    found = cluster(f"outlier_detection: {{{numbers}, {others}}}").outlier
     assert found is not None
     assert [getattr(found, name) for name in names] == list(range(1, len(names) + 1))
     assert (found.interval, found.base_ejection_time, found.max_ejection_time) == (1500, 2000, 3000)
     assert found.max_ejection_time_jitter == 250
     assert (found.split, found.always_eject_one_host, found.uneject_when_checked) == (True, True, False)
+    assert found.detect_degraded_hosts
 
 
 def test_the_longest_ejection_is_not_below_the_shortest() -> None:
@@ -99,13 +99,6 @@ def test_refused(fields: str, problem: str) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("fields", "manager"),
-    [
-        ("outlier_detection: {detect_degraded_hosts: true}", "{}"),
-        ("", "{outlier_detection: {event_service: {event_service: {}}}}"),
-    ],
-)
-def test_not_there(fields: str, manager: str) -> None:
+def test_no_event_service() -> None:
     with pytest.raises(ConfigError):
-        built(fields, manager)
+        built("", "{outlier_detection: {event_service: {}}}")

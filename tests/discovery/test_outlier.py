@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from twistproxy.discovery.outlier import Detector, DetectorTools
+from twistproxy.discovery.outlier import FLAGS, Detector, DetectorTools
 from twistproxy.discovery.outlier_log import EventLog
 from twistproxy.model.address import Address, TcpAddress
 from twistproxy.model.endpoint import Endpoint
-from twistproxy.model.health import FAILED_ACTIVE_HC, FAILED_OUTLIER_CHECK
+from twistproxy.model.health import DEGRADED_OUTLIER_DETECTION, FAILED_ACTIVE_HC, FAILED_OUTLIER_CHECK
 from twistproxy.model.outlier import (
     BASES,
     CONSECUTIVE_5XX,
@@ -69,7 +69,7 @@ class World:
         self.detector.start()
 
     def set_flags(self, cluster: str, flags: Mapping[Address, int], mask: int) -> None:
-        assert (cluster, mask) == ("app", FAILED_OUTLIER_CHECK)
+        assert (cluster, mask) == ("app", FLAGS)
         self.published.append({getattr(address, "port", 0): value for address, value in flags.items()})
 
     def add_hosts(self, *endpoints: Endpoint) -> list[Endpoint]:
@@ -131,6 +131,51 @@ def test_five_in_a_row() -> None:
             "eject_consecutive_event": {},
         }
     ]
+
+
+def test_a_degraded_host() -> None:
+    """It is about as with ejections, of which nothing else depends on it."""
+    world = World(1, max_ejection_percent=0, detect_degraded_hosts=True)
+    world.detector.degraded(world.row(1))
+    world.detector.degraded(world.row(1))
+    assert world.published == [{1: DEGRADED_OUTLIER_DETECTION}]
+    assert world.counted() == {"detected_degradation": 1}
+    assert world.detector.active == 0
+    world.clock.advance(29)
+    assert len(world.published) == 1
+    world.clock.advance(1)
+    assert world.published[1:] == [{1: 0}]
+    world.detector.degraded(world.row(1))
+    world.clock.advance(59)
+    assert len(world.published) == 3
+    world.clock.advance(1)
+    assert len(world.published) == 4
+    assert [(line["type"], line["action"], line["enforced"]) for line in world.lines] == [
+        ("DEGRADED", "EJECT", True),
+        ("CONSECUTIVE_5XX", "UNEJECT", False),
+    ] * 2
+    assert not any(line["num_ejections"] or "secs_since_last_action" in line for line in world.lines)
+    world.clock.advance(1000)
+    world.detector.degraded(world.row(1))
+    world.clock.advance(30)
+    assert len(world.published) == 6
+
+
+def test_a_degraded_host_may_be_ejected() -> None:
+    world = World(1, detect_degraded_hosts=True)
+    world.detector.degraded(world.row(1))
+    world.fail(1)
+    assert world.published[-1] == {1: DEGRADED_OUTLIER_DETECTION | FAILED_OUTLIER_CHECK}
+    world.detector.check_passed(hosts(1)[0].address)
+    assert world.published[-1] == {1: DEGRADED_OUTLIER_DETECTION}
+    world.clock.advance(30)
+    assert world.published[-1] == {1: 0}
+
+
+def test_degraded_is_not_believed_unless_told_to() -> None:
+    world = World(1)
+    world.detector.degraded(world.row(1))
+    assert world.counted() == {}
 
 
 def test_two_workers_say_the_same() -> None:

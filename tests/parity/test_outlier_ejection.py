@@ -107,6 +107,17 @@ CLUSTERS: dict[str, tuple[int, Config]] = {
         },
     ),
     "runtime": (2, _LONG),
+    "degraded": (2, _LONG | {"detect_degraded_hosts": True}),
+    "degraded-short": (
+        1,
+        _ALL
+        | {
+            "detect_degraded_hosts": True,
+            "consecutive_5xx": 2,
+            "interval": "0.1s",
+            "base_ejection_time": "0.2s",
+        },
+    ),
 }
 DEAD = ("local", "local-rate", "local-share")  # the first host does not listen
 BAD = raw("HTTP/1.1 500 Bad\r\ncontent-length: 0\r\n\r\n")
@@ -508,6 +519,55 @@ def test_local_origin_failure_percentage(proxy: Proxy) -> None:
     }
     (event,) = events(proxy, "local-share", 1)
     assert event["type"] == "FAILURE_PERCENTAGE_LOCAL_ORIGIN"
+
+
+DEGRADED = raw("HTTP/1.1 404 No\r\nx-envoy-degraded: true\r\ncontent-length: 0\r\n\r\n")
+
+
+def test_degraded(proxy: Proxy) -> None:
+    """Hosts that say so get requests only where the others do not suffice."""
+    answers(proxy, "degraded", DEGRADED)
+    assert until(proxy, "degraded", "detected_degradation") == {"detected_degradation": 1}
+    answers(proxy, "degraded", hosts=())
+    assert flags(proxy, "degraded") == ["/degraded_outlier_detection", "healthy"]
+    assert proxy.stat("cluster.degraded.membership_degraded") == 1
+    statuses = proxy.admin_json("/clusters?format=json")["cluster_statuses"]
+    hosts = next(one["host_statuses"] for one in statuses if one["name"] == "degraded")
+    assert hosts[0]["health_status"] == {
+        "failed_degraded_outlier_detection": True,
+        "eds_health_status": "HEALTHY",
+    }
+    (event,) = events(proxy, "degraded", 1)
+    event.pop("timestamp")
+    assert event == {
+        "type": "DEGRADED",
+        "cluster_name": "degraded",
+        "upstream_url": f"127.0.0.1:{port(proxy, 'degraded', 0)}",
+        "action": "EJECT",
+        "num_ejections": 0,
+        "enforced": True,
+        "eject_consecutive_event": {},
+    }
+
+
+def test_degraded_and_ejected(proxy: Proxy) -> None:
+    """Neither ends the other."""
+    answers(proxy, "degraded-short", DEGRADED)
+    ask(proxy, "degraded-short")
+    answers(proxy, "degraded-short")
+    ask(proxy, "degraded-short", 2)
+    assert wait_for(
+        lambda: flags(proxy, "degraded-short") == ["/failed_outlier_check/degraded_outlier_detection"]
+    )
+    answers(proxy, "degraded-short", hosts=())
+    found = events(proxy, "degraded-short", 4)
+    assert [(one["type"], one["action"]) for one in found] == [
+        ("DEGRADED", "EJECT"),
+        ("CONSECUTIVE_5XX", "EJECT"),
+        ("CONSECUTIVE_5XX", "UNEJECT"),
+        ("CONSECUTIVE_5XX", "UNEJECT"),
+    ]
+    assert wait_for(lambda: flags(proxy, "degraded-short") == ["healthy"])
 
 
 def test_runtime(proxy: Proxy) -> None:

@@ -11,6 +11,7 @@ from twistproxy.model.outlier import (
     CONSECUTIVE_5XX,
     CONSECUTIVE_GATEWAY_FAILURE,
     CONSECUTIVE_LOCAL_ORIGIN_FAILURE,
+    DEGRADED,
     FAILURES,
     GATEWAY_FAILURES,
     LOCAL_FAILURES,
@@ -125,6 +126,25 @@ def test_an_ejected_host_is_not_spoken_of() -> None:
     world.answer(*[503] * 10)
     assert not world.said
     assert world.totals()[0] == 10
+
+
+@pytest.mark.parametrize(
+    ("believed", "status", "known", "told"),
+    [
+        (True, 200, False, True),
+        (True, 404, False, True),
+        (True, 500, False, False),
+        (True, 200, True, False),
+        (False, 200, False, False),
+    ],
+)
+def test_a_host_that_says_it_is_degraded(believed: bool, status: int, known: bool, told: bool) -> None:
+    world = World(detect_degraded_hosts=believed)
+    world.workers[0].degraded = known
+    head = ResponseHead(status, [(b"x-envoy-degraded", b"")])
+    world.workers[0].answered(RequestHead(b"GET", b"/", b"a", [], {}), head)
+    assert world.said == [{"cluster": "app", "row": world.row, "kind": DEGRADED}] * told
+    assert sum(world.totals()) == 1
 
 
 def test_failures_of_ours_are_failures_of_the_host() -> None:

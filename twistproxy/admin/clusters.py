@@ -30,6 +30,7 @@ _HEALTH_FIELDS = {
     "pending_active_hc": "pending_active_hc",
     "excluded_via_immediate_hc_fail": "excluded_via_immediate_hc_fail",
     "active_hc_timeout": "active_hc_timeout",
+    "degraded_outlier_detection": "failed_degraded_outlier_detection",
 }
 
 

@@ -49,6 +49,7 @@ def build_outlier_detection(reader: Reader | None) -> OutlierSettings | None:
         max_ejection_time=longest,
         max_ejection_time_jitter=_milliseconds(reader, "max_ejection_time_jitter", 0),
         always_eject_one_host=reader.boolean("always_eject_one_host"),
+        detect_degraded_hosts=reader.boolean("detect_degraded_hosts"),
         uneject_when_checked=reader.boolean("successful_active_health_check_uneject_host", True),
         **{name: reader.integer(name, getattr(_DEFAULTS, name)) for name in _NUMBERS},
     )

@@ -12,70 +12,27 @@ from typing import Any
 
 from twistproxy.api.clock import Clock, Timer
 from twistproxy.discovery.outlier_hosts import NO_RATE, WatchedHost
+from twistproxy.discovery.outlier_kinds import (
+    CONSECUTIVE,
+    COUNTERS,
+    LOCAL_RATE,
+    LOCAL_SHARE,
+    RATE,
+    SHARE,
+    Kind,
+)
 from twistproxy.discovery.outlier_log import EventLog
 from twistproxy.discovery.source import Random
 from twistproxy.model.address import Address
 from twistproxy.model.endpoint import Endpoint
-from twistproxy.model.health import FAILED_OUTLIER_CHECK
+from twistproxy.model.health import DEGRADED_OUTLIER_DETECTION, FAILED_OUTLIER_CHECK
 from twistproxy.model.outlier import OutlierSettings
 from twistproxy.primitives.board import HostRows
 from twistproxy.primitives.runtime import RuntimeValues
 
 _RUNTIME = "outlier_detection."
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind of outlier: its name in the event log, in statistics, and the field that says whether it is enforced."""
-
-    name: str
-    stat: str
-    enforcing: str
-
-
-#: What is counted in a row, by the numbers of `model.outlier`: (kind, field with the threshold).
-CONSECUTIVE = (
-    (Kind("CONSECUTIVE_5XX", "consecutive_5xx", "enforcing_consecutive_5xx"), "consecutive_5xx"),
-    (
-        Kind(
-            "CONSECUTIVE_GATEWAY_FAILURE",
-            "consecutive_gateway_failure",
-            "enforcing_consecutive_gateway_failure",
-        ),
-        "consecutive_gateway_failure",
-    ),
-    (
-        Kind(
-            "CONSECUTIVE_LOCAL_ORIGIN_FAILURE",
-            "consecutive_local_origin_failure",
-            "enforcing_consecutive_local_origin_failure",
-        ),
-        "consecutive_local_origin_failure",
-    ),
-)
-_RATE = Kind("SUCCESS_RATE", "success_rate", "enforcing_success_rate")
-_LOCAL_RATE = Kind(
-    "SUCCESS_RATE_LOCAL_ORIGIN", "local_origin_success_rate", "enforcing_local_origin_success_rate"
-)
-_SHARE = Kind("FAILURE_PERCENTAGE", "failure_percentage", "enforcing_failure_percentage")
-_LOCAL_SHARE = Kind(
-    "FAILURE_PERCENTAGE_LOCAL_ORIGIN",
-    "local_origin_failure_percentage",
-    "enforcing_failure_percentage_local_origin",
-)
-_KINDS = (*(kind for kind, _ in CONSECUTIVE), _RATE, _LOCAL_RATE, _SHARE, _LOCAL_SHARE)
-_COUNTERS = (
-    *(f"ejections_detected_{kind.stat}" for kind in _KINDS),
-    *(f"ejections_enforced_{kind.stat}" for kind in _KINDS),
-    # Of detect_degraded_hosts, which is not there.
-    "ejections_detected_degradation",
-    "ejections_enforced_total",
-    "ejections_overflow",
-    # Deprecated by Envoy.
-    "ejections_consecutive_5xx",
-    "ejections_success_rate",
-    "ejections_total",
-)
+#: The flags that are ours to set.
+FLAGS = FAILED_OUTLIER_CHECK | DEGRADED_OUTLIER_DETECTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +70,7 @@ class Detector:
         self._timer: Timer | None = None
         self.hosts: dict[Address, WatchedHost] = {}
         self._by_row: dict[int, WatchedHost] = {}
-        self.counters = dict.fromkeys(_COUNTERS, 0)
+        self.counters = dict.fromkeys(COUNTERS, 0)
         self.rates = self.local_rates = Rates()
         self._flags: dict[Address, int] = {}
 
@@ -162,10 +119,7 @@ class Detector:
                 return endpoint
             host = self.hosts[address] = WatchedHost(address, row, rows.board)
             self._by_row[row] = host
-        flags = endpoint.flags & ~FAILED_OUTLIER_CHECK
-        if host.ejected:
-            flags |= FAILED_OUTLIER_CHECK
-        return replace(endpoint, flags=flags, row=host.row)
+        return replace(endpoint, flags=endpoint.flags & ~FLAGS | host.flags, row=host.row)
 
     def remove(self, address: Address) -> None:
         """The cluster does not have it any more."""
@@ -189,6 +143,20 @@ class Detector:
             self.counters["ejections_consecutive_5xx"] += 1
         self._publish()
 
+    def degraded(self, row: int) -> None:
+        """A host says of itself that it is degraded: it gets requests only where others do not suffice, for as long as
+        an ejection would take.  Both are independent of each other, as in Envoy."""
+        host = self._by_row.get(row)
+        if host is None or host.degraded or not self.settings.detect_degraded_hosts:
+            return
+        self.counters["ejections_detected_degradation"] += 1
+        now = self._now()
+        host.degradation = self._longer(host.degradation)
+        host.degraded, host.degraded_at, host.degraded_jitter = True, now, self._jitter()
+        self._flags[host.address] = host.flags
+        self._log_ejection(host, "DEGRADED", True, {"eject_consecutive_event": {}})
+        self._publish()
+
     def check_passed(self, address: Address) -> None:
         """An active health check of a host has succeeded, and it is healthy."""
         host = self.hosts.get(address)
@@ -204,16 +172,23 @@ class Detector:
         base = self._number("base_ejection_time_ms", "base_ejection_time")
         longest = self._number("max_ejection_time_ms", "max_ejection_time")
         for host in self.hosts.values():
-            if host.ejected and min(base * host.multiplier, longest) + host.jitter <= now - host.changed_at:
+            if host.ejected and min(base * host.multiplier, longest) + host.jitter <= now - host.ejected_at:
                 self._uneject(host)
+            degraded = now - host.degraded_at
+            if host.degraded and min(base * host.degradation, longest) + host.degraded_jitter <= degraded:
+                host.degraded, host.degraded_at = False, now
+                self._flags[host.address] = host.flags
+                self._log_return(host)
             host.turn()
         self.rates = self._compare(False)
         self.local_rates = self._compare(True)
         interval = self._number("interval_ms", "interval")
         for host in self.hosts.values():
-            if not host.ejected and host.changed_at and now - host.changed_at >= interval and host.multiplier:
+            if not host.ejected and host.back_at and now - host.back_at >= interval and host.multiplier:
                 host.multiplier -= 1
                 host.save()
+            if not host.degraded and host.degradation and now - host.degraded_at >= interval:
+                host.degradation -= 1
         self._publish()
 
     def _compare(self, local: bool) -> Rates:
@@ -240,9 +215,9 @@ class Detector:
         rates = Rates()
         if for_rate and len(for_rate) >= rate_hosts:
             rates = self._rates([rate for _, rate in for_rate])
-            self._eject_below(rates, for_rate, _LOCAL_RATE if local else _RATE)
+            self._eject_below(rates, for_rate, LOCAL_RATE if local else RATE)
         if for_share and len(for_share) >= share_hosts:
-            self._eject_failing(for_share, _LOCAL_SHARE if local else _SHARE)
+            self._eject_failing(for_share, LOCAL_SHARE if local else SHARE)
         return rates
 
     def _rates(self, found: list[float]) -> Rates:
@@ -286,48 +261,61 @@ class Detector:
         if not allowed and not (self.settings.always_eject_one_host and not active):
             self.counters["ejections_overflow"] += 1
             return
-        if kind in (CONSECUTIVE[0][0], _RATE):
+        if kind in (CONSECUTIVE[0][0], RATE):
             self.counters["ejections_total"] += 1
-        seconds = (self._now() - host.changed_at) // 1000 if host.changed_at else None
         enforced = self._happens(f"{_RUNTIME}{kind.enforcing}", getattr(self.settings, kind.enforcing))
         if enforced:
             self.counters["ejections_enforced_total"] += 1
             self.counters[f"ejections_enforced_{kind.stat}"] += 1
-            self._lengthen(host)
-            jitter = self._number("max_ejection_time_jitter_ms", "max_ejection_time_jitter")
-            host.eject(self._now(), int(self._tools.random() * (jitter + 1)))
-            self._flags[host.address] = FAILED_OUTLIER_CHECK
+            host.multiplier = self._longer(host.multiplier)
+            host.eject(self._now(), self._jitter())
+            self._flags[host.address] = host.flags
+        self._log_ejection(host, kind.name, enforced, details)
+
+    def _longer(self, multiplier: int) -> int:
+        """Each ejection is longer than the last."""
+        base = self._number("base_ejection_time_ms", "base_ejection_time")
+        longest = self._number("max_ejection_time_ms", "max_ejection_time")
+        return multiplier + (multiplier * base < longest + base)
+
+    def _jitter(self) -> int:
+        most = self._number("max_ejection_time_jitter_ms", "max_ejection_time_jitter")
+        return int(self._tools.random() * (most + 1))
+
+    def _uneject(self, host: WatchedHost) -> None:
+        host.uneject(self._now())
+        self._flags[host.address] = host.flags
+        self._log_return(host)
+
+    def _log_ejection(self, host: WatchedHost, kind: str, enforced: bool, details: dict[str, Any]) -> None:
         self._tools.log.event(
             "EJECT",
             self.cluster,
             str(host.address),
-            kind=kind.name,
+            kind=kind,
             ejections=host.ejections,
             enforced=enforced,
-            seconds=seconds,
+            seconds=self._seconds_since(host.back_at),
             details=details,
         )
 
-    def _lengthen(self, host: WatchedHost) -> None:
-        """Each ejection is longer than the last."""
-        base = self._number("base_ejection_time_ms", "base_ejection_time")
-        if host.multiplier * base < self._number("max_ejection_time_ms", "max_ejection_time") + base:
-            host.multiplier += 1
-
-    def _uneject(self, host: WatchedHost) -> None:
-        now = self._now()
-        seconds = (now - host.changed_at) // 1000
-        host.uneject(now)
-        self._flags[host.address] = 0
+    def _log_return(self, host: WatchedHost) -> None:
         self._tools.log.event(
-            "UNEJECT", self.cluster, str(host.address), ejections=host.ejections, seconds=seconds
+            "UNEJECT",
+            self.cluster,
+            str(host.address),
+            ejections=host.ejections,
+            seconds=self._seconds_since(host.ejected_at),
         )
+
+    def _seconds_since(self, moment: int) -> int | None:
+        return (self._now() - moment) // 1000 if moment else None
 
     def _publish(self) -> None:
         """One publication for all that has changed."""
         if self._flags:
             flags, self._flags = self._flags, {}
-            self._tools.set_flags(self.cluster, flags, FAILED_OUTLIER_CHECK)
+            self._tools.set_flags(self.cluster, flags, FLAGS)
 
     # ---- what is seen from outside
 

@@ -7,6 +7,7 @@ What is known of a host's ejection lies in its row, too: a discovery process tha
 from __future__ import annotations
 
 from twistproxy.model.address import Address
+from twistproxy.model.health import DEGRADED_OUTLIER_DETECTION, FAILED_OUTLIER_CHECK
 from twistproxy.model.outlier import (
     BASES,
     COUNTED,
@@ -52,10 +53,13 @@ class WatchedHost:
     """One host with its row.  Times are milliseconds of the monotonic clock, above 0.
 
     ejected     whether it is ejected at the moment
-    changed_at  when it was ejected, or came back; 0: neither has happened
+    ejected_at, back_at  when it was ejected last, and came back last; 0: never, or that is forgotten
     ejections   how often it was ejected
     multiplier  of its ejection time: one more with each ejection, one less with each sweep in good health
     jitter      milliseconds more that its ejection takes
+
+    degraded, degraded_at, degradation, degraded_jitter  the same of its degradation, which a successor of this process
+        learns anew from the host; `degraded_at` is also when that was over
     """
 
     def __init__(self, address: Address, row: int, board: Board) -> None:
@@ -65,15 +69,23 @@ class WatchedHost:
         self._common = common = board.common(row)
         since, packed = common[SINCE], common[EJECTIONS]
         self.ejected: bool = since > 0
-        self.changed_at: int = abs(since)
+        self.ejected_at: int = max(0, since)
+        self.back_at: int = max(0, -since)
         self.ejections: int = packed & _LOW
         self.multiplier: int = packed >> 32
         self.jitter: int = common[JITTER]
+        self.degraded = False
+        self.degraded_at = self.degradation = self.degraded_jitter = 0
         self._heard = [0, 0, 0]
         self.external = Window(SUCCESSES, FAILURES)
         self.local = Window(LOCAL_SUCCESSES, LOCAL_FAILURES)
         self.last_external = self.last_local = (0, 0)
         self.turn()
+
+    @property
+    def flags(self) -> int:
+        """Of its health."""
+        return FAILED_OUTLIER_CHECK * self.ejected | DEGRADED_OUTLIER_DETECTION * self.degraded
 
     def turn(self) -> None:
         """A sweep begins: what was counted since the last one is what it looks at."""
@@ -90,12 +102,12 @@ class WatchedHost:
         return True
 
     def eject(self, now: int, jitter: int) -> None:
-        self.ejected, self.changed_at, self.jitter = True, now, jitter
+        self.ejected, self.ejected_at, self.jitter = True, now, jitter
         self.ejections += 1
         self.save()
 
     def uneject(self, now: int) -> None:
-        self.ejected, self.changed_at = False, now
+        self.ejected, self.back_at = False, now
         for kind, cell in enumerate(COUNTED):
             self._common[BASES + kind] = self._board.total(self.row, cell)
         self.save()
@@ -105,4 +117,4 @@ class WatchedHost:
         common = self._common
         common[JITTER] = self.jitter
         common[EJECTIONS] = self.multiplier << 32 | self.ejections & _LOW
-        common[SINCE] = self.changed_at if self.ejected else -self.changed_at
+        common[SINCE] = self.ejected_at if self.ejected else -self.back_at

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from twistproxy.api.clock import Clock
-from twistproxy.discovery.outlier import Detector, DetectorTools
+from twistproxy.discovery.outlier import FLAGS, Detector, DetectorTools
 from twistproxy.discovery.outlier_log import EventLog
 from twistproxy.discovery.snapshot import EndpointStore
 from twistproxy.discovery.source import Random
@@ -15,8 +15,7 @@ from twistproxy.ipc.frame import Message
 from twistproxy.model.address import Address
 from twistproxy.model.cluster import ClusterSettings
 from twistproxy.model.endpoint import Endpoint
-from twistproxy.model.health import FAILED_OUTLIER_CHECK
-from twistproxy.model.outlier import OutlierSettings
+from twistproxy.model.outlier import DEGRADED, OutlierSettings
 from twistproxy.primitives.board import HostRows
 from twistproxy.primitives.runtime import RuntimeValues
 
@@ -90,9 +89,13 @@ class OutlierDetection:
             detector.remove(endpoint.address)
 
     def heard(self, message: Message) -> None:
-        """A worker has seen too many failures in a row (`upstream.outlier`)."""
+        """A worker has seen too many failures in a row, or a degraded host (`upstream.outlier`)."""
         detector = self._detectors.get(message["cluster"])
-        if detector is not None:
+        if detector is None:
+            return
+        if message["kind"] == DEGRADED:
+            detector.degraded(message["row"])
+        else:
             detector.reached(message["row"], message["kind"], message["total"])
 
     def check_passed(self, cluster: str, address: Address) -> None:
@@ -113,4 +116,4 @@ class OutlierDetection:
 
 
 def _undressed(endpoint: Endpoint) -> Endpoint:
-    return replace(endpoint, flags=endpoint.flags & ~FAILED_OUTLIER_CHECK, row=-1)
+    return replace(endpoint, flags=endpoint.flags & ~FLAGS, row=-1)

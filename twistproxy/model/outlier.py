@@ -26,6 +26,8 @@ JITTER = 7  # milliseconds more that this ejection takes
 CONSECUTIVE_5XX = 0
 CONSECUTIVE_GATEWAY_FAILURE = 1
 CONSECUTIVE_LOCAL_ORIGIN_FAILURE = 2
+#: Not a kind of failures: the host has said that it is degraded.
+DEGRADED = 3
 #: kind: cell of a worker's line
 COUNTED = (FAILURES, GATEWAY_FAILURES, LOCAL_FAILURES)
 
@@ -35,6 +37,7 @@ class OutlierSettings:
     """Envoy's fields with Envoy's defaults; times are milliseconds.
 
     split  whether failures of ours (connections, resets, timeouts) are counted apart from those of the host
+    detect_degraded_hosts  whether x-envoy-degraded in responses is believed
     """
 
     consecutive_5xx: int = 5
@@ -48,6 +51,7 @@ class OutlierSettings:
     max_ejection_percent: int = 10
     always_eject_one_host: bool = False
     uneject_when_checked: bool = True
+    detect_degraded_hosts: bool = False
     enforcing_consecutive_5xx: int = 100
     enforcing_consecutive_gateway_failure: int = 0
     enforcing_consecutive_local_origin_failure: int = 100

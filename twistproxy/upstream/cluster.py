@@ -11,7 +11,7 @@ from twistproxy.api.transport import Connector
 from twistproxy.model.address import Address, address_value
 from twistproxy.model.cluster import ClusterSettings
 from twistproxy.model.endpoint import AssignmentPolicy, Endpoint, EndpointChanges, insert
-from twistproxy.model.health import FAILED_ACTIVE_HC, FAILED_OUTLIER_CHECK
+from twistproxy.model.health import DEGRADED_OUTLIER_DETECTION, FAILED_ACTIVE_HC, FAILED_OUTLIER_CHECK
 from twistproxy.observe.cluster_stats import ClusterStats
 from twistproxy.observe.stats import Snapshot
 from twistproxy.primitives.board import WorkerBoard
@@ -208,6 +208,7 @@ class Cluster:
             host.outlier = rules.counts(row)
         if host.outlier is not None:
             host.outlier.ejected = bool(host.flags & FAILED_OUTLIER_CHECK)
+            host.outlier.degraded = bool(host.flags & DEGRADED_OUTLIER_DETECTION)
 
     def _host(self, endpoint: Endpoint) -> Host:
         host = self.chooser.adopt(endpoint)

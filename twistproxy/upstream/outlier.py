@@ -15,6 +15,7 @@ from twistproxy.model.outlier import (
     CONSECUTIVE_GATEWAY_FAILURE,
     CONSECUTIVE_LOCAL_ORIGIN_FAILURE,
     COUNTED,
+    DEGRADED,
     FAILING,
     FAILURES,
     GATEWAY_FAILURES,
@@ -32,6 +33,7 @@ from twistproxy.primitives.shared_line import SharedLine
 ABOUT = "outlier"
 
 _GRPC_STATUS = b"grpc-status"
+_DEGRADED = b"x-envoy-degraded"
 #: The status that stands for a connection that could not be made, or was lost.
 _NO_CONNECTION = 503
 
@@ -41,15 +43,17 @@ class OutlierRules:
 
     limits  how many failures in a row are too many, by kind; 0: none are
     split   whether failures of ours count apart
+    degrades  whether hosts may say that they are degraded
     """
 
-    __slots__ = ("_board", "_cluster", "_settings", "limits", "split")
+    __slots__ = ("_board", "_cluster", "_settings", "degrades", "limits", "split")
 
     def __init__(self, cluster: str, settings: OutlierSettings, board: WorkerBoard) -> None:
         self._cluster = cluster
         self._settings = settings
         self._board = board
         self.split = settings.split
+        self.degrades = settings.detect_degraded_hosts
         self.limits = (
             settings.consecutive_5xx,
             settings.consecutive_gateway_failure,
@@ -74,6 +78,10 @@ class OutlierRules:
         line = self._board.line(row)
         return None if line is None else OutlierCounts(self, row, line)
 
+    def degraded(self, row: int) -> None:
+        """A host says that it is degraded."""
+        self._board.say(ABOUT, {"cluster": self._cluster, "row": row, "kind": DEGRADED})
+
     def reached(self, row: int, kind: int, total: int) -> None:
         """A host has failed too often in a row; `total`: of such failures since ever."""
         self._board.say(ABOUT, {"cluster": self._cluster, "row": row, "kind": kind, "total": total})
@@ -82,10 +90,10 @@ class OutlierRules:
 class OutlierCounts:
     """What becomes of the requests to one host.
 
-    ejected  whether it is ejected, so that nothing need be said
+    ejected, degraded  whether that is known of it, so that nothing need be said
     """
 
-    __slots__ = ("_common", "_line", "_rules", "ejected", "row")
+    __slots__ = ("_common", "_line", "_rules", "degraded", "ejected", "row")
 
     def __init__(self, rules: OutlierRules, row: int, line: SharedLine) -> None:
         self._rules = rules
@@ -93,12 +101,15 @@ class OutlierCounts:
         self._common = line.common
         self.row = row
         self.ejected = False
+        self.degraded = False
 
     def answered(self, request: RequestHead, head: ResponseHead) -> None:
         """The host has answered; of a gRPC response that has a status already, that counts."""
         status = head.status
         if _GRPC_STATUS in head.index and is_grpc(request):
             status = http_status_of(head.index[_GRPC_STATUS])
+        if self._rules.degrades and status < 500 and not self.degraded and _DEGRADED in head.index:
+            self._rules.degraded(self.row)
         self._count(status)
 
     def connected(self) -> None:
