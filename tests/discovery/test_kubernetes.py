@@ -15,16 +15,23 @@ from twistproxy.discovery.registry import BadServiceName
 
 from .fakes import Log, addresses
 
+SLICES = "/apis/discovery.k8s.io/v1/endpointslices"
 
-def item(name: str, *ips: str, version: str = "5", port: int = 80) -> dict[str, Any]:
+
+def item(name: str, *ips: str, version: str = "5", port: int = 80, service: str = "") -> dict[str, Any]:
+    """A slice, or an Endpoints object: each has what the other ignores."""
+    labels = {"kubernetes.io/service-name": service or name}
     return {
-        "metadata": {"name": name, "namespace": "default", "resourceVersion": version},
+        "metadata": {"name": name, "namespace": "default", "resourceVersion": version, "labels": labels},
+        "endpoints": [{"addresses": [ip]} for ip in ips],
+        "ports": [{"port": port}],
         "subsets": [{"addresses": [{"ip": ip} for ip in ips], "ports": [{"port": port}]}],
     }
 
 
 class FakeClient:
     def __init__(self) -> None:
+        self.paths: list[str] = []
         self.gets: list[dict[str, str]] = []
         self.watches: list[dict[str, str]] = []
         self.waiting: list[Deferred[Any]] = []
@@ -39,13 +46,13 @@ class FakeClient:
         return self.waiting[-1]
 
     async def get(self, path: str, query: dict[str, str]) -> dict[str, Any]:
-        assert path == "/api/v1/endpoints"
+        self.paths.append(path)
         self.gets.append(query)
         found: dict[str, Any] = await self.wait()
         return found
 
     async def watch(self, path: str, query: dict[str, str], on_event: Any, limit: float) -> None:
-        assert path == "/api/v1/endpoints"
+        assert path == self.paths[-1]
         assert limit > float(query["timeoutSeconds"])
         self.watches.append(query)
         self.on_event = on_event
@@ -179,7 +186,8 @@ def test_an_expired_version_means_a_new_list(as_event: bool) -> None:
     [
         ("ERROR", {"code": 500, "message": "etcd"}),
         ("MODIFIED", {}),
-        ("MODIFIED", {**item("a"), "subsets": 3}),
+        ("DELETED", {}),
+        ("MODIFIED", {**item("a"), "endpoints": 3}),
     ],
 )
 def test_any_other_error_means_a_new_list_too(kind: str, found: dict[str, Any]) -> None:
@@ -193,12 +201,63 @@ def test_any_other_error_means_a_new_list_too(kind: str, found: dict[str, Any]) 
 
 def test_not_allowed_is_told_and_tried_again() -> None:
     world = World()
+    world.fail(ApiError(403, "endpointslices is forbidden"))
     world.fail(ApiError(403, "endpoints is forbidden"))
-    assert "403 endpoints is forbidden" in world.log.lines[-1]
+    assert "403 endpointslices is forbidden" in world.log.lines[-1]
     assert not world.registry.ready
     world.clock.advance(FIRST_DELAY)
     world.list(item("app", "10.0.0.1"))
     assert world.registry.ready
+
+
+@pytest.mark.parametrize("code", [403, 404])
+def test_endpoints_where_there_are_no_slices(code: int) -> None:
+    world = World()
+    world.fail(ApiError(code, "not for you"))
+    assert world.client.paths == [SLICES, "/api/v1/endpoints"]
+    world.list(item("app", "10.0.0.1"))
+    assert any("no endpoint slices" in line for line in world.log.lines)
+    assert world.hosts() == ["10.0.0.1:80"]
+    world.event("MODIFIED", item("app", "10.0.0.2"))
+    assert world.hosts() == ["10.0.0.2:80"]
+    # The next list asks for slices again.
+    world.fail(ApiError(410, "Gone"))
+    world.clock.advance(FIRST_DELAY)
+    assert world.client.paths[-1] == SLICES
+    world.list(item("app-x1", "10.0.0.3", service="app"))
+    assert world.hosts() == ["10.0.0.3:80"]
+
+
+def test_another_error_of_slices_is_no_reason_to_ask_for_endpoints() -> None:
+    world = World()
+    world.fail(ApiError(500, "etcd"))
+    world.clock.advance(FIRST_DELAY)
+    assert world.client.paths == [SLICES, SLICES]
+
+
+def test_the_slices_of_a_service_are_one() -> None:
+    world = World()
+    world.list(item("app-b", "10.0.0.2", service="app"), item("app-a", "10.0.0.1", service="app"))
+    assert world.hosts() == ["10.0.0.1:80", "10.0.0.2:80"]
+    world.event("ADDED", item("app-c", "10.0.0.3", "10.0.0.2", service="app"))
+    assert world.hosts() == ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"]
+    world.event("DELETED", item("app-b", service="app"))
+    assert world.hosts() == ["10.0.0.1:80", "10.0.0.3:80", "10.0.0.2:80"]
+    # A slice may become another service's.
+    world.event("MODIFIED", item("app-c", "10.0.0.3", service="other"))
+    assert world.hosts() == ["10.0.0.1:80"]
+    assert world.hosts("other") == ["10.0.0.3:80"]
+    world.event("DELETED", item("app-a", service="app"))
+    assert world.hosts() == []
+
+
+def test_a_slice_of_nobody() -> None:
+    world = World()
+    free = item("app", "10.0.0.1")
+    del free["metadata"]["labels"]
+    world.list(free)
+    assert world.hosts() == []
+    world.event("DELETED", free)
 
 
 def test_a_watch_that_ends_at_once_is_not_a_storm() -> None:

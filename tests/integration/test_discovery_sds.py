@@ -35,6 +35,7 @@ pytestmark = pytest.mark.integration
 
 LOG = Logger(observer=lambda event: None)
 PATH = b"/api/v1/endpoints"
+SLICES = b"/apis/discovery.k8s.io/v1/endpointslices"
 
 
 def endpoints(name: str, *ips: str, port: int = 80) -> dict[str, Any]:
@@ -50,13 +51,28 @@ def endpoints(name: str, *ips: str, port: int = 80) -> dict[str, Any]:
     }
 
 
+def endpoint_slice(name: str, service: str, *ips: str, ready: bool = True) -> dict[str, Any]:
+    conditions = {"ready": ready, "serving": True, "terminating": not ready}
+    return {
+        "metadata": {
+            "name": name,
+            "namespace": "default",
+            "labels": {"kubernetes.io/service-name": service},
+        },
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [ip], "conditions": conditions} for ip in ips],
+        "ports": [{"name": "", "port": 80, "protocol": "TCP"}],
+    }
+
+
 class ApiServer(Resource):
-    """Enough of a Kubernetes API server: lists, in pages, and watches from a version."""
+    """Enough of a Kubernetes API server: lists of one kind of objects, in pages, and watches from a version."""
 
     isLeaf = True
 
-    def __init__(self) -> None:
+    def __init__(self, path: bytes = PATH) -> None:
         super().__init__()
+        self.path = path
         self.version = 10
         self.items: dict[str, dict[str, Any]] = {}
         self.events: list[tuple[int, dict[str, Any]]] = []
@@ -106,7 +122,7 @@ class ApiServer(Resource):
         request.setHeader("content-type", "application/json")
         if self.required and authorization != self.required:
             return self.status(request, 401, "Unauthorized")
-        if request.path != PATH:
+        if request.path != self.path:
             return self.status(request, 404, "not found")
         query = {key.decode(): values[0].decode() for key, values in request.args.items()}
         return self.watch(request, query) if "watch" in query else self.list(query)
@@ -188,6 +204,21 @@ class Base(TestCase):
 
 async def pause() -> None:
     await deferLater(reactor, 0.02)
+
+
+class SliceTests(Base):
+    async def test_slices_are_listed_and_watched(self) -> None:
+        api = ApiServer(SLICES)
+        for number in range(3):
+            api.put(endpoint_slice(f"app-{number}", "app", f"10.0.{number}.1"))
+        url = self.serve("--kubernetes", f"http://127.0.0.1:{self.listen(Site(api))}")
+        await self.becomes(url, "app", ["10.0.0.1:80", "10.0.1.1:80", "10.0.2.1:80"])
+        api.put(endpoint_slice("app-1", "app", "10.0.1.1", ready=False))
+        await self.becomes(url, "app", ["10.0.0.1:80", "10.0.2.1:80"])
+        api.put(endpoint_slice("app-2", "app"), "DELETED")
+        api.put(endpoint_slice("app-0", "app"))
+        # The last one is on its way out, and still answers.
+        await self.becomes(url, "app", ["10.0.1.1:80"])
 
 
 class KubernetesTests(Base):

@@ -1,14 +1,18 @@
-"""Services from a Kubernetes API server: a list of all core/v1 Endpoints, kept up to date by watching.
+"""Services from a Kubernetes API server: a list of all EndpointSlices, kept up to date by watching.
 
-So an answer costs no request to the API server, and while that is away the answers are what it said last.
+Where these are not to be had, because the server is older than Kubernetes 1.21 or the account may not read them, it
+is the core/v1 Endpoints, which later versions call deprecated; each new list asks for slices first.  So an answer
+costs no request to the API server, and while that is away the answers are what it said last.
 kubernetes.io/docs/reference/using-api/api-concepts, "Efficient detection of changes": a watch that ends is
 resumed at the last version seen, which bookmarks move on; a version that is too old (410), or any other
 error, means to list again, and the new list replaces everything at once.  The service account needs `list`
-and `watch` on `endpoints`.
+and `watch` on `endpointslices` of `discovery.k8s.io`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from twisted.application.service import Service
@@ -17,13 +21,14 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from twistproxy.discovery import kubernetes_slices
 from twistproxy.discovery.kubernetes_client import ApiError
 from twistproxy.discovery.kubernetes_endpoints import Subset, hosts_of, parse_service_name, parse_subsets
+from twistproxy.discovery.kubernetes_slices import of_one_family, parse_slice
 from twistproxy.discovery.source import Random
 from twistproxy.model.endpoint import Endpoint
 from twistproxy.primitives.backoff import Backoff
 
-PATH = "/api/v1/endpoints"
 PAGE = "500"
 
 #: Seconds after which a watch is renewed, and at random up to twice that.  It bounds how long a connection
@@ -36,7 +41,80 @@ GRACE = 10.0
 FIRST_DELAY = 0.2
 LONGEST_DELAY = 30.0
 
+#: An older server does not have what was asked for (404), an account may not read it (403).
+_NOT_THERE = (403, 404)
+
+#: (namespace, name), of an object or a service
 Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Objects that say what hosts a service has.
+
+    read   (name of the service, its hosts) of an object; ValueError if it is none
+    merge  the subsets of all objects of a service to those that count
+    """
+
+    path: str
+    read: Callable[[dict[str, Any]], tuple[str, tuple[Subset, ...]]]
+    merge: Callable[[Iterable[Subset]], tuple[Subset, ...]] = tuple
+
+
+def _read_slice(item: dict[str, Any]) -> tuple[str, tuple[Subset, ...]]:
+    service, subset = parse_slice(item)
+    return service, (subset,)
+
+
+SLICES = Kind(kubernetes_slices.PATH, _read_slice, of_one_family)
+ENDPOINTS = Kind("/api/v1/endpoints", lambda item: (str(item["metadata"]["name"]), parse_subsets(item)))
+
+
+class Objects:
+    """The objects of a kind, by the services that they are of."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self._service_of: dict[Key, Key] = {}
+        self._services: dict[Key, dict[Key, tuple[Subset, ...]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._services)
+
+    def put(self, item: dict[str, Any]) -> None:
+        """There is this object now.  Raises `ApiError` if it is none of the kind."""
+        try:
+            key = _key(item)
+            service, subsets = self.kind.read(item)
+        except (KeyError, TypeError, ValueError) as e:
+            raise ApiError(0, f"an item that is not what was asked for: {e!r}") from None
+        self.remove(item)
+        if service:
+            self._service_of[key] = (key[0], service)
+            self._services.setdefault((key[0], service), {})[key] = subsets
+
+    def remove(self, item: dict[str, Any]) -> None:
+        """It is gone."""
+        try:
+            key = _key(item)
+        except (KeyError, TypeError) as e:
+            raise ApiError(0, f"an item without a name: {e!r}") from None
+        service = self._service_of.pop(key, None)
+        if service is not None:
+            of_service = self._services[service]
+            del of_service[key]
+            if not of_service:
+                del self._services[service]
+
+    def subsets(self, service: Key) -> tuple[Subset, ...]:
+        """What the hosts of a service are, in the order of the objects' names."""
+        objects = self._services.get(service, {})
+        return self.kind.merge(subset for key in sorted(objects) for subset in objects[key])
+
+
+def _key(item: dict[str, Any]) -> Key:
+    metadata = item["metadata"]
+    return str(metadata["namespace"]), str(metadata["name"])
 
 
 class Client(Protocol):
@@ -61,7 +139,7 @@ class KubernetesRegistry(Service):
         self._random = random
         self._log = log
         self._backoff = Backoff(FIRST_DELAY, LONGEST_DELAY, random)
-        self._services: dict[Key, tuple[Subset, ...]] = {}
+        self._objects = Objects(SLICES)
         self._version = ""
         self._problem = ""
         self._task: Deferred[None] | None = None
@@ -70,7 +148,7 @@ class KubernetesRegistry(Service):
     def hosts(self, service: str) -> tuple[Endpoint, ...]:
         """See `Registry`.  `BadServiceName` for what is not service.namespace.<cluster domain>."""
         name = parse_service_name(service, self._cluster_domain)
-        return hosts_of(self._services.get((name.namespace, name.service), ()), name)
+        return hosts_of(self._objects.subsets((name.namespace, name.service)), name)
 
     def startService(self) -> None:
         """List and watch from now on."""
@@ -105,23 +183,37 @@ class KubernetesRegistry(Service):
 
     async def _list(self) -> str:
         """Replaces everything; returns the list's version."""
-        services: dict[Key, tuple[Subset, ...]] = {}
-        query = {"limit": PAGE}
-        while True:
-            page = await self._client.get(PATH, query)
-            metadata = page.get("metadata") or {}
-            for item in page.get("items") or ():
-                key, subsets = _read(item)
-                services[key] = subsets
-            if not metadata.get("continue"):
-                break
-            query = {"limit": PAGE, "continue": metadata["continue"]}
-        self._services = services
+        try:
+            version, objects = await self._list_of(SLICES)
+        except ApiError as e:
+            if e.code not in _NOT_THERE:
+                raise
+            try:
+                version, objects = await self._list_of(ENDPOINTS)
+            except ApiError:
+                raise e from None
+            if self._objects.kind is SLICES:
+                self._log.info(
+                    "Kubernetes: no endpoint slices ({reason}), endpoints in their place", reason=str(e)
+                )
+        self._objects = objects
         if not self.ready or self._problem:
-            self._log.info("Kubernetes: {count} services", count=len(services))
+            self._log.info("Kubernetes: {count} services", count=len(objects))
         self.ready = True
         self._problem = ""
-        return str(metadata.get("resourceVersion", ""))
+        return version
+
+    async def _list_of(self, kind: Kind) -> tuple[str, Objects]:
+        objects = Objects(kind)
+        query = {"limit": PAGE}
+        while True:
+            page = await self._client.get(kind.path, query)
+            metadata = page.get("metadata") or {}
+            for item in page.get("items") or ():
+                objects.put(item)
+            if not metadata.get("continue"):
+                return str(metadata.get("resourceVersion", "")), objects
+            query = {"limit": PAGE, "continue": metadata["continue"]}
 
     async def _watch(self) -> None:
         """Follows changes until the watch ends.  Raises `ApiError` when it takes a new list."""
@@ -133,7 +225,7 @@ class KubernetesRegistry(Service):
             "timeoutSeconds": str(seconds),
         }
         started = self._reactor.seconds()
-        await self._client.watch(PATH, query, self._event, seconds + GRACE)
+        await self._client.watch(self._objects.kind.path, query, self._event, seconds + GRACE)
         if self._reactor.seconds() - started >= WATCH_SECONDS / 2:
             self._backoff.reset()
 
@@ -144,10 +236,9 @@ class KubernetesRegistry(Service):
         if kind == "ERROR":
             raise ApiError(int(item.get("code") or 0), str(item.get("message") or item.get("reason")))
         if kind in ("ADDED", "MODIFIED"):
-            key, subsets = _read(item)
-            self._services[key] = subsets
+            self._objects.put(item)
         elif kind == "DELETED":
-            self._services.pop(_read(item)[0], None)
+            self._objects.remove(item)
         # A BOOKMARK, or an event that a later version adds, has but its version.
         self._version = str((item.get("metadata") or {}).get("resourceVersion") or self._version)
         self._backoff.reset()
@@ -163,14 +254,6 @@ class KubernetesRegistry(Service):
     def _ended(self, failure: Failure) -> None:
         if not failure.check(CancelledError):
             self._log.failure("Kubernetes: no longer followed", failure)
-
-
-def _read(item: dict[str, Any]) -> tuple[Key, tuple[Subset, ...]]:
-    try:
-        metadata = item["metadata"]
-        return (str(metadata["namespace"]), str(metadata["name"])), parse_subsets(item)
-    except (KeyError, TypeError, ValueError) as e:
-        raise ApiError(0, f"an item that is no Endpoints object: {e!r}") from None
 
 
 def _describe(error: Exception) -> str:

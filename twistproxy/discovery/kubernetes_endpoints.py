@@ -15,14 +15,14 @@ two subsets, each with its own number under the same name.  Addresses that are n
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from twistproxy.discovery.registry import BadServiceName
 from twistproxy.discovery.resolv_conf import is_ip
 from twistproxy.model.address import TcpAddress
-from twistproxy.model.endpoint import Endpoint
+from twistproxy.model.endpoint import Endpoint, Locality
 
 #: The name of a service's port that is preferred if there are several.
 PREFERRED_PORT = "http"
@@ -39,10 +39,16 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Subset:
-    """Addresses that are ready, and the ports that all of them have."""
+    """Addresses that are ready, and the ports that all of them have.
+
+    leaving  addresses that are going away and still answer, for a service that has no others
+    zones    where addresses are, of those that say so
+    """
 
     addresses: tuple[str, ...]
     ports: tuple[Port, ...]
+    leaving: tuple[str, ...] = ()
+    zones: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +102,23 @@ def hosts_of(subsets: Iterable[Subset], name: ServiceName) -> tuple[Endpoint, ..
     if not wanted:
         names = {p.name for subset in subsets for p in subset.ports if p.protocol == name.protocol}
         wanted = PREFERRED_PORT if PREFERRED_PORT in names else min(names, default="")
-    hosts = (
-        Endpoint(TcpAddress(address, port.number))
+    with_port = [
+        (subset, port.number)
         for subset in subsets
         for port in subset.ports
         if port.protocol == name.protocol
         and (wanted == port.name or (name.port and wanted == str(port.number)))
-        for address in subset.addresses
-    )
-    return tuple(dict.fromkeys(hosts))
+    ]
+    hosts: dict[tuple[str, int], Endpoint] = {}
+    for subset, number in with_port:
+        for address in subset.addresses:
+            hosts.setdefault((address, number), _host(subset, address, number))
+    if not hosts:
+        for subset, number in with_port:
+            for address in subset.leaving:
+                hosts.setdefault((address, number), _host(subset, address, number))
+    return tuple(hosts.values())
+
+
+def _host(subset: Subset, address: str, port: int) -> Endpoint:
+    return Endpoint(TcpAddress(address, port), locality=Locality(zone=subset.zones.get(address, "")))
