@@ -17,7 +17,8 @@ COMPILED = """
     codec/h1_chunked codec/h1_client codec/h1_extended codec/h1_parse codec/h1_request codec/h1_request_writer
     codec/h1_response_writer codec/h1_server
     codec/h1_write codec/tcp_client
-    filters/attempt filters/attempt_timers filters/balancer_context filters/internal_redirect filters/kept_request
+    filters/attempt filters/attempt_timers filters/balancer_context filters/gradient filters/internal_redirect
+    filters/kept_request
     filters/response_counts filters/retry_hosts filters/retry_state filters/retrying_request filters/router
     filters/router_headers filters/shadow filters/timeouts filters/upgrade_request filters/upstream_request
     http/condition http/cookies http/date http/grpc http/header_match http/headers http/known_headers http/location
@@ -26,8 +27,8 @@ COMPILED = """
     observe/histogram observe/request_id observe/route_stats observe/stats observe/cluster_stats
     observe/manager_stats
     primitives/byte_meter primitives/deadlines primitives/described primitives/metadata_match
-    primitives/murmur_hash primitives/runtime primitives/shared_line primitives/string_match primitives/value_match
-    primitives/weighted_cycle
+    primitives/murmur_hash primitives/overload primitives/runtime primitives/shared_block primitives/shared_line
+    primitives/string_match primitives/value_match primitives/weighted_cycle
     route/action route/cluster_choice route/conditions route/counting route/direct_reply route/entry
     route/hash_policy route/header_rules route/match_tree route/mirroring route/path_index route/path_match
     route/redirect route/rewrite route/substitution route/table route/uri_template route/virtual_host

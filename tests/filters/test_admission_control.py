@@ -53,6 +53,19 @@ def test_a_failure_and_its_end() -> None:
     made.finish()
 
 
+def test_explained() -> None:
+    made = plane(window=2)
+    question = {"path": "/x", "host": "a"}
+    assert "goes to" in made.runtime.explain(question)["summary"]
+    ask(made, BAD)
+    for _ in range(2):
+        assert "denied_by_admission_control" in made.runtime.explain(question)["summary"]
+    made.clock.advance(2.0)
+    assert "goes to" in made.runtime.explain(question)["summary"]
+    assert made.counter("http.ingress.admission_control.rq_rejected") == 0
+    made.finish()
+
+
 def test_off_by_the_runtime() -> None:
     made = plane(enabled=RuntimeFlag(True, "on"))
     made.runtime.set_runtime({"on": False})

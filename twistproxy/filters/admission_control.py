@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 from twistproxy.api.http_filter import FilterStatus
@@ -55,6 +56,13 @@ class RequestWindow:
         if not buckets or now - buckets[-1][0] >= _GRANULARITY:
             buckets.append([now, 0, 0])
 
+    def copy(self) -> RequestWindow:
+        """The same, to be tried out."""
+        other = RequestWindow(self._seconds, self._monotonic)
+        other._buckets.extend(list(bucket) for bucket in self._buckets)
+        other.requests, other.successes = self.requests, self.successes
+        return other
+
     def record(self, success: bool) -> None:
         self.refresh()
         newest = self._buckets[-1]
@@ -62,6 +70,29 @@ class RequestWindow:
         newest[2] += success
         self.requests += 1
         self.successes += success
+
+
+class RequestWindows:
+    """Those of all filters of a worker, by listener and number in the chain: they live as long as their filters."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._found: dict[tuple[str, int], RequestWindow] = {}
+
+    def of(self, listener: str) -> Callable[[int], RequestWindow]:
+        """Makes the windows of one chain, of so many seconds each."""
+        numbers = count()
+
+        def make(seconds: int) -> RequestWindow:
+            window = self._found[listener, next(numbers)] = RequestWindow(seconds, self._monotonic)
+            return window
+
+        return make
+
+    def copies(self, listener: str) -> Callable[[int], RequestWindow]:
+        """The same, to be tried out."""
+        numbers = count()
+        return lambda seconds: self._found[listener, next(numbers)].copy()
 
 
 class AdmissionControlFilter:
@@ -77,7 +108,7 @@ class AdmissionControlFilter:
         self._runtime = tools.runtime
         self._counters = tools.counters
         tools.count(_REJECTED, _SUCCESS, _FAILURE)
-        self._window = RequestWindow(settings.window, tools.clock.monotonic)
+        self._window: RequestWindow = tools.window(settings.window)
 
     def decode_headers(self, stream: Any, head: RequestHead, end_stream: bool) -> FilterStatus:
         enabled = self._settings.enabled

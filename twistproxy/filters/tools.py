@@ -37,6 +37,7 @@ class FilterTools:
     get_cluster   by name, or None
     edit_requests, edit_responses   compile header rules that act one after the other; None if there is nothing to do
     gradient      the controller of the next adaptive_concurrency of the chain
+    window        the `admission_control.RequestWindow` of the next admission_control, of so many seconds
     """
 
     counters: dict[str, int]
@@ -48,6 +49,7 @@ class FilterTools:
     edit_requests: Callable[[Iterable[HeaderRules]], Edits | None]
     edit_responses: Callable[[Iterable[HeaderRules]], Edits | None]
     gradient: Callable[[GradientSettings], GradientController]
+    window: Callable[[int], Any]
 
     def count(self, *names: str) -> None:
         """Have these counters, at 0 if they are new."""

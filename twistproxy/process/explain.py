@@ -104,8 +104,8 @@ def explain(
         out["reply"] = {**reply, "flags": flags, "details": stream.details}
         why = stream.details
         if why == "overload":
-            out["reply"]["overload"] = parts.overload.active
-            why += f": {', '.join(parts.overload.active)}"
+            out["reply"]["overload"] = parts.guards.overload.active
+            why += f": {', '.join(parts.guards.overload.active)}"
         out["summary"] = f"{what} is answered {reply['status']} by the proxy itself ({why})."
     elif stream is not None and stream.host is not None and cluster is not None:
         out["summary"] = f"{what} {goes} cluster {stream.cluster!r}, this time to {stream.host.address_text}."

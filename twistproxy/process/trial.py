@@ -11,16 +11,14 @@ from typing import Any
 from twistproxy.api.access_log import AccessLog
 from twistproxy.api.clock import Clock
 from twistproxy.api.transport import ConnectCallbacks, DialCallbacks, FlowControl, TransportHandler
-from twistproxy.filters.gradient import GradientController
 from twistproxy.http.message import RequestHead
 from twistproxy.model.address import Address, TcpAddress
-from twistproxy.model.guards import GradientSettings
 from twistproxy.model.http_manager import HttpManagerSettings
 from twistproxy.model.sockets import Way
 from twistproxy.network.http_connection_manager import HttpConnectionManager
 from twistproxy.observe.manager_stats import HttpManagerStats
 from twistproxy.primitives.deadlines import Deadlines
-from twistproxy.primitives.overload import Overload
+from twistproxy.process.guards import GuardParts
 from twistproxy.route.action import Route
 from twistproxy.route.table import Consideration, RouteTable
 from twistproxy.stream.stream import Stream
@@ -39,8 +37,7 @@ class ManagerParts:
     access_logs: tuple[AccessLog, ...]
     clock: Clock
     deadlines: Deadlines
-    gradient: Callable[[GradientSettings], GradientController]
-    overload: Overload
+    guards: GuardParts
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +46,14 @@ class TrialParts:
 
     make_manager  a connection manager of these settings; it is built as the live ones are
     get_cluster   the live clusters
-    gradient      looks at what the live controllers of concurrency would do
-    overload      what the overload manager says
+    guards        what may refuse a request, to be tried out
     """
 
     make_manager: Callable[[HttpManagerSettings, ManagerParts], HttpConnectionManager]
     get_cluster: Callable[[str], Cluster | None]
     clock: Clock
     random: Random
-    gradient: Callable[[GradientSettings], GradientController]
-    overload: Overload
+    guards: GuardParts
 
 
 class Trial:
@@ -90,8 +85,7 @@ class Trial:
                 (self._log,),
                 self._clock,
                 self._deadlines,
-                parts.gradient,
-                parts.overload,
+                parts.guards,
             ),
         )
         self.stream: Any = None

@@ -14,7 +14,6 @@ from typing import Any
 from twistproxy.api.access_log import AccessLog, LogFiles
 from twistproxy.api.clock import Clock
 from twistproxy.api.transport import ConnectionFactory, Connector
-from twistproxy.filters.gradient import GradientControllers
 from twistproxy.filters.header_mutation import request_steps
 from twistproxy.filters.router import RouterFilter
 from twistproxy.filters.tools import FilterTools
@@ -24,20 +23,10 @@ from twistproxy.model.access_log import AccessLogSettings
 from twistproxy.model.address import Address, OriginalDestination, TcpAddress
 from twistproxy.model.bootstrap import Bootstrap
 from twistproxy.model.endpoint import EndpointNews
-from twistproxy.model.guards import gradient_keys
 from twistproxy.model.header_rules import HeaderRules
 from twistproxy.model.http_manager import HttpManagerSettings
 from twistproxy.model.listener import ListenerSettings
-from twistproxy.model.overload import (
-    GLOBAL_CONNECTIONS,
-    SHED_CODEC,
-    SHED_DISPATCH,
-    SHED_ROUTER,
-    OverloadSettings,
-)
 from twistproxy.model.server_options import ServerOptions
-from twistproxy.network.connection_limits import ConnectionLimits, Gate
-from twistproxy.network.guarded_manager import GuardedManager, SheddingRouter
 from twistproxy.network.http_connection_manager import HttpConnectionManager
 from twistproxy.observe.access_log import Clocks, compile_log_format
 from twistproxy.observe.manager_stats import HttpManagerStats
@@ -46,10 +35,10 @@ from twistproxy.observe.route_stats import RouteStatsRegistry
 from twistproxy.observe.stats import Scope, Snapshot
 from twistproxy.primitives.board import WorkerBoard
 from twistproxy.primitives.deadlines import Deadlines
-from twistproxy.primitives.overload import Overload
 from twistproxy.primitives.runtime import Plain, RuntimeValues
 from twistproxy.process.explain import Question, explain
 from twistproxy.process.explain_cluster import explain_live_cluster
+from twistproxy.process.guards import Guards
 from twistproxy.process.local_replies import build_local_replies
 from twistproxy.process.reasons import Reasons
 from twistproxy.process.running_listener import RunningListener
@@ -86,10 +75,7 @@ class Runtime:
         self._deadlines = Deadlines(clock.monotonic, clock.call_later)
         board = board or WorkerBoard()
         self._clusters = ClusterManager(clock, connector, self._deadlines, self._random, self._values, board)
-        self._gradients = GradientControllers(clock, self._values, self._random, board)
-        self._overload = Overload(self._random)
-        self._overload_settings: OverloadSettings | None = None
-        self._limits = ConnectionLimits(self._overload, self._values, board, self._gates)
+        self._guards = Guards(clock, self._values, self._random, board, self._every_listener)
         self._drain_time = options.drain_time
         self._listeners: dict[str, RunningListener] = {}
         self._by_address: dict[Address, RunningListener] = {}
@@ -104,9 +90,7 @@ class Runtime:
 
     def apply(self, bootstrap: Bootstrap) -> None:
         self._clusters.apply(bootstrap.clusters, bootstrap.local_cluster, bootstrap.node.locality)
-        guarded_anew = bootstrap.overload != self._overload_settings
-        self._overload_settings = bootstrap.overload
-        self._limits.use(bootstrap.overload)
+        guarded_anew = self._guards.use(bootstrap)
         listeners: dict[str, RunningListener] = {}
         for settings in bootstrap.listeners:
             listener = self._listeners.get(settings.name) or RunningListener(self._restored)
@@ -129,9 +113,8 @@ class Runtime:
         self._by_address = {
             listener.settings.address: listener for listener in listeners.values() if listener.settings
         }
-        self._gradients.keep_only(gradient_keys(bootstrap.listeners))
         self._retired = [listener for listener in self._retired if listener.active()[0]]
-        self._set_gates()
+        self._guards.built(bootstrap, listeners)
 
     def _build(self, listener: RunningListener, settings: ListenerSettings, anew: bool) -> None:
         """`anew`: even if nothing of the listener's has changed."""
@@ -177,22 +160,19 @@ class Runtime:
             tuple(self._access_log(log) for log in settings.access_logs),
             self._clock,
             self._deadlines,
-            self._gradients.of(listener.name, settings.stat_prefix),
-            self._overload,
+            self._guards.parts(listener.name, settings.stat_prefix),
         )
         return self._manager_of(settings, parts, listener.buffer_limit)
 
     def _manager_of(
         self, settings: HttpManagerSettings, parts: ManagerParts, buffer_limit: int | None = None
     ) -> HttpConnectionManager:
-        guards = self._overload_settings
-        router: Any = RouterFilter(parts.get_cluster, parts.stats, settings, parts.clock.wall, buffer_limit)
-        if guards is not None and guards.has(SHED_ROUTER):
-            router = SheddingRouter(router, parts.overload, parts.stats)
+        guards = self._guards
+        router = RouterFilter(parts.get_cluster, parts.stats, settings, parts.clock.wall, buffer_limit)
         tools = self._filter_tools(parts)
-        chain = make_chain(settings.filters, router, tools)
-        kind = HttpConnectionManager if guards is None else GuardedManager
-        manager = kind(
+        guarded = guards.guarded_router(router, parts.guards, parts.stats)
+        chain = make_chain(settings.filters, guarded, tools)
+        manager = guards.manager_class(
             settings,
             parts.stats,
             chain,
@@ -208,10 +188,7 @@ class Runtime:
             build_local_replies(settings.local_replies, self._clocks),
             request_steps(settings.early_mutations, tools),
         )
-        if guards is not None:
-            assert isinstance(manager, GuardedManager)
-            manager.guard(parts.overload, guards.timeouts, parts.clock.wall)
-        return manager
+        return guards.guard(manager, parts.guards)
 
     def _filter_tools(self, parts: ManagerParts) -> FilterTools:
         def edits(single: frozenset[bytes], rules: Iterable[HeaderRules]) -> HeaderEdits | None:
@@ -226,7 +203,8 @@ class Runtime:
             parts.get_cluster,
             partial(edits, SINGLE_REQUEST),
             partial(edits, SINGLE_RESPONSE),
-            parts.gradient,
+            parts.guards.gradient,
+            parts.guards.window,
         )
 
     def _route_table(self, settings: HttpManagerSettings) -> RouteTable:
@@ -268,27 +246,11 @@ class Runtime:
         """The merged values of all runtime layers, from now on."""
         self._values.replace(values)
         self._clusters.runtime_changed()
-        self._set_gates()
+        self._guards.set_gates(self._listeners)
 
     def set_overload(self, values: Mapping[str, float]) -> None:
         """What the overload manager says, from now on."""
-        self._overload.replace(values)
-        for listener in self._every_listener():
-            for manager in listener.managers():
-                if isinstance(manager, GuardedManager):
-                    manager.overload_changed()
-
-    def _gates(self) -> list[Gate]:
-        return [listener.gate for listener in self._every_listener() if listener.gate is not None]
-
-    def _set_gates(self) -> None:
-        """Limit the connections of those listeners for which there is a limit now."""
-        guards = self._overload_settings
-        dispatch = guards is not None and (guards.has(SHED_DISPATCH) or guards.has(SHED_CODEC))
-        for name, listener in self._listeners.items():
-            listener.use_gate(self._limits.gate(name, listener), self._overload if dispatch else None)
-        if self._gates():
-            self._limits.count()
+        self._guards.set_overload(values)
 
     def update_endpoints(self, news: EndpointNews) -> None:
         self._clusters.update_endpoints(news)
@@ -359,8 +321,7 @@ class Runtime:
             lambda name: self._clusters.get(name),
             self._clock,
             self._random,
-            self._gradients.glimpses(listener.settings.name),
-            self._overload.copy(),
+            self._guards.trial_parts(listener.settings.name),
         )
         self._route_stats.paused = True
         try:
@@ -377,8 +338,7 @@ class Runtime:
         for listener in self._retired:
             listener.collect_connections(out)
         self._clusters.collect(out)
-        self._gradients.collect(out)
-        self._collect_overload(out)
+        self._guards.collect(out)
         self._route_stats.collect(out)
         prefix = "listener_manager."
         out.counters[prefix + "listener_added"] = self._added
@@ -386,12 +346,3 @@ class Runtime:
         out.counters[prefix + "listener_removed"] = self._removed
         out.counters[prefix + "listener_create_success"] = self._added + self._modified
         return out.as_dict()
-
-    def _collect_overload(self, out: Snapshot) -> None:
-        guards = self._overload_settings
-        if guards is None:
-            return
-        for point in guards.points:
-            out.counters[f"overload.{point.name}.shed_load_count"] = self._overload.counts.get(point.name, 0)
-        if guards.max_connections is not None:
-            out.counters[f"overload.{GLOBAL_CONNECTIONS}.failed_updates"] = self._limits.refused
