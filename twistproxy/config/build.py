@@ -16,6 +16,7 @@ from twistproxy.config.http1 import carry_spellings
 from twistproxy.config.listeners import build_listeners
 from twistproxy.config.overload import build_overload
 from twistproxy.config.runtime import build_runtime
+from twistproxy.config.source import collector_paused
 from twistproxy.config.upstream_sockets import build_bind_config
 from twistproxy.config.values import address
 from twistproxy.errors import ConfigError, ConfigProblem
@@ -24,6 +25,7 @@ from twistproxy.model.cluster import ClusterSettings
 from twistproxy.model.server_options import ServerOptions
 
 
+@collector_paused()
 def build_bootstrap(
     source: Any, options: ServerOptions, warn: Callable[[ConfigProblem], None] | None = None
 ) -> Bootstrap:
