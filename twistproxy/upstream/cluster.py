@@ -390,13 +390,15 @@ class Cluster:
         """Costs nothing for hosts that were never used, but where all are asked for."""
         prefix = f"cluster.{self.settings.stat_name or self.name}."
         self.stats.collect(prefix, out)
+        self.chooser.collect(prefix, out)
+        if out.sparse and not self.used:
+            return
+        pools = collect_pools(prefix, self.used, out)
         if self.figures is None:
             self.figures = Figures(self.hosts.values())
         self.figures.collect(prefix, self.settings.source, out)
         out.gauges[prefix + "version"] = 0
         out.gauges[prefix + "warming_state"] = int(not self.warm)
-        pools = collect_pools(prefix, self.used, out)
-        self.chooser.collect(prefix, out)
         if self.settings.proxy_protocol is not None:
             # What would exceed it is refused.
             out.counters[prefix + "upstream.proxyprotocol.v2_tlvs_exceed_max_length"] = 0
