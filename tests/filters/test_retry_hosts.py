@@ -105,13 +105,13 @@ def test_a_priority_without_a_usable_host_is_none() -> None:
     choice = context(priority_updates=1)
     choice.tried(pick(choice, cluster))
     assert pick(choice, cluster).address.port == 1
-    assert cluster.pick_without(frozenset((0,))) is None
+    assert cluster.chooser.pick_without(frozenset((0,))) is None
 
 
 def test_other_priorities_after_a_change_of_hosts() -> None:
     cluster = made(endpoint(1), endpoint(2, 1))
-    host = cluster.pick_without(frozenset((0,)))
+    host = cluster.chooser.pick_without(frozenset((0,)))
     assert host is not None and host.address.port == 2
     cluster.set_endpoints((endpoint(1), endpoint(3, 1)))
-    host = cluster.pick_without(frozenset((0,)))
+    host = cluster.chooser.pick_without(frozenset((0,)))
     assert host is not None and host.address.port == 3

@@ -143,8 +143,8 @@ def test_priorities_share_by_the_hash() -> None:
     split = cluster(
         *(Endpoint(a, health=h, priority=at // 3) for at, (a, h) in enumerate(zip(addresses, health)))
     )
-    first = [split.pick_hash(key) for key in KEYS]
-    assert first == [split.pick_hash(key) for key in KEYS]
+    first = [split.chooser.pick_hash(key, 0) for key in KEYS]
+    assert first == [split.chooser.pick_hash(key, 0) for key in KEYS]
     shares = [sum(host is not None and host.endpoint.priority == each for host in first) for each in (0, 1)]
     assert 60 < shares[0] < 120
     assert sum(shares) == 200
@@ -154,4 +154,4 @@ def test_a_cluster_picks_without_a_hash() -> None:
     two = cluster(Endpoint(TcpAddress("127.0.0.1", 1)), Endpoint(TcpAddress("127.0.0.1", 2)))
     assert len({two.pick() for _ in range(50)}) == 2
     assert cluster().pick() is None
-    assert cluster().pick_hash(5) is None
+    assert cluster().chooser.pick_hash(5, 0) is None

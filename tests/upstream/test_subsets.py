@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from random import Random
 from typing import Any
 
 from twistproxy.model.address import TcpAddress
 from twistproxy.model.balancing import Balancing, RingHashSettings
 from twistproxy.model.cluster import ClusterSettings
-from twistproxy.model.endpoint import Endpoint
+from twistproxy.model.endpoint import Endpoint, Locality
 from twistproxy.model.subsets import SubsetSelector, SubsetSettings
 from twistproxy.observe.stats import Snapshot
 from twistproxy.primitives.deadlines import Deadlines
@@ -53,10 +54,10 @@ def made(
 ) -> Cluster:
     clock = FakeClock()
     deadlines = Deadlines(clock.monotonic, clock.call_later)
-    hashing = settings.pop("hashing", None)
+    balancing = settings.pop("balancing", Balancing(hashing=settings.pop("hashing", None)))
     found = ClusterSettings(
         "app",
-        Balancing(hashing=hashing, subsets=SubsetSettings(selectors, **settings)),
+        replace(balancing, subsets=SubsetSettings(selectors, **settings)),
         endpoints=endpoints,
     )
     return Cluster(found, clock, FakeConnector(clock), deadlines, Random(1))
@@ -140,3 +141,28 @@ def test_hosts_without_metadata_are_in_no_subset() -> None:
     assert cluster.pick() is not None
     cluster = made(endpoint(1), version(3, "a"), fallback="DEFAULT_SUBSET", default={"version": "a"})
     assert ports(cluster, None) == {3}
+
+
+def test_weights_of_localities_go_by_how_many_of_their_hosts_are_there() -> None:
+    """Also when hosts come that are in no subset."""
+    near, far = Locality("near"), Locality("far")
+
+    def of(port: int, locality: Locality, number: str) -> Endpoint:
+        return version(port, number, locality=locality, locality_weight=10)
+
+    cluster = made(
+        of(1, near, "a"),
+        of(2, far, "a"),
+        balancing=Balancing(locality_weighted=True),
+        locality_weighted=True,
+        scale_localities=True,
+    )
+
+    def share() -> float:
+        found = [cluster.choose(Wanting({"version": "a"})) for _ in range(100)]
+        return sum(host is not None and host.address.port == 1 for host in found) / 100
+
+    assert share() == 0.5
+    others = [of(port, near, "b") for port in range(3, 12)]
+    cluster.set_endpoints((of(1, near, "a"), of(2, far, "a"), *others))
+    assert 0.05 <= share() <= 0.15

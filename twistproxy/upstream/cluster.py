@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from random import Random
-from typing import Any
 
 from twistproxy.api.clock import Clock
 from twistproxy.api.transport import Connector
 from twistproxy.model.address import Address, address_value
 from twistproxy.model.cluster import ClusterSettings
 from twistproxy.model.endpoint import AssignmentPolicy, Endpoint, EndpointChanges, insert
-from twistproxy.model.health import DEGRADED_OUTLIER_DETECTION, FAILED_ACTIVE_HC, FAILED_OUTLIER_CHECK
+from twistproxy.model.health import DEGRADED_OUTLIER_DETECTION, FAILED_OUTLIER_CHECK
 from twistproxy.observe.cluster_stats import ClusterStats
 from twistproxy.observe.stats import Snapshot
 from twistproxy.primitives.board import WorkerBoard
@@ -22,7 +21,7 @@ from twistproxy.upstream.choosers.context import LoadBalancerContext
 from twistproxy.upstream.choosers.make import Say, make_chooser
 from twistproxy.upstream.choosers.params import LoadBalancerParams
 from twistproxy.upstream.choosers.peeking import PeekingChooser
-from twistproxy.upstream.cluster_figures import Figures, collect_pools
+from twistproxy.upstream.cluster_figures import Figures, collect_pools, describe
 from twistproxy.upstream.host import Host
 from twistproxy.upstream.lb.zone_aware import LocalCluster
 from twistproxy.upstream.outlier import OutlierRules
@@ -61,12 +60,12 @@ class Cluster:
         self.name = settings.name
         self.max_stream_duration = settings.max_stream_duration
         self.retry = settings.retry
-        # Whether a request to it may need more than one attempt within the route's timeout.
+        # Whether a request may need more than one attempt within the route's timeout.
         self.special = bool(settings.max_stream_duration or settings.retry or settings.aggregate)
         self.stats = ClusterStats() if stats is None else stats
         self.limits = (ResourceLimits(settings.default_thresholds), ResourceLimits(settings.high_thresholds))
-        #: whether discovery checks its hosts, and wants to hear of them
-        self.checked = settings.health_checks is not None
+        #: whether discovery may check its hosts, and want to hear of them
+        self.checked = settings.health_checks is not None or bool(settings.aggregate)
         self._say = say
         self._reported = False
         self.hosts: dict[Address, Host] = {}
@@ -74,8 +73,7 @@ class Cluster:
         self.used: dict[Host, None] = {}
         #: what statistics say of the hosts (`upstream.cluster_figures`), until they change
         self.figures: Figures | None = None
-        #: another number after every change of the hosts, or of how requests are shared by them
-        self.changes = 0
+        self.changes = 0  # of the hosts, and of how requests are shared by them
         self.warm = settings.source is None
         self._clock = clock
         self._connector = connector
@@ -131,7 +129,7 @@ class Cluster:
                 host = self._host(endpoint)
                 added.append(host)
             elif host.endpoint is not endpoint and host.endpoint != endpoint:
-                _describe(host, endpoint, moved)
+                host.follow(endpoint, moved)
                 changed.append(host)
             hosts[address] = host
         removed = [host for address, host in old.items() if address not in hosts]
@@ -156,7 +154,7 @@ class Cluster:
                 host = hosts[endpoint.address] = self._host(endpoint)
                 added.append(host)
             else:
-                _describe(host, endpoint, moved)
+                host.follow(endpoint, moved)
                 changed.append(host)
         new: list[tuple[int, Address, Host]] = []
         for place, endpoint in changes.added:
@@ -165,7 +163,7 @@ class Cluster:
                 host = self._host(endpoint)
                 added.append(host)
             else:  # it only stands elsewhere
-                _describe(host, endpoint, moved)
+                host.follow(endpoint, moved)
                 changed.append(host)
             new.append((place, endpoint.address, host))
         insert(hosts, new)
@@ -219,25 +217,14 @@ class Cluster:
         host.cluster = self
         return host
 
-    def all_hosts(self) -> Collection[Host]:
-        return self.hosts.values()
-
     def of(self, host: Host) -> Cluster:
         """The cluster whose host it is: itself, or a member of it."""
         found: Cluster | None = host.cluster
         return self if found is None else found
 
     def choose(self, context: LoadBalancerContext) -> Host | None:
-        """The host for a request of which something is known."""
+        """For a request of which something is known."""
         return self.chooser.choose(context)
-
-    def pick_hash(self, value: int | None, attempt: int = 0) -> Host | None:
-        """The host of a hash.  `attempt`: how many hosts of it were not acceptable."""
-        return self.chooser.pick_hash(value, attempt)
-
-    def pick_without(self, priorities: frozenset[int]) -> Host | None:
-        """As `pick`, with no share for these priorities.  None if the others have no usable host."""
-        return self.chooser.pick_without(priorities)
 
     def pool(self, host: Host, high_priority: bool, downstream: Downstream | None = None) -> HttpPool | None:
         """`downstream`: the client's connection that the request came on.  None where the circuit breaker of pools is
@@ -302,7 +289,10 @@ class Cluster:
 
     def told_unhealthy(self, host: Host) -> None:
         """A response of the host asks for an end to its traffic (x-envoy-immediate-health-check-fail)."""
-        if self._say is not None:
+        owner = self.of(host)
+        if owner is not self:
+            owner.told_unhealthy(host)
+        elif self.checked and self._say is not None:
             self._say("unhealthy", {"cluster": self.name, "address": address_value(host.address)})
 
     def _special_pools(self) -> SpecialPools:
@@ -363,7 +353,6 @@ class Cluster:
 
     @property
     def policy(self) -> AssignmentPolicy:
-        """What is said of all its endpoints."""
         return self._params.policy
 
     @property
@@ -406,34 +395,8 @@ class Cluster:
             self.limits[priority].collect(f"{prefix}circuit_breakers.{name}.", out, pools[priority])
         hosts = self.hosts.values() if out.scope == "hosts" else self.used
         out.hosts[self.name] = [host.describe() for host in hosts]
-        out.clusters[self.name] = self.describe()
-
-    def describe(self) -> dict[str, Any]:
-        """What `/clusters` prints of a cluster that is not counted."""
-        return {
-            "added_via_api": False,
-            "observability_name": self.settings.stat_name or self.name,
-            "circuit_breakers": {
-                name: limits.describe() for name, limits in zip(("default", "high"), self.limits, strict=True)
-            },
-        }
+        out.clusters[self.name] = describe(self.settings, self.limits)
 
 
 def _nobody() -> Host | None:
     return None
-
-
-def _describe(host: Host, endpoint: Endpoint, moved: set[int]) -> None:
-    """What is said of a host that stays; its priorities go into `moved` if it has another one.  The connections of one
-    that has failed take no further requests (Envoy: ClusterManagerImpl::postThreadLocalHealthFailure)."""
-    before = host.endpoint.priority
-    if before != endpoint.priority:
-        moved.update((before, endpoint.priority))
-    if host.endpoint.additional != endpoint.additional:
-        host.forget_pools()
-    flags = host.flags
-    host.use(endpoint)
-    if host.flags & ~flags & (FAILED_ACTIVE_HC | FAILED_OUTLIER_CHECK):
-        for pool in host.all_pools():
-            pool.host_failed()
-        host.forget_pools()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from typing import Any
 
+from twistproxy.model.cluster import ClusterSettings
 from twistproxy.model.discovery import DiscoverySource, DnsSource, OriginalDstSource, StaticSource
 from twistproxy.observe.stats import Snapshot
 from twistproxy.upstream.host import Host
+from twistproxy.upstream.resource_limits import ResourceLimits
 
 
 class Figures:
@@ -50,3 +53,14 @@ def collect_pools(prefix: str, hosts: Iterable[Host], out: Snapshot) -> tuple[in
     out.counters[prefix + "upstream_cx_rx_bytes_total"] += received
     out.counters[prefix + "upstream_cx_tx_bytes_total"] += sent
     return default, high
+
+
+def describe(settings: ClusterSettings, limits: tuple[ResourceLimits, ResourceLimits]) -> dict[str, Any]:
+    """What `/clusters` prints of a cluster that is not counted."""
+    return {
+        "added_via_api": False,
+        "observability_name": settings.stat_name or settings.name,
+        "circuit_breakers": {
+            name: one.describe() for name, one in zip(("default", "high"), limits, strict=True)
+        },
+    }

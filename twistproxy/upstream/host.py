@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from twistproxy.model.endpoint import Endpoint
-from twistproxy.model.health import DEGRADED, EXCLUDED, FAILED_ACTIVE_HC, UNHEALTHY, eds_flags, flag_names
+from twistproxy.model.health import (
+    DEGRADED,
+    EXCLUDED,
+    FAILED_ACTIVE_HC,
+    FAILED_OUTLIER_CHECK,
+    UNHEALTHY,
+    eds_flags,
+    flag_names,
+)
 from twistproxy.observe.cluster_stats import HostStats
 from twistproxy.primitives.shared_line import SharedLine
 from twistproxy.upstream.outlier import OutlierCounts
@@ -63,6 +71,21 @@ class Host:
         self.outlier: OutlierCounts | None = None
         self.pools: list[Any] = [None, None, None, None]
         self.keyed_pools: dict[tuple[int, str], Any] = {}
+
+    def follow(self, endpoint: Endpoint, moved: set[int]) -> None:
+        """This is said of it from now on; its priorities go into `moved` if it has another one.  The connections of one
+        that has failed take no further requests (Envoy: ClusterManagerImpl::postThreadLocalHealthFailure)."""
+        former = self.endpoint
+        if former.priority != endpoint.priority:
+            moved.update((former.priority, endpoint.priority))
+        if former.additional != endpoint.additional:
+            self.forget_pools()
+        flags = self.flags
+        self.use(endpoint)
+        if self.flags & ~flags & (FAILED_ACTIVE_HC | FAILED_OUTLIER_CHECK):
+            for pool in self.all_pools():
+                pool.host_failed()
+            self.forget_pools()
 
     def forget_pools(self) -> None:
         """From now on connections are to be made anew; those in use finish."""

@@ -3,10 +3,10 @@ arch_overview/upstream/aggregate_cluster)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from twistproxy.model.address import TcpAddress
+from twistproxy.model.address import Address, TcpAddress
 from twistproxy.model.endpoint import AssignmentPolicy
 from twistproxy.primitives.metadata_match import MetadataMatchCriteria
 from twistproxy.upstream.choosers.base import Chooser, HostsUpdate
@@ -29,7 +29,8 @@ class Member(Protocol):
     @property
     def policy(self) -> AssignmentPolicy: ...
 
-    def all_hosts(self) -> Collection[Host]: ...
+    @property
+    def hosts(self) -> Mapping[Address, Host]: ...
 
 
 class AggregateChooser(Chooser):
@@ -120,7 +121,7 @@ class AggregateChooser(Chooser):
         self._from = []
         self._numbers = {}
         for member in members:
-            for priority in priorities(member.all_hosts(), member.policy, threshold):
+            for priority in priorities(member.hosts.values(), member.policy, threshold):
                 if priority.hosts:
                     self._from.append((member, priority.number))
                     self._numbers[(member, priority.number)] = len(row)

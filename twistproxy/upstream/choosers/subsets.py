@@ -28,11 +28,15 @@ class _Subset:
         self.chooser = chooser
         self.hosts: list[Host] = []
 
-    def update(self, hosts: list[Host], dirty: Collection[Host]) -> None:
-        """`dirty`: hosts of the cluster that are not what they were."""
+    def update(self, hosts: list[Host], dirty: Collection[Host], resized: bool) -> None:
+        """dirty    hosts of the cluster that are not what they were
+        resized  the localities of the cluster are, and their weights go by that
+        """
         old = self.hosts
         changed = [host for host in hosts if host in dirty] if dirty else []
         if hosts == old and not changed:
+            if resized and self.chooser is not None:
+                self.chooser.rebuild()
             return
         self.hosts = hosts
         if self.chooser is not None:
@@ -105,13 +109,16 @@ class SubsetChooser(Chooser):
 
     def update(self, update: HostsUpdate) -> None:
         hosts = update.hosts
+        resized = False
         if self._settings.scale_localities:
-            self._params.locality_sizes = sizes_of_localities(hosts)
+            sizes = sizes_of_localities(hosts)
+            resized = sizes != self._params.locality_sizes
+            self._params.locality_sizes = sizes
         dirty = set(update.changed)
         if self._any is not None:
             self._any.update(update)
         if self._default is not None:
-            self._default.update([host for host in hosts if self._keys.is_default(host)], dirty)
+            self._default.update([host for host in hosts if self._keys.is_default(host)], dirty, resized)
         groups = self._group(hosts)
         stats = self._params.stats
         for labels in [one for one in self._subsets if one not in groups]:
@@ -124,7 +131,7 @@ class SubsetChooser(Chooser):
                 subset = self._subsets[labels] = _Subset(None if single else self._make(self._params))
                 stats.lb_subsets_created += 1
                 stats.lb_subsets_active += 1
-            subset.update(members, dirty)
+            subset.update(members, dirty, resized)
         self._keys.forget()
 
     def _group(self, hosts: Collection[Host]) -> dict[Labels, tuple[list[Host], bool]]:
