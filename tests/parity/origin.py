@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import threading
@@ -209,6 +210,12 @@ class Origin:
         except Empty:
             return True
         return False
+
+    def hang_up(self) -> None:
+        """Close every connection."""
+        for sock in list(self.sockets.values()):
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
 
     def stop(self) -> None:
         """Stop listening and close every connection."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 
 import pytest
@@ -59,8 +58,7 @@ def no_connections(proxy: Proxy) -> Iterator[None]:
     yield
     for origin in proxy.origins.values():
         origin.default = text()
-        for connection in list(origin.sockets.values()):
-            connection.shutdown(socket.SHUT_RDWR)
+        origin.hang_up()
     assert wait_for(lambda: not any(proxy.stats("upstream_cx_active$").values()))
 
 
@@ -131,8 +129,7 @@ def test_a_pool_for_each_client(proxy: Proxy) -> None:
     assert proxy.origin("own0").take().connection not in (first, second)
     # Whose clients are gone stay until they have been idle for too long.
     assert gauge(proxy, "own", "remaining_cx_pools") == UNLIMITED - 3
-    for connection in list(proxy.origin("own0").sockets.values()):
-        connection.shutdown(socket.SHUT_RDWR)
+    proxy.origin("own0").hang_up()
     assert wait_for(lambda: gauge(proxy, "own", "remaining_cx_pools") == UNLIMITED)
 
 

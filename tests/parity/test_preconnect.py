@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 
 import pytest
@@ -63,8 +62,7 @@ def no_connections(proxy: Proxy) -> Iterator[None]:
         origin.default = SLOW
     yield
     for origin in proxy.origins.values():
-        for connection in list(origin.sockets.values()):
-            connection.shutdown(socket.SHUT_RDWR)
+        origin.hang_up()
     assert wait_for(lambda: not any(proxy.stats("upstream_cx_active$").values()))
 
 

@@ -163,8 +163,7 @@ def ask(proxy: Proxy) -> Iterator[Callable[[str], Seen]]:
 
     yield asked
     for origin in (proxy.origin(), six(proxy)):
-        for connection in list(origin.sockets.values()):
-            connection.shutdown(socket.SHUT_RDWR)
+        origin.hang_up()
 
 
 class Seen:

@@ -38,7 +38,7 @@ class AttemptOwner(Protocol):
         """A response that was passed on is complete."""
 
     def would_retry(self, reason: ResetReason, attempt: Attempt, /) -> bool:
-        """Whether the policy has something to say about such an end of the attempt."""
+        """Whether such an end of the attempt is followed by another, as the policy has it."""
 
     def attempt_reset(self, attempt: Attempt, reason: ResetReason, detail: str, /) -> None:
         """It ended without a response, or in the middle of one."""
@@ -122,7 +122,8 @@ class Attempt(UpstreamRequest):
         super()._finish()
 
     def _can_repeat(self) -> bool:
-        """The route's own policy goes first."""
+        """The route's own policy goes first, as long as it has retries left.  These may have met with further
+        connections that had been idle for too long."""
         return super()._can_repeat() and not self._owner.would_retry(ResetReason.CONNECTION_TERMINATION, self)
 
     def _reset(self, reason: ResetReason, detail: str) -> None:

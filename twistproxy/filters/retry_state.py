@@ -162,6 +162,10 @@ class RetryState:
         """How many retries there may still be."""
         return self._left
 
+    def may_retry(self) -> bool:
+        """Whether the request has retries left, and the cluster room for one."""
+        return self._left > 0 and (self._armed or not self._limits.retries_full())
+
     # ---- the policy
 
     def after_head(self, head: ResponseHead) -> Decision:

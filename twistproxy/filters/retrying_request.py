@@ -201,9 +201,13 @@ class RetryingRequest:
         attempt.pass_on(head, end_stream)
 
     def would_retry(self, reason: ResetReason, attempt: Attempt) -> bool:
-        """Whether the policy has something to say about such an end of the attempt."""
+        """Whether such an end of the attempt is followed by another, as the policy has it."""
         retry = self._retry
-        return retry is not None and retry.after_reset(reason, attempt.sent) != Decision.NO
+        return (
+            retry is not None
+            and retry.may_retry()
+            and retry.after_reset(reason, attempt.sent) != Decision.NO
+        )
 
     def attempt_reset(self, attempt: Attempt, reason: ResetReason, detail: str) -> None:
         """An attempt ended without a response, or in the middle of one."""

@@ -31,6 +31,8 @@ _RESET_FLAGS = {
 }
 #: Methods that a server may get twice without harm, for requests without content.
 _REPEATABLE = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
+#: How often a request is repeated.  Once will do, unless the connection that is free first has been idle, too.
+_MOST_REPEATS = 3
 #: The runtime value that turns repeating off.
 _REPEAT = "twistproxy.retry_idle_race"
 _POOL_RESETS = {
@@ -94,6 +96,7 @@ class UpstreamRequest:
         "_late",
         "_paused",
         "_pool",
+        "_repeats",
         "_started",
         "_stream",
         "_timeout",
@@ -125,6 +128,7 @@ class UpstreamRequest:
         self._paused = False
         self._started = False
         self._heard = False  # something came that was no response yet
+        self._repeats = 0
         self._done = False
 
     def start(self) -> None:
@@ -349,6 +353,7 @@ class UpstreamRequest:
         return (
             encoder is not None
             and encoder.streams > 1
+            and self._repeats < _MOST_REPEATS
             and not self._heard
             and not self._started
             and self._end_stream
@@ -361,7 +366,7 @@ class UpstreamRequest:
     def _repeat(self) -> None:
         self._pool.stream_lost()
         self._encoder = None
-        self._heard = True  # so that there is no third time
+        self._repeats += 1
         self._late = False
         self._cluster.stats.upstream_rq_idle_race_retry += 1
         self._stream.attempts += 1
