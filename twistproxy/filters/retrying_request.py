@@ -204,9 +204,7 @@ class RetryingRequest:
         """Whether such an end of the attempt is followed by another, as the policy has it."""
         retry = self._retry
         return (
-            retry is not None
-            and retry.may_retry()
-            and retry.after_reset(reason, attempt.sent) != Decision.NO
+            retry is not None and retry.may_retry() and retry.after_reset(reason, attempt.sent) != Decision.NO
         )
 
     def attempt_reset(self, attempt: Attempt, reason: ResetReason, detail: str) -> None:
