@@ -86,7 +86,7 @@ def _cluster(
     outlier = build_outlier_detection(reader.message("outlier_detection"))
     # Workers that count together do so in rows that the discovery process gives to hosts.
     together = outlier is not None or (balancing.compares_load and options.concurrency > 1)
-    if source is None and (together or checks is not None):
+    if source is None and members is None and (together or checks is not None):
         fixed, source = [], StaticSource(name, tuple(fixed))
     common = reader.message_or_empty("common_lb_config")
     preconnect = reader.message_or_empty("preconnect_policy")

@@ -69,6 +69,8 @@ class Detector:
         self._tools = tools
         self._timer: Timer | None = None
         self.hosts: dict[Address, WatchedHost] = {}
+        #: how many hosts are ejected
+        self.active = 0
         self._by_row: dict[int, WatchedHost] = {}
         self.counters = dict.fromkeys(COUNTERS, 0)
         self.rates = self.local_rates = Rates()
@@ -119,6 +121,7 @@ class Detector:
                 return endpoint
             host = self.hosts[address] = WatchedHost(address, row, rows.board)
             self._by_row[row] = host
+            self.active += host.ejected
         return replace(endpoint, flags=endpoint.flags & ~FLAGS | host.flags, row=host.row)
 
     def remove(self, address: Address) -> None:
@@ -126,6 +129,7 @@ class Detector:
         host = self.hosts.pop(address, None)
         if host is not None:
             del self._by_row[host.row]
+            self.active -= host.ejected
             self._tools.rows.release(self.cluster, str(address))
 
     # ---- what workers say
@@ -179,9 +183,9 @@ class Detector:
                 host.degraded, host.degraded_at = False, now
                 self._flags[host.address] = host.flags
                 self._log_return(host)
-            host.turn()
+            host.turn(self.settings.split)
         self.rates = self._compare(False)
-        self.local_rates = self._compare(True)
+        self.local_rates = self._compare(True) if self.settings.split else Rates()
         interval = self._number("interval_ms", "interval")
         for host in self.hosts.values():
             if not host.ejected and host.back_at and now - host.back_at >= interval and host.multiplier:
@@ -269,6 +273,7 @@ class Detector:
             self.counters[f"ejections_enforced_{kind.stat}"] += 1
             host.multiplier = self._longer(host.multiplier)
             host.eject(self._now(), self._jitter())
+            self.active += 1
             self._flags[host.address] = host.flags
         self._log_ejection(host, kind.name, enforced, details)
 
@@ -284,6 +289,7 @@ class Detector:
 
     def _uneject(self, host: WatchedHost) -> None:
         host.uneject(self._now())
+        self.active -= 1
         self._flags[host.address] = host.flags
         self._log_return(host)
 
@@ -318,11 +324,6 @@ class Detector:
             self._tools.set_flags(self.cluster, flags, FLAGS)
 
     # ---- what is seen from outside
-
-    @property
-    def active(self) -> int:
-        """How many hosts are ejected."""
-        return sum(host.ejected for host in self.hosts.values())
 
     def describe(self) -> dict[str, Any]:
         """What `/clusters` shows."""

@@ -80,17 +80,18 @@ class WatchedHost:
         self.external = Window(SUCCESSES, FAILURES)
         self.local = Window(LOCAL_SUCCESSES, LOCAL_FAILURES)
         self.last_external = self.last_local = (0, 0)
-        self.turn()
+        self.turn(True)
 
     @property
     def flags(self) -> int:
         """Of its health."""
         return FAILED_OUTLIER_CHECK * self.ejected | DEGRADED_OUTLIER_DETECTION * self.degraded
 
-    def turn(self) -> None:
-        """A sweep begins: what was counted since the last one is what it looks at."""
+    def turn(self, split: bool) -> None:
+        """A sweep begins: what was counted since the last one is what it looks at.  `split`: failures of ours, too."""
         self.last_external = self.external.take(self._board, self.row)
-        self.last_local = self.local.take(self._board, self.row)
+        if split:
+            self.last_local = self.local.take(self._board, self.row)
         self.external.rate = self.local.rate = NO_RATE
 
     def is_news(self, kind: int, total: int, threshold: int) -> bool:
