@@ -15,6 +15,7 @@ from twistproxy.config.types import message_class
 from twistproxy.model.balancing import (
     Balancing,
     LeastRequestSettings,
+    OverrideSource,
     SlowStartSettings,
     ZoneAwareSettings,
 )
@@ -37,6 +38,19 @@ def extension(name: str, message: str, fields: str = "{}") -> str:
     return yaml.safe_dump({"load_balancing_policy": {"policies": [one]}})
 
 
+def override(source: str) -> str:
+    """One source, and RANDOM for the rest."""
+    fallback = extension("random", "Random")
+    fields = yaml.safe_dump(
+        {
+            "override_host_sources": [yaml.safe_load(source)],
+            "fallback_policy": yaml.safe_load(fallback)["load_balancing_policy"],
+        }
+    )
+    return extension("override_host", "OverrideHost", fields)
+
+
+OVERRIDE = "load_balancing_policy.policies[0].typed_extension_config.typed_config"
 SLOW = "{slow_start_window: 2.5s, aggression: {default_value: 2.0, runtime_key: k}, min_weight_percent: {value: 5}}"
 BUILT = SlowStartSettings(2.5, 2.0, "k", 0.05)
 
@@ -58,6 +72,10 @@ TAKEN: dict[str, Balancing] = {
     extension(
         "least_request", "LeastRequest", f"{{slow_start_config: {SLOW}, selection_method: FULL_SCAN}}"
     ): (Balancing("LEAST_REQUEST", LeastRequestSettings(full_scan=True), slow_start=BUILT)),
+    override("{header: X-Host}"): Balancing("RANDOM", overrides=(OverrideSource("x-host"),)),
+    override("{metadata: {key: a, path: [{key: b}, {key: c}]}}"): Balancing(
+        "RANDOM", overrides=(OverrideSource(key="a", path=("b", "c")),)
+    ),
     extension(
         "random", "Random", "{locality_lb_config: {zone_aware_lb_config: {force_local_zone: {min_size: 3}}}}"
     ): Balancing("RANDOM", zone_aware=ZoneAwareSettings(force_local_size=3)),
@@ -100,7 +118,8 @@ REFUSED = {
         "load_balancing_policy.policies[0].typed_extension_config.typed_config.enable_full_scan"
     ),
     extension("wrr_locality", "WrrLocality"): "load_balancing_policy",
-    extension("override_host", "OverrideHost"): "load_balancing_policy",
+    override("{}"): f"{OVERRIDE}.override_host_sources[0]",
+    override("{header: x, metadata: {key: a, path: [{key: b}]}}"): f"{OVERRIDE}.override_host_sources[0]",
     extension("pick_first", "PickFirst"): "load_balancing_policy",
     extension("client_side_weighted_round_robin", "ClientSideWeightedRoundRobin"): "load_balancing_policy",
 }

@@ -12,6 +12,7 @@ from .origin import text
 from .settings import Config, bootstrap, cluster, endpoint, listener
 
 pytestmark = pytest.mark.parity
+CONCURRENCY = (1, 2)
 
 POLICIES = "type.googleapis.com/envoy.extensions.load_balancing_policies."
 WEIGHTED: Config = {"locality_weighted_lb_config": {}}

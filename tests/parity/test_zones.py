@@ -12,6 +12,7 @@ from .settings import Config, bootstrap, cluster, endpoint, listener
 from .test_localities import HEALTH, chosen, policy, zone
 
 pytestmark = pytest.mark.parity
+CONCURRENCY = (1, 2)
 
 ASKED = 60
 ALL = "lb_zone_routing_all_directly"

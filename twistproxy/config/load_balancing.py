@@ -13,6 +13,7 @@ from twistproxy.model.balancing import (
     Balancing,
     LeastRequestSettings,
     MaglevSettings,
+    OverrideSource,
     RingHashSettings,
     SlowStartSettings,
     ZoneAwareSettings,
@@ -26,6 +27,7 @@ _EXTENSIONS = {
     "envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash": "RING_HASH",
     "envoy.extensions.load_balancing_policies.maglev.v3.Maglev": "MAGLEV",
     "envoy.extensions.load_balancing_policies.subset.v3.Subset": "SUBSET",
+    "envoy.extensions.load_balancing_policies.override_host.v3.OverrideHost": "OVERRIDE_HOST",
     "envoy.extensions.load_balancing_policies.cluster_provided.v3.ClusterProvided": "CLUSTER_PROVIDED",
 }
 #: The lb_config that goes with a policy; Envoy takes any other and does not look at it.
@@ -138,7 +140,14 @@ def build_policies(policy: Reader) -> Balancing:
         return Balancing(kind)
     if kind == "SUBSET":
         inner = build_policies(config.message_or_empty("subset_lb_policy"))
+        if inner.overrides:
+            config.problem("override_host is implemented for whole clusters only", "subset_lb_policy")
         return replace(inner, subsets=build_subsets(config))
+    if kind == "OVERRIDE_HOST":
+        inner = build_policies(config.message_or_empty("fallback_policy"))
+        if inner.overrides:
+            config.problem("override_host cannot be its own fallback", "fallback_policy")
+        return replace(inner, overrides=_overrides(config))
     hashing = kind in ("RING_HASH", "MAGLEV")
     if hashing:  # a field of its own, as localities are never near or far to a hash
         return _balancing(kind, config, config.message("consistent_hashing_lb_config"), config)
@@ -166,6 +175,24 @@ def _balancing(policy: str, config: Reader, consistent: Reader | None, locality:
         return found
     found = replace(found, slow_start=_slow_start(config.message("slow_start_config")))
     return replace(found, least_request=_least_request(config)) if policy == "LEAST_REQUEST" else found
+
+
+def _overrides(config: Reader) -> tuple[OverrideSource, ...]:
+    found = []
+    for one in config.messages("override_host_sources"):
+        header = one.string("header").lower()
+        metadata = one.message("metadata")
+        if header and metadata is not None:
+            one.problem("Only one override source must be set")
+            one.ignore_all()
+        elif metadata is not None:
+            path = tuple([segment.string("key") for segment in metadata.messages("path")])
+            found.append(OverrideSource(key=metadata.string("key"), path=path))
+        elif header:
+            found.append(OverrideSource(header))
+        else:
+            one.problem("Empty override source")
+    return tuple(found)
 
 
 def _is_set(locality: Reader) -> bool:

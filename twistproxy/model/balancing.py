@@ -82,6 +82,16 @@ class ZoneAwareSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class OverrideSource:
+    """Where requests say which hosts they want: in the header field of this name, or if that is "" in dynamic metadata,
+    in the namespace `key` at the end of `path`."""
+
+    header: str = ""
+    key: str = ""
+    path: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Balancing:
     """policy   ROUND_ROBIN, LEAST_REQUEST, RANDOM, RING_HASH or MAGLEV
     hashing  settings of the last two, None with the others
@@ -89,6 +99,7 @@ class Balancing:
     panic_threshold    per cent of usable hosts below which the health of hosts does not count,
     fail_on_panic      … or there is none to be asked
     subsets  how requests choose among parts of the hosts, None if they do not
+    overrides  where requests may say which hosts they want
     """
 
     policy: str = "ROUND_ROBIN"
@@ -100,6 +111,7 @@ class Balancing:
     panic_threshold: int = 50
     fail_on_panic: bool = False
     subsets: SubsetSettings | None = None
+    overrides: tuple[OverrideSource, ...] = ()
 
     @property
     def compares_load(self) -> bool:

@@ -38,13 +38,15 @@ class LoadBalancerContext:
     host_attempts  how many further hosts may be looked at where `should_select_another` does not like one
     only           the priority that is to have all of the load, and whether its degraded hosts are; None where that is
                    not decided yet
+    wanted         the hosts that the request wants to have and has not got yet, None before somebody asks
     """
 
-    __slots__ = ("host_attempts", "only")
+    __slots__ = ("host_attempts", "only", "wanted")
 
     def __init__(self, host_attempts: int = 0) -> None:
         self.host_attempts = host_attempts
         self.only: tuple[int, bool] | None = None
+        self.wanted: list[str] | None = None
 
     def hash(self, own: OwnPolicies) -> int | None:
         """The hash of the request by these policies, or if there are none by its route's; None: any host will do."""

@@ -12,6 +12,7 @@ from twistproxy.upstream.choosers.aggregate import AggregateChooser, Member
 from twistproxy.upstream.choosers.base import Chooser
 from twistproxy.upstream.choosers.hashing import HashChooser
 from twistproxy.upstream.choosers.original_dst import OriginalDstChooser
+from twistproxy.upstream.choosers.override import OverrideChooser
 from twistproxy.upstream.choosers.params import LoadBalancerParams
 from twistproxy.upstream.choosers.peeking import looking_ahead
 from twistproxy.upstream.choosers.priorities import PriorityChooser
@@ -42,8 +43,9 @@ def make_chooser(
     subsets = params.balancing.subsets
     chooser = _within_all(params) if subsets is None else SubsetChooser(params, subsets, _within_all)
     if settings.predictive_preconnect_ratio > 1.0:
-        return looking_ahead(chooser, settings.balancing.policy)
-    return chooser
+        chooser = looking_ahead(chooser, settings.balancing.policy)
+    overrides = params.balancing.overrides
+    return OverrideChooser(chooser, overrides) if overrides else chooser
 
 
 def _within_all(params: LoadBalancerParams) -> Chooser:
