@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import resource
 import signal
 import sys
 import threading
@@ -246,6 +247,18 @@ def test_a_reload_that_takes_the_checks_away(program: RealProgram, hosts: list[H
     with Traffic(program) as traffic:
         wait_for(lambda: hosts[0].requests > count, "traffic to the host")
     assert set(traffic.statuses) == {200}
+
+
+def test_all_open_files_that_are_allowed_may_be_used(program: RealProgram) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+    try:
+        program.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    for name in ("discovery", "worker 0"):
+        limits = resource.prlimit(program.children()[name], resource.RLIMIT_NOFILE)
+        assert limits == (before[1], before[1])
 
 
 def test_an_event_log_that_cannot_be_opened(program: RealProgram) -> None:

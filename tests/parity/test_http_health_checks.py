@@ -115,6 +115,7 @@ VERDICTS: dict[str, tuple[dict[str, Any], Answer | None, str, str]] = {
         _FAILED + "/active_hc_timeout",
         "failure network_failure",
     ),
+    "full": ({}, None, _FAILED + "/active_hc_timeout", "failure network_failure"),
     "nobody": ({}, None, _FAILED, "failure network_failure"),
 }
 
@@ -188,7 +189,7 @@ SENT: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
 def configure(proxy: Proxy) -> Config:
     clusters: list[Config] = []
     for name, (fields, answer, *_) in VERDICTS.items():
-        port = proxy.port("nobody")
+        port = proxy.full_port() if name == "full" else proxy.port("nobody")
         if answer is not None:
             proxy.origin(name).default = answer
             port = proxy.origin(name).port

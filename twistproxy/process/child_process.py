@@ -3,6 +3,7 @@ signals."""
 
 from __future__ import annotations
 
+import resource
 import signal
 import sys
 from typing import Any
@@ -29,8 +30,11 @@ def make_reactor(name: str) -> Any:
 
 
 def prepare_process(title: str) -> None:
-    """Before the reactor is made: name the process, and leave group signals to the master."""
+    """Before the reactor is made: name the process, leave group signals to the master, and let it open as many files as
+    it may (as Envoy does since 1.35)."""
     setproctitle(f"twistproxy: {title}")
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     for number in _NOT_FOR_US:
         signal.signal(number, signal.SIG_IGN)
 

@@ -67,6 +67,16 @@ def test_an_endless_answer_is_not_held() -> None:
     assert world.flags == {"1": "healthy"}
 
 
+def test_a_connection_that_takes_too_long() -> None:
+    world = World(settings(TcpCheck()))
+    world.connector.hold = True
+    world.publish(A)
+    world.clock.advance(1.06)
+    assert world.flags == {"1": "failed_active_hc/active_hc_timeout"}
+    assert world.connector.attempts[0].over
+    assert world.connector.attempts[0].timeout > 1
+
+
 def test_proxy_protocol() -> None:
     world = started(TcpCheck(b"x", (b"y",), "V1"))
     assert world.open()[0].take() == b"PROXY TCP4 127.0.0.1 10.0.0.1 1 80\r\nx"

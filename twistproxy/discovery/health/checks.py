@@ -25,6 +25,7 @@ from twistproxy.primitives.runtime import RuntimeValues
 
 #: Seconds that changes wait for others to be published with, after a publication.  Envoy waits a second.
 _MERGE = 0.05
+_GRACE = 1.0
 
 
 class EventLogs(Protocol):
@@ -69,10 +70,12 @@ class HealthChecks:
         """
         wanted = {one.cluster: one for one in checks}
         files = {path: self._logs.open(path) for one in wanted.values() for path in one.settings.event_logs}
+        used: set[str] = set()
         for cluster, health in list(self._clusters.items()):
             if wanted.get(cluster) != health.checks:
                 health.stop()
                 self._dirty.discard(health)
+                used.update({cluster} if health.used else ())
                 del self._clusters[cluster]
             if cluster not in wanted:
                 self._store.check(cluster, None)
@@ -84,6 +87,7 @@ class HealthChecks:
                 logs = [files[path] for path in one.settings.event_logs]
                 events = HealthEvents(one, logs, self._clock.wall)
                 health = ClusterHealth(one, self._tools, events, self._stats[one.stat_name])
+                health.used = cluster in used
                 self._clusters[cluster] = health
                 self._store.check(cluster, health)
 
@@ -141,7 +145,8 @@ class HealthChecks:
     def _probe(self, checks: ClusterChecks, endpoint: Endpoint, host: HostCheck) -> Probe:
         settings = checks.settings
         check = settings.check
-        timeout, reuse = settings.timeout, settings.reuse_connection
+        # A connection that takes too long is to be told by the check's own time limit.
+        timeout, reuse = settings.timeout + _GRACE, settings.reuse_connection
         address = checked_address(endpoint)
         if isinstance(check, TcpCheck):
             return TcpProbe(self._connector, address, check, timeout, reuse, host)
@@ -157,4 +162,4 @@ class HealthChecks:
         from twistproxy.discovery.health.grpc_probe import GrpcProbe
 
         authority = named or check.authority or checks.cluster
-        return GrpcProbe(self._clock, self._connector, address, check, authority, where, timeout, reuse, host)
+        return GrpcProbe(self._clock, self._connector, address, settings, authority, where, timeout, host)

@@ -11,7 +11,7 @@ from twistproxy.discovery.health.request_head import RequestHeads
 from twistproxy.errors import RemoteProtocolError
 from twistproxy.http.message import HttpVersion
 from twistproxy.model.address import Address
-from twistproxy.model.health_check import GrpcCheck
+from twistproxy.model.health_check import GrpcCheck, HealthCheckSettings
 
 _PATH = "/grpc.health.v1.Health/Check"
 _FIRST = ((b"te", b"trailers"), (b"content-type", b"application/grpc"))
@@ -27,6 +27,7 @@ class GrpcProbe:
         "_address",
         "_attempt",
         "_calls",
+        "_connect_timeout",
         "_connector",
         "_going_away",
         "_heads",
@@ -44,21 +45,23 @@ class GrpcProbe:
         clock: Clock,
         connector: Connector,
         address: Address,
-        check: GrpcCheck,
+        settings: HealthCheckSettings,
         authority: str,
         where: str,
-        timeout: float,
-        reuse: bool,
+        connect_timeout: float,
         results: Results,
     ) -> None:
+        check = settings.check
+        assert isinstance(check, GrpcCheck)
         self._connector = connector
         self._address = address
         self._heads = RequestHeads(
             clock, "POST", _PATH, authority, check.metadata, where, _FIRST, HttpVersion.HTTP2
         )
         self._request = request_frame(check.service_name)
-        self._timeout = timeout
-        self._reuse = reuse
+        self._timeout = settings.timeout
+        self._connect_timeout = connect_timeout
+        self._reuse = settings.reuse_connection
         self._results = results
         self._attempt: ConnectAttempt | None = None
         self._transport: Transport | None = None
@@ -71,7 +74,7 @@ class GrpcProbe:
 
     def begin(self) -> None:
         if self._calls is None:
-            self._attempt = self._connector.connect(self._address, self._timeout, self)
+            self._attempt = self._connector.connect(self._address, self._connect_timeout, self)
         else:
             self._call(self._calls)
 

@@ -29,6 +29,7 @@ class HttpProbe:
         "_attempt",
         "_check",
         "_clock",
+        "_connect_timeout",
         "_connection",
         "_connector",
         "_content",
@@ -38,7 +39,6 @@ class HttpProbe:
         "_results",
         "_reusable",
         "_reuse",
-        "_timeout",
         "_waiting",
     )
 
@@ -50,7 +50,7 @@ class HttpProbe:
         check: HttpCheck,
         heads: RequestHeads,
         http1: UpstreamHttp1Settings,
-        timeout: float,
+        connect_timeout: float,
         reuse: bool,
         results: Results,
     ) -> None:
@@ -60,7 +60,7 @@ class HttpProbe:
         self._check = check
         self._heads = heads
         self._http1 = http1
-        self._timeout = timeout
+        self._connect_timeout = connect_timeout
         self._reuse = reuse
         self._results = results
         self._attempt: ConnectAttempt | None = None
@@ -75,7 +75,7 @@ class HttpProbe:
     def begin(self) -> None:
         self._waiting = True
         if self._connection is None:
-            self._attempt = self._connector.connect(self._address, self._timeout, self)
+            self._attempt = self._connector.connect(self._address, self._connect_timeout, self)
         else:
             self._send(self._connection)
 

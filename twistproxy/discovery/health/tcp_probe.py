@@ -25,11 +25,11 @@ class TcpProbe:
         "_address",
         "_attempt",
         "_check",
+        "_connect_timeout",
         "_connector",
         "_held",
         "_results",
         "_reuse",
-        "_timeout",
         "_transport",
         "_waiting",
     )
@@ -39,14 +39,14 @@ class TcpProbe:
         connector: Connector,
         address: Address,
         check: TcpCheck,
-        timeout: float,
+        connect_timeout: float,
         reuse: bool,
         results: Results,
     ) -> None:
         self._connector = connector
         self._address = address
         self._check = check
-        self._timeout = timeout
+        self._connect_timeout = connect_timeout
         self._reuse = reuse
         self._results = results
         self._attempt: ConnectAttempt | None = None
@@ -58,7 +58,7 @@ class TcpProbe:
         self._waiting = True
         self._held = b""
         if self._transport is None:
-            self._attempt = self._connector.connect(self._address, self._timeout, self)
+            self._attempt = self._connector.connect(self._address, self._connect_timeout, self)
         else:
             self._send(self._transport)
 
@@ -132,5 +132,7 @@ class TcpProbe:
 def _proxy_v1(transport: Transport) -> bytes:
     """A header of version 1 with the connection's own addresses."""
     here, there = transport.getHost(), transport.getPeer()
+    if not hasattr(here, "host"):
+        return b"PROXY UNKNOWN\r\n"  # over a Unix socket there are no addresses to tell
     family = "TCP6" if ":" in here.host else "TCP4"
     return f"PROXY {family} {here.host} {there.host} {here.port} {there.port}\r\n".encode()
