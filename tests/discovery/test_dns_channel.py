@@ -316,6 +316,19 @@ def test_refused_and_unreachable() -> None:
     assert str(world.failure()) == "connection refused"
 
 
+def test_a_socket_that_the_reactor_closes_for_an_error() -> None:
+    world = World(TWO, tries=1)
+    port = world.ask().by
+    world.ask()
+    port.open = False
+    port.protocol.stopProtocol()
+    assert [asked.host for asked in world.net.asked[2:]] == ["192.0.2.2"] * 2
+    for asked in world.net.asked[2:]:
+        asked.answer("10.0.0.1")
+    assert len(world.found) == 2
+    assert not any(each.open for each in world.net.ports)
+
+
 def test_questions_share_sockets_but_not_many_do() -> None:
     world = World(socket_queries=2)
     asked = [world.ask() for _ in range(5)]

@@ -61,7 +61,6 @@ def zones(proxy: Proxy) -> None:
     dns.says("empty-no-six.test", "SERVFAIL", "AAAA")
     dns.a("order.test", "127.0.0.9", "127.0.0.1", "127.0.0.9", "127.0.0.5", "127.0.0.1")
     dns.cname("alias.test", "four.test", ttl=1)
-    dns.a("large.test", *(f"127.1.{at // 250}.{at % 250 + 1}" for at in range(1500)))
     for name in ("changing", "moving", "fading", "shy", "quick"):
         dns.a(f"{name}.test", "127.0.0.1")
     dns.a("ttl.test", "127.0.0.1", ttl=1)
@@ -99,7 +98,6 @@ def configure(proxy: Proxy) -> Config:
         named("order", "order.test"),
         named("twice", "both.test", "order.test"),
         named("alias", "alias.test", respect_dns_ttl=True),
-        named("large", "large.test"),
         named("logical", "order.test", **logical),
         named("logical-none", "none.test", **logical),
         extended("extension", "both.test", dns_lookup_family="ALL"),
@@ -208,12 +206,6 @@ def test_two_targets_with_one_address(proxy: Proxy) -> None:
         address = host["address"]["socket_address"]["address"]
         weights[address] = weights.get(address, 0) + host["weight"]
     assert weights == {"127.0.0.1": 2, "127.0.0.2": 1, "127.0.0.9": 1, "127.0.0.5": 1}
-
-
-def test_a_large_answer_comes_over_tcp(proxy: Proxy) -> None:
-    assert proxy.stat("cluster.large.membership_total") == 1500
-    asked = proxy.dns.questions("large.test")
-    assert [each.tcp for each in asked] == [False, True]
 
 
 def test_extension(proxy: Proxy) -> None:

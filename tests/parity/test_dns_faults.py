@@ -155,6 +155,19 @@ def test_a_slow_and_failing_name_holds_up_no_other(proxy: Proxy) -> None:
     dns.clear("slow.test")
 
 
+def test_a_large_answer_comes_over_tcp(proxy: Proxy) -> None:
+    dns = proxy.dns
+    dns.asked.clear()
+    dns.a("big.test", *(f"127.1.{at // 250}.{at % 250 + 1}" for at in range(1500)))
+    try:
+        assert membership(proxy, "big", 1500)
+        large = dns.questions("big.test")[-6:]
+        assert {each.tcp for each in large} == {False, True}
+    finally:
+        dns.a("big.test", "127.0.0.1")
+        assert membership(proxy, "big", 1)
+
+
 def test_a_large_answer_over_and_over_disturbs_nobody(proxy: Proxy) -> None:
     """A thousand addresses, others each time."""
     dns = proxy.dns

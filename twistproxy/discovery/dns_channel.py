@@ -263,6 +263,7 @@ class _UdpSocket(DatagramProtocol):
         self._waiting: dict[int, _Question] = {}
         self._left = most
         self._server = server
+        self._open = True
         self._port = reactor.listenUDP(0, self, interface="::" if ":" in server.host else "")
         try:
             self._port.connect(server.host, server.port)
@@ -297,17 +298,27 @@ class _UdpSocket(DatagramProtocol):
 
     def _close_if_idle(self) -> None:
         """A socket without questions is closed: the next question comes from another port."""
-        if not self._waiting:
-            self._left = 0
-            if self._server.socket is self:
-                self._server.socket = None
+        if not self._waiting and self._open:
+            self._retire()
             self._port.stopListening()
+
+    def _retire(self) -> None:
+        self._open = False
+        self._left = 0
+        if self._server.socket is self:
+            self._server.socket = None
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         message_id = int.from_bytes(datagram[:2], "big")
         question = self._waiting.get(message_id)
         if question is not None:
             question.answered(datagram, message_id)
+
+    def stopProtocol(self) -> None:
+        """The socket is closed; if not by us, it was for an error: that is how the epoll reactor takes a refusal."""
+        if self._open:
+            self._retire()
+            self.connectionRefused()
 
     def connectionRefused(self) -> None:
         for question in tuple(self._waiting.values()):
