@@ -17,6 +17,7 @@ ORIGINAL_DST = "type.googleapis.com/envoy.extensions.filters.listener.original_d
 NAMES = "abc"
 HEADER = "x-envoy-original-dst-host"
 BY_HEADER = {"use_http_header": True}
+FAILING = "HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n"
 KEY = {"key": "dst", "path": [{"key": "at"}, {"key": "host"}]}
 
 
@@ -47,6 +48,9 @@ def configure(proxy: Proxy) -> Config:
         original("metadata", {"use_http_header": True, "metadata_key": KEY}),
         original("brief", BY_HEADER, cleanup_interval="0.1s"),
         original("again", BY_HEADER),
+        original(
+            "ejecting", BY_HEADER, outlier_detection={"consecutive_5xx": 3, "max_ejection_percent": 100}
+        ),
     ]
     routes: list[Config] = [
         {"match": {"path_separated_prefix": f"/{one['name']}"}, "route": {"cluster": one["name"]}}
@@ -162,7 +166,7 @@ def test_a_header_of_another_name(proxy: Proxy) -> None:
 def test_the_port_may_be_another(proxy: Proxy) -> None:
     assert reached(proxy, "/port", f"{HEADER}: 127.0.0.1:1") == "a"
     assert reached(proxy, "/port", f"{HEADER}: 127.0.0.1:{proxy.origin('b').port}") == "a"
-    assert proxy.stat("cluster.port.membership_total") == 1
+    assert proxy.stat_becomes("cluster.port.membership_total", 1)
 
 
 @pytest.mark.parametrize(
@@ -186,8 +190,7 @@ def test_metadata(proxy: Proxy, path: str, alone: str, with_header: str, invalid
 
 def test_a_retry_goes_to_the_same_host(proxy: Proxy) -> None:
     proxy.origin("a").forget()
-    failing = "HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n"
-    proxy.origin("a").on("/retry", lambda exchange: exchange.send(failing))
+    proxy.origin("a").on("/retry", lambda exchange: exchange.send(FAILING))
     with proxy.client() as client:
         there = f"127.0.0.1:{proxy.origin('a').port}"
         client.send(f"GET /retry HTTP/1.1\r\nhost: a\r\n{HEADER}: {there}\r\n\r\n")
@@ -207,7 +210,7 @@ def test_a_copy_goes_by_the_header_too(proxy: Proxy) -> None:
     there = f"127.0.0.1:{proxy.origin('b').port}"
     assert reached(proxy, "/mirror", f"{HEADER}: {there}") == "b"
     assert proxy.stat_becomes("cluster.again.upstream_rq_total", 1)
-    assert proxy.stat("cluster.again.membership_total") == 1
+    assert proxy.stat_becomes("cluster.again.membership_total", 1)
 
 
 def test_hosts_go_when_nobody_uses_them(proxy: Proxy) -> None:
@@ -228,3 +231,19 @@ def test_hosts_go_when_nobody_uses_them(proxy: Proxy) -> None:
     page = proxy.admin_json("/clusters?format=json")["cluster_statuses"]
     [found] = [one["host_statuses"] for one in page if one["name"] == "brief"]
     assert [one["hostname"] for one in found] == [f"brief127.0.0.1:{proxy.origin('a').port}"]
+
+
+def test_health_does_not_count(proxy: Proxy) -> None:
+    """A host is ejected once for all workers, and asked all the same: there is no other to go to."""
+    origin = proxy.origin("b")
+    there = f"{HEADER}: 127.0.0.1:{origin.port}"
+    assert reached(proxy, "/ejecting", there) == "b"
+    assert proxy.stat_becomes("cluster.ejecting.membership_healthy", 1)
+    origin.on("/ejecting/bad", lambda exchange: exchange.send(FAILING))
+    for _ in range(5):
+        with proxy.client() as client:
+            client.send(f"GET /ejecting/bad HTTP/1.1\r\nhost: a\r\n{there}\r\n\r\n")
+            assert client.read().status == 500
+    assert proxy.stat_becomes("cluster.ejecting.outlier_detection.ejections_active", 1)
+    assert proxy.stat_becomes("cluster.ejecting.membership_healthy", 0)
+    assert reached(proxy, "/ejecting", there) == "b"
