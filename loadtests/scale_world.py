@@ -122,18 +122,29 @@ def make_world(
     policy: str = "ROUND_ROBIN",
     health_checks: bool = False,
 ) -> World:
-    """`clusters` of `endpoints` each; requests go to the first, "app"."""
+    """`clusters` of `endpoints` each; requests go to the first, "app".  Only that one's endpoints lie in a file: Envoy
+    needs an inotify descriptor for each file, of which Linux gives a user 128."""
     directory.mkdir(parents=True, exist_ok=True)
-    assignments = [
-        Assignment(name, endpoints, origin_port, directory / f"{name}.json", policy != "ROUND_ROBIN")
-        for name in ["app", *(f"other-{at}" for at in range(1, clusters))]
+    even = policy != "ROUND_ROBIN"
+    app = Assignment("app", endpoints, origin_port, directory / "app.json", even)
+    app.write()
+    return World(directory, app, clusters, policy, health_checks)
+
+
+def _static_cluster(world: World, name: str) -> dict[str, Any]:
+    members = [
+        {"endpoint": {"address": {"socket_address": {"address": address(at), "port_value": world.app.port}}}}
+        for at in range(world.app.size)
     ]
-    for one in assignments:
-        one.write()
-    return World(directory, assignments[0], clusters, policy, health_checks)
+    return {
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "5s",
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": members}]},
+    }
 
 
-def _cluster(world: World, name: str) -> dict[str, Any]:
+def _discovered_cluster(world: World, name: str) -> dict[str, Any]:
     path = {"path": str(world.directory / f"{name}.json")}
     limits = {"max_connections": 20000, "max_pending_requests": 20000, "max_requests": 20000}
     cluster: dict[str, Any] = {
@@ -186,7 +197,10 @@ def _configuration(world: World, port: int, admin_port: int) -> dict[str, Any]:
         "admin": {"address": at(admin_port)},
         "static_resources": {
             "listeners": [{"name": "ingress", "address": at(port), "filter_chains": [chain]}],
-            "clusters": [_cluster(world, name) for name in names],
+            "clusters": [
+                _discovered_cluster(world, "app"),
+                *(_static_cluster(world, name) for name in names[1:]),
+            ],
         },
     }
 

@@ -84,7 +84,7 @@ class FileWatcher:
             directories.add(os.path.abspath(directory))
         watch = FileWatch(path, directories, changed)
         self._watches.add(watch)
-        self._watch_directories()
+        self._watch_directories(watch)
         return watch
 
     def unwatch(self, watch: FileWatch) -> None:
@@ -104,13 +104,14 @@ class FileWatcher:
     def _wanted(self) -> set[str]:
         return {directory for watch in self._watches for directory in watch.directories}
 
-    def _watch_directories(self) -> None:
-        """Watch every directory that can be; poll as long as there is one that cannot."""
-        wanted = self._wanted()
+    def _watch_directories(self, new: FileWatch | None = None) -> None:
+        """Watch every directory that can be, or those of a new watch; poll as long as there is one that cannot."""
+        wanted = self._wanted() if new is None else new.directories
+        watches = self._watches if new is None else (new,)
         for directory in wanted - self._watched:
             if self._add(directory):
                 self._watched.add(directory)
-        unseen = wanted != self._watched or any(watch.indirect for watch in self._watches)
+        unseen = not wanted <= self._watched or any(watch.indirect for watch in watches)
         if unseen and self._poll is None:
             self._poll = self._reactor.callLater(POLL_INTERVAL, self._polled)
 

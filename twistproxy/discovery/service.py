@@ -112,6 +112,7 @@ class DiscoveryService(Service):
         self._pool.cachedConnectionTimeout = KEEP_ALIVE
         self._running: dict[str, tuple[DiscoverySource, RunningSource]] = {}
         self._updates: dict[str, ClusterUpdates] = {}
+        self._followers: dict[str, list[V1SdsDiscovery]] = {}
         self._port: Any = None
         self.on_said("original_dst", self._original_dst_used)
 
@@ -170,6 +171,7 @@ class DiscoveryService(Service):
         for source in added:
             self.store.declare(source.cluster)
             self._running[source.cluster] = (source, self._make(source))
+        self._follow()
         if self.running:
             for source in added:
                 self._running[source.cluster][1].start()
@@ -236,7 +238,13 @@ class DiscoveryService(Service):
 
     def _changed(self, cluster: str) -> None:
         self.fanout.changed(cluster)
-        for source, running in tuple(self._running.values()):
+        for follower in tuple(self._followers.get(cluster, ())):
+            follower.hosts_changed()
+
+    def _follow(self) -> None:
+        """Note who asks the hosts of another cluster."""
+        self._followers = {}
+        for source, running in self._running.values():
             if isinstance(running, V1SdsDiscovery) and isinstance(source, V1SdsSource):
-                if isinstance(source.hosts, DnsSource) and source.hosts.cluster == cluster:
-                    running.hosts_changed()
+                if isinstance(source.hosts, DnsSource):
+                    self._followers.setdefault(source.hosts.cluster, []).append(running)
