@@ -31,17 +31,33 @@ class Configuration:
     warnings: tuple[ConfigProblem, ...] = ()
 
 
+class _Newest:
+    """What this process, or the one that it was forked from, has built last."""
+
+    serialized: bytes | None = None
+    options: ServerOptions | None = None
+    bootstrap: Bootstrap | None = None
+
+
 def load_configuration(options: ServerOptions) -> Configuration:
     """Read, check and build what the command line names.  ConfigError with all problems."""
     document = load_bootstrap(options.config_path or None, options.config_yaml or None)
     warnings = list(document.warnings)
     built = build_bootstrap(document, options, warnings.append)
     source = options.config_path or "--config-yaml"
-    return Configuration(source, document, built, document.message.SerializeToString(), tuple(warnings))
+    serialized = document.message.SerializeToString()
+    _Newest.serialized, _Newest.options, _Newest.bootstrap = serialized, options, built
+    return Configuration(source, document, built, serialized, tuple(warnings))
 
 
 def rebuild(serialized: bytes, source: str, options: ServerOptions) -> Bootstrap:
-    """Build the description again in another process.  ConfigError as there."""
+    """The description in another process.  ConfigError as there.
+
+    One that was there when this process was forked is the same: with thousands of clusters it takes a second to build,
+    and processes that have inherited it share its memory.
+    """
+    if _Newest.bootstrap is not None and (_Newest.serialized, _Newest.options) == (serialized, options):
+        return _Newest.bootstrap
     bootstrap_class = message_class("envoy.config.bootstrap.v3.Bootstrap")
     assert bootstrap_class is not None
     return build_bootstrap(bootstrap_class.FromString(serialized), options)
