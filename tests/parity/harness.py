@@ -20,7 +20,7 @@ from .settings import Config
 from .wire import Client, Response, ask
 
 ENGINES = ("envoy", "twistproxy")
-START_LIMIT = 10.0
+START_LIMIT = 30.0
 LOG_LIMIT = 2.0
 
 

@@ -163,9 +163,7 @@ circuit_breakers: {thresholds: [{priority: 7}]}
 circuit_breakers: {thresholds: [{max_requests: 5, track_remaining: true}]}
 outlier_detection: {max_ejection_percent: 101}
 outlier_detection: {interval: 0s}
-outlier_detection: {base_ejection_time: 10s, max_ejection_time: 5s}
 outlier_detection: {base_ejection_time: 400s}
-outlier_detection: {base_ejection_time: 400s, max_ejection_time: 399s}
 outlier_detection: {max_ejection_time: 0s}
 outlier_detection: {enforcing_failure_percentage: 101}
 outlier_detection: {consecutive_5xx: 0, max_ejection_time_jitter: 0s, always_eject_one_host: true}

@@ -25,6 +25,9 @@ MUTATION = "request_mirror_policies: [{cluster: a, request_headers_mutations: [{
 
 #: What is said of the cluster beyond a name and one host → whether it is taken.
 CASES = {
+    "outlier_detection: {base_ejection_time: 10s, max_ejection_time: 5s}": False,
+    "outlier_detection: {base_ejection_time: 400s, max_ejection_time: 399s}": False,
+    "outlier_detection: {base_ejection_time: 400s}": True,
     "lb_policy: RING_HASH": True,
     "lb_policy: MAGLEV": True,
     "{lb_policy: RING_HASH, ring_hash_lb_config: {minimum_ring_size: 9, maximum_ring_size: 8}}": False,
