@@ -7,11 +7,14 @@ import pytest
 from twistproxy.config.build import build_bootstrap
 from twistproxy.config.load import load_text
 from twistproxy.errors import ConfigError
+from twistproxy.http.header_match import HeaderMatcher
+from twistproxy.http.response_match import ResponseMatcher
 from twistproxy.model.bootstrap import Bootstrap
 from twistproxy.model.cluster import ClusterSettings
 from twistproxy.model.discovery import StaticSource
 from twistproxy.model.outlier import OutlierSettings
 from twistproxy.model.server_options import ServerOptions
+from twistproxy.primitives.string_match import Exact
 
 HOST = "endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 80}}}"
 
@@ -49,7 +52,7 @@ def test_defaults() -> None:
 
 
 def test_all_fields() -> None:
-    flags = ("split", "always_eject_one_host", "uneject_when_checked", "detect_degraded_hosts")
+    flags = ("split", "always_eject_one_host", "uneject_when_checked", "detect_degraded_hosts", "errors")
     times = ("interval", "base_ejection_time", "max_ejection_time", "max_ejection_time_jitter")
     names = [name for name in OutlierSettings.__dataclass_fields__ if name not in flags + times]
     numbers = ", ".join(f"{name}: {number}" for number, name in enumerate(names, 1))
@@ -70,6 +73,33 @@ def test_all_fields() -> None:
 def test_the_longest_ejection_is_not_below_the_shortest() -> None:
     assert cluster("outlier_detection: {base_ejection_time: 400s}").outlier == OutlierSettings(
         base_ejection_time=400_000, max_ejection_time=400_000
+    )
+
+
+def test_error_matcher() -> None:
+    rule = "http_response_headers_match: {headers: [{name: ':status', string_match: {exact: '404'}}]}"
+    found = cluster(f"outlier_detection: {{}}\n    {protocol_options(rule)}").outlier
+    assert found is not None
+    assert found.errors == ResponseMatcher((HeaderMatcher(":status", Exact("404")),))
+    nested = f"or_match: {{rules: [{{not_match: {{{rule}}}}}, {{any_match: true}}]}}"
+    found = cluster(f"outlier_detection: {{}}\n    {protocol_options(nested)}").outlier
+    assert found is not None
+    assert found.errors is not None
+    assert [one.invert for one in found.errors.any_of] == [True, False]
+
+
+def test_requests_do_not_say_what_is_an_error() -> None:
+    rule = "http_request_headers_match: {headers: [{name: a, present_match: true}]}"
+    with pytest.raises(ConfigError, match="only the head of a response"):
+        cluster(protocol_options(rule))
+
+
+def protocol_options(rule: str) -> str:
+    name = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    return (
+        f"typed_extension_protocol_options: {{{name}: {{'@type': type.googleapis.com/{name}, "
+        f"explicit_http_config: {{http_protocol_options: {{}}}}, "
+        f"outlier_detection: {{error_matcher: {{{rule}}}}}}}}}"
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from .harness import Proxy, free_port, wait_for
 from .origin import raw, silent, text
-from .settings import Config, bootstrap, cluster, listener
+from .settings import Config, bootstrap, cluster, listener, protocol_options
 from .wire import Ended, request_bytes
 
 pytestmark = pytest.mark.parity
@@ -67,6 +67,10 @@ CASES: dict[str, tuple[Config, str, tuple[int, int, int]]] = {
     "mirrored": ({"consecutive_5xx": 2}, "500 500", (1, 0, 0)),
     "max-duration": (TWO, "max-duration/silent max-duration/silent", (0, 0, 0)),
     "gone": (TWO, "gone gone", (0, 0, 0)),
+    "matched": (TWO, "error200 error200", (1, 0, 0)),
+    "matched-not": (TWO, "error200 500 error404 503 error500 error500", (1, 0, 0)),
+    "matched-close": (TWO, "close close", (1, 1, 0)),
+    "matched-split": (SPLIT | TWO, "error200 error200", (1, 0, 0)),
     "tunnel": (TWO, "500 tunnel 500 500", (1, 0, 0)),
 }
 _OK = "HTTP/1.1 200 OK\r\n"
@@ -85,6 +89,23 @@ ANSWERS: dict[str, Any] = {
         + "content-type: application/grpc\r\ntransfer-encoding: chunked\r\n\r\n0\r\ngrpc-status: 14\r\n\r\n"
     ),
 }
+#: Of the cases that are called so.
+MATCHER = {
+    "error_matcher": {
+        "and_match": {
+            "rules": [
+                {"http_response_headers_match": {"headers": [{"name": "x-error", "present_match": True}]}},
+                {
+                    "not_match": {
+                        "http_response_headers_match": {
+                            "headers": [{"name": ":status", "string_match": {"exact": "404"}}]
+                        }
+                    }
+                },
+            ]
+        }
+    }
+}
 DETECTED = ("consecutive_5xx", "consecutive_gateway_failure", "consecutive_local_origin_failure")
 
 
@@ -94,7 +115,9 @@ def configure(proxy: Proxy) -> Config:
     for name, (settings, *_) in CASES.items():
         port = free_port() if "dead" in name else proxy.origin(name).port
         limits = {"circuit_breakers": {"thresholds": [{"max_requests": 0}]}} if name == "overflow" else {}
-        clusters.append(cluster(name, port, outlier_detection=NEVER | settings, **limits))
+        options = protocol_options(outlier_detection=MATCHER) if name.startswith("matched") else None
+        more = {"typed_extension_protocol_options": options} if options else limits
+        clusters.append(cluster(name, port, outlier_detection=NEVER | settings, **more))
         routes += _routes(name)
     clusters.append(cluster("front", proxy.origin("front").port))
     hosts = [{"name": "all", "domains": ["*"], "routes": routes}]
@@ -135,6 +158,8 @@ def _answer(word: str) -> Any:
     if word.isdigit():
         length = "" if word == "204" else "content-length: 0\r\n"
         return raw(f"HTTP/1.1 {word} Word\r\n{length}\r\n")
+    if word.startswith("error"):
+        return raw(f"HTTP/1.1 {word[5:]} Word\r\nx-error: 1\r\ncontent-length: 0\r\n\r\n")
     if word.startswith("grpc") and word[4:].isdigit():
         return text("", headers=f"content-type: application/grpc\r\ngrpc-status: {word[4:]}\r\n")
     return ANSWERS.get(word, text())

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from twistproxy.http.header_match import HeaderMatcher
 from twistproxy.http.message import RequestHead, ResponseHead
+from twistproxy.http.response_match import ResponseMatcher
 from twistproxy.model.outlier import (
     CONSECUTIVE_5XX,
     CONSECUTIVE_GATEWAY_FAILURE,
@@ -21,6 +23,7 @@ from twistproxy.model.outlier import (
 )
 from twistproxy.primitives.board import Board, WorkerBoard
 from twistproxy.primitives.runtime import RuntimeValues
+from twistproxy.primitives.string_match import Exact
 from twistproxy.upstream.outlier import OutlierCounts, OutlierRules
 
 ALL = (CONSECUTIVE_GATEWAY_FAILURE, CONSECUTIVE_5XX)
@@ -145,6 +148,15 @@ def test_a_host_that_says_it_is_degraded(believed: bool, status: int, known: boo
     world.workers[0].answered(RequestHead(b"GET", b"/", b"a", [], {}), head)
     assert world.said == [{"cluster": "app", "row": world.row, "kind": DEGRADED}] * told
     assert sum(world.totals()) == 1
+
+
+def test_a_matcher_says_what_fails() -> None:
+    world = World(errors=ResponseMatcher((HeaderMatcher(":status", Exact("404")),)), consecutive_5xx=2)
+    world.answer(404, 500, 404)
+    assert not world.said
+    world.answer(404)
+    assert world.kinds == [CONSECUTIVE_5XX]
+    assert world.totals() == [3, 0, 1, 0, 0]
 
 
 def test_failures_of_ours_are_failures_of_the_host() -> None:

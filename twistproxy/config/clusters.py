@@ -83,7 +83,7 @@ def _cluster(
     default, high = _thresholds(reader)
     stat_name = reader.string("alt_stat_name")
     checks = build_cluster_checks(reader, name, stat_name, http, source)
-    outlier = build_outlier_detection(reader.message("outlier_detection"))
+    outlier = build_outlier_detection(reader.message("outlier_detection"), http.errors)
     # Workers that count together do so in rows that the discovery process gives to hosts.
     together = outlier is not None or (balancing.compares_load and options.concurrency > 1)
     if source is None and members is None and (together or checks is not None):

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 from twistproxy.config.fields import Reader
 from twistproxy.config.manager_heads import underscores
 from twistproxy.config.matchers import string_matcher
+from twistproxy.config.outlier import build_error_matcher
 from twistproxy.config.retry import build_retry_policy
+from twistproxy.http.response_match import ResponseMatcher
 from twistproxy.model.bootstrap import Bootstrap
 from twistproxy.model.cluster import ClusterSettings
 from twistproxy.model.http1 import Http1Settings, KeyFormat, UpstreamHttp1Settings
@@ -49,7 +51,8 @@ def stays_open_after_error(manager: Reader) -> bool:
 
 @dataclass
 class UpstreamHttp:
-    """What the protocol options of a cluster say.  `http2`: whether its hosts speak HTTP/2 as well."""
+    """What the protocol options of a cluster say.  `http2`: whether its hosts speak HTTP/2 as well; `errors`: which
+    responses outlier detection counts as failures."""
 
     http1: UpstreamHttp1Settings = field(default_factory=UpstreamHttp1Settings)
     idle_timeout: float | None = 3600.0
@@ -58,6 +61,7 @@ class UpstreamHttp:
     max_stream_duration: float = 0.0
     retry: RetryPolicy | None = None
     http2: bool = False
+    errors: ResponseMatcher | None = None
 
 
 def build_upstream_http(cluster: Reader) -> UpstreamHttp:
@@ -88,6 +92,7 @@ def build_upstream_http(cluster: Reader) -> UpstreamHttp:
             found.http2 = downstream.message("http2_protocol_options") is not None
         _read_upstream(entry, http1, found)
         found.retry = build_retry_policy(entry.message("retry_policy"))
+        found.errors = build_error_matcher(entry)
     return found
 
 

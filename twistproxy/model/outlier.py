@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from twistproxy.http.response_match import ResponseMatcher
+
 #: Cells of a worker's line: what has happened since it was first written.
 FAILURES = 0  # 5xx of the host, or what stands for one
 GATEWAY_FAILURES = 1  # of those, 502, 503 and 504
@@ -37,6 +39,7 @@ class OutlierSettings:
     """Envoy's fields with Envoy's defaults; times are milliseconds.
 
     split  whether failures of ours (connections, resets, timeouts) are counted apart from those of the host
+    errors  which responses are failures; None: those of 5xx
     detect_degraded_hosts  whether x-envoy-degraded in responses is believed
     """
 
@@ -52,6 +55,7 @@ class OutlierSettings:
     always_eject_one_host: bool = False
     uneject_when_checked: bool = True
     detect_degraded_hosts: bool = False
+    errors: ResponseMatcher | None = None
     enforcing_consecutive_5xx: int = 100
     enforcing_consecutive_gateway_failure: int = 0
     enforcing_consecutive_local_origin_failure: int = 100

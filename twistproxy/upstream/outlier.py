@@ -36,6 +36,8 @@ _GRPC_STATUS = b"grpc-status"
 _DEGRADED = b"x-envoy-degraded"
 #: The status that stands for a connection that could not be made, or was lost.
 _NO_CONNECTION = 503
+#: Those that stand for what a matcher says of a response.
+_FAILED, _SUCCEEDED = 500, 200
 
 
 class OutlierRules:
@@ -43,16 +45,18 @@ class OutlierRules:
 
     limits  how many failures in a row are too many, by kind; 0: none are
     split   whether failures of ours count apart
+    errors  which responses are failures; None: those of 5xx
     degrades  whether hosts may say that they are degraded
     """
 
-    __slots__ = ("_board", "_cluster", "_settings", "degrades", "limits", "split")
+    __slots__ = ("_board", "_cluster", "_settings", "degrades", "errors", "limits", "split")
 
     def __init__(self, cluster: str, settings: OutlierSettings, board: WorkerBoard) -> None:
         self._cluster = cluster
         self._settings = settings
         self._board = board
         self.split = settings.split
+        self.errors = settings.errors
         self.degrades = settings.detect_degraded_hosts
         self.limits = (
             settings.consecutive_5xx,
@@ -106,7 +110,10 @@ class OutlierCounts:
     def answered(self, request: RequestHead, head: ResponseHead) -> None:
         """The host has answered; of a gRPC response that has a status already, that counts."""
         status = head.status
-        if _GRPC_STATUS in head.index and is_grpc(request):
+        errors = self._rules.errors
+        if errors is not None:
+            status = _FAILED if errors.matches(head) else _SUCCEEDED
+        elif _GRPC_STATUS in head.index and is_grpc(request):
             status = http_status_of(head.index[_GRPC_STATUS])
         if self._rules.degrades and status < 500 and not self.degraded and _DEGRADED in head.index:
             self._rules.degraded(self.row)
