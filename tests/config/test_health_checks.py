@@ -18,6 +18,7 @@ from twistproxy.primitives.string_match import Prefix
 
 BASE: dict[str, Any] = {"timeout": "1s", "interval": "2s", "unhealthy_threshold": 3, "healthy_threshold": 4}
 OPTIONS = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+AGGREGATE = "type.googleapis.com/envoy.extensions.clusters.aggregate.v3.ClusterConfig"
 SINK = "type.googleapis.com/envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink"
 BOTH = {
     "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
@@ -210,6 +211,15 @@ def test_more_than_one() -> None:
     assert "more than one health check" in problems(
         {}, health_checks=[{**BASE, **http()}, {**BASE, **http()}]
     )
+
+
+def test_clusters_whose_hosts_are_not_checked() -> None:
+    original = {"type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED", "load_assignment": None}
+    assert "of an ORIGINAL_DST cluster are not implemented" in problems(http(), **original)
+    config = {"@type": AGGREGATE, "clusters": ["app"]}
+    custom = {"name": "envoy.clusters.aggregate", "typed_config": config}
+    aggregate = {"cluster_type": custom, "lb_policy": "CLUSTER_PROVIDED", "load_assignment": None}
+    assert "has no hosts of its own" in problems(http(), **aggregate)
 
 
 def test_a_socket_file_has_no_port() -> None:

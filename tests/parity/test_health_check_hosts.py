@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from .harness import Proxy, wait_for
-from .health import counts, flags, flags_become, http_check
+from .health import attempted, counts, flags, flags_become, http_check
 from .origin import raw, silent, text
 from .settings import Config, bootstrap, cluster, endpoint, listener
 from .test_cluster_types import eds_cluster, eds_text, replace
@@ -74,6 +74,31 @@ def configure(proxy: Proxy) -> Config:
     for name in [*DISCOVERED, *FIXED]:
         for host in "abcd":
             origin(proxy, name, host).default = text(host)
+    for kind in ("STRICT_DNS", "LOGICAL_DNS"):
+        origin(proxy, kind, "a").default = text("a")
+        named = endpoint(port(proxy, kind, "a"), "localhost")
+        clusters.append(
+            cluster(kind, named, type=kind, dns_lookup_family="V4_ONLY", health_checks=[http_check()])
+        )
+    for name, uneject in (("unejects", True), ("keeps_out", False)):
+        detection = {
+            "consecutive_5xx": 3,
+            "base_ejection_time": "60s",
+            "max_ejection_percent": 100,
+            "enforcing_success_rate": 0,
+            "successful_active_health_check_uneject_host": uneject,
+        }
+        for host in "ab":
+            origin(proxy, name, host).default = text(host)
+        clusters.append(
+            cluster(
+                name,
+                *[port(proxy, name, host) for host in "ab"],
+                health_checks=[http_check(interval="0.5s")],
+                outlier_detection=detection,
+                common_lb_config=_AT_ONCE,
+            )
+        )
     origin(proxy, "slow", "a").default = raw(0.25, "HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\na")
     clusters.append(cluster("slow", port(proxy, "slow", "a"), health_checks=[http_check()]))
     for name, close in (("cut", True), ("uncut", False)):
@@ -268,3 +293,30 @@ def test_tunnels_to_a_host_that_fails(proxy: Proxy, name: str, closed: bool) -> 
         else:
             client.send("def")
             assert client.read_some() == b"<def>"
+
+
+@pytest.mark.parametrize("kind", ["STRICT_DNS", "LOGICAL_DNS"])
+def test_hosts_that_were_resolved(proxy: Proxy, kind: str) -> None:
+    assert flags_become(proxy, kind, _HEALTHY) == _HEALTHY
+    assert origin(proxy, kind, "a").take()["host"] == kind
+    assert reached(proxy, kind, 4) == "a"
+    origin(proxy, kind, "a").on("/health", text("", "503 x"))
+    assert flags_become(proxy, kind, _FAILED) == _FAILED
+
+
+@pytest.mark.parametrize("name", ["unejects", "keeps_out"])
+def test_ejected_hosts_that_pass_their_checks(proxy: Proxy, name: str) -> None:
+    host = origin(proxy, name, "a")
+    host.on(f"/{name}/", text("", "500 x"))
+    ejections = f"cluster.{name}.outlier_detection.ejections_enforced_total"
+
+    def ejected() -> bool:
+        reached(proxy, name, 4)
+        return proxy.stat(ejections) > 0
+
+    assert wait_for(ejected, 4.0)
+    host.on(f"/{name}/", text("a"))
+    wanted = _HEALTHY if name == "unejects" else "/failed_outlier_check"
+    assert attempted(proxy, name, 4)
+    assert flags_become(proxy, name, wanted, host.port) == wanted
+    assert proxy.stat(ejections) == 1

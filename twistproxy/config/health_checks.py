@@ -8,6 +8,7 @@ from twistproxy.config.fields import Reader
 from twistproxy.config.header_rules import build_headers_to_add, build_names_to_remove
 from twistproxy.config.http1 import UpstreamHttp
 from twistproxy.config.matchers import string_matcher
+from twistproxy.config.provided import is_aggregate
 from twistproxy.http.message import RequestHead
 from twistproxy.model.discovery import DiscoverySource, DnsSource
 from twistproxy.model.header_rules import HeaderRules, HeaderToAdd
@@ -45,6 +46,8 @@ def build_cluster_checks(
     kind = "" if cluster.oneof("cluster_discovery_type") == "cluster_type" else cluster.enum("type")
     if kind == "ORIGINAL_DST":
         cluster.problem("health checks of an ORIGINAL_DST cluster are not implemented", "health_checks")
+    elif is_aggregate(cluster):
+        cluster.problem("an aggregate cluster has no hosts of its own to check", "health_checks")
     return ClusterChecks(
         name,
         stat_name or name,

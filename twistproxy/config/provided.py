@@ -45,6 +45,12 @@ def _is_aggregate(custom: Reader) -> bool:
     return bool(custom.raw.typed_config.type_url.rpartition("/")[2] == AGGREGATE)
 
 
+def is_aggregate(reader: Reader) -> bool:
+    """`reader`: a cluster."""
+    custom = reader.oneof("cluster_discovery_type") == "cluster_type"
+    return custom and _is_aggregate(reader.message_or_empty("cluster_type"))
+
+
 def is_original_dst(reader: Reader) -> bool:
     """`reader`: a cluster."""
     custom = reader.oneof("cluster_discovery_type") == "cluster_type"
