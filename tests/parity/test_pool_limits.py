@@ -39,6 +39,7 @@ def configure(proxy: Proxy) -> Config:
             **breakers(track_remaining=True),
         ),
         cluster("hosts", *ports("hosts", 2), **breakers({"max_connections": 1})),
+        cluster("shared", *ports("shared", 1), **breakers({"max_connections": 4})),
         cluster("twice", *ports("twice", 1), circuit_breakers={"thresholds": [{"max_requests": 1}, {}]}),
     ]
     routes = [
@@ -148,6 +149,17 @@ def test_a_host_has_one_connection(proxy: Proxy) -> None:
     for client in clients:
         assert client.read().text == "ok"
     assert [proxy.origin(f"hosts{number}").count for number in (0, 1)] == [1, 1]
+
+
+def test_workers_count_the_connections_of_a_host_together(proxy: Proxy) -> None:
+    """But one that has none makes one in any case."""
+    proxy.origin("shared0").default = SLOW
+    clients = [start(proxy, "/shared") for _ in range(12)]
+    assert proxy.stat_becomes("cluster.shared.upstream_rq_pending_active", 8)
+    assert proxy.stat("cluster.shared.upstream_cx_active") == 4
+    for client in clients:
+        assert client.read().text == "ok"
+    assert proxy.stat("cluster.shared.upstream_cx_active") == 4
 
 
 def test_the_first_limits_of_a_priority_count(proxy: Proxy) -> None:

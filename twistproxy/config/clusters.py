@@ -85,7 +85,14 @@ def _cluster(
     checks = build_cluster_checks(reader, name, stat_name, http, source)
     outlier = build_outlier_detection(reader.message("outlier_detection"), http.errors)
     # Workers that count together do so in rows that the discovery process gives to hosts.
-    together = outlier is not None or (balancing.compares_load and options.concurrency > 1)
+    together = outlier is not None or (
+        options.concurrency > 1
+        and (
+            balancing.compares_load
+            or default.max_connections_per_host is not None
+            or high.max_connections_per_host is not None
+        )
+    )
     if source is None and members is None and (together or checks is not None):
         fixed, source = [], StaticSource(name, tuple(fixed))
     common = reader.message_or_empty("common_lb_config")

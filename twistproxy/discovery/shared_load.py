@@ -1,5 +1,6 @@
 """Rows on the board for hosts whose active requests all workers are to know: without them each worker would send its next
-request to a host that it has not asked itself (`Host.active`)."""
+request to a host that it has not asked itself (`Host.active`), and connect to one that has its connections
+(`Host.connections`)."""
 
 from __future__ import annotations
 
@@ -27,9 +28,7 @@ class SharedLoad:
         every = tuple(clusters)
         before = self._clusters
         self._clusters = frozenset(
-            cluster.name
-            for cluster in every
-            if cluster.source is not None and cluster.balancing.compares_load
+            cluster.name for cluster in every if cluster.source is not None and cluster.counts_hosts_together
         )
         watched = {cluster.name for cluster in every if cluster.outlier is not None}
         for cluster in before - self._clusters - watched:

@@ -103,6 +103,17 @@ class ClusterSettings:
     pool_per_downstream_connection: bool = False
 
     @property
+    def limits_hosts(self) -> bool:
+        """Whether a host may have so many connections only."""
+        every = (self.default_thresholds, self.high_thresholds)
+        return any(one.max_connections_per_host is not None for one in every)
+
+    @property
+    def counts_hosts_together(self) -> bool:
+        """Whether it matters what other workers have at a host."""
+        return self.balancing.compares_load or self.limits_hosts
+
+    @property
     def has_special_pools(self) -> bool:
         """Whether pools of the usual kind (`upstream.pool.http`) are not enough."""
         every = (self.default_thresholds, self.high_thresholds)
@@ -113,5 +124,5 @@ class ClusterSettings:
             or self.predictive_preconnect_ratio > 1.0
             or self.pool_per_downstream_connection
             or any(one.max_connection_pools is not None for one in every)
-            or any(one.max_connections_per_host is not None for one in every)
+            or self.limits_hosts
         )

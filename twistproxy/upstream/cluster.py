@@ -97,8 +97,9 @@ class Cluster:
     def watch(self, board: WorkerBoard) -> None:
         """Count what becomes of requests together with other workers, if there is to be need of it; before there are
         endpoints."""
-        if self.settings.balancing.compares_load and board.several:
+        if self.settings.counts_hosts_together and board.several:
             self._board = board
+        if self.settings.balancing.compares_load and board.several:
             self._params.active = self._active_requests
         if self.settings.outlier is not None:
             self._outlier = OutlierRules(self.name, self.settings.outlier, board)

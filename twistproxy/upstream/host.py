@@ -20,6 +20,7 @@ from twistproxy.upstream.outlier import OutlierCounts
 
 #: The cell of a worker's line that counts active requests; those before it are for outlier detection (`model.outlier`).
 _ACTIVE = 5
+_CONNECTIONS = 6
 
 
 class Host:
@@ -132,11 +133,22 @@ class Host:
         load = self.load
         return self.stats.rq_active if load is None else self.stats.rq_active + load.others(_ACTIVE)
 
+    def connections(self) -> int:
+        """How many connections lead to it or are being made, from all workers where that is known."""
+        load = self.load
+        return self.stats.cx_active if load is None else self.stats.cx_active + load.others(_CONNECTIONS)
+
+    def tell_connections(self) -> None:
+        """There are more or less of them than before."""
+        if self.load is not None:
+            self.load.put(_CONNECTIONS, self.stats.cx_active)
+
     def share_load(self, line: SharedLine | None) -> None:
         """Count there from now on."""
         self.load = line
         if line is not None:
             line.put(_ACTIVE, self.stats.rq_active)
+            line.put(_CONNECTIONS, self.stats.cx_active)
 
     def drain(self) -> None:
         """It is gone; what is in flight finishes."""

@@ -116,11 +116,12 @@ class SpecialPool(HttpPool):
         return (waiting + active + coming) * ratio > len(self._connecting) + len(self._open)
 
     def _may_connect(self) -> bool:
-        return self.host.stats.cx_active < self._most_here and super()._may_connect()
+        return self.host.connections() < self._most_here and super()._may_connect()
 
     # ---- how they are made
 
     def _dial(self, attempt: Connecting) -> ConnectAttempt:
+        self.host.tell_connections()
         return self._connector.dial(self._ways, self._settings.connect_timeout, attempt)
 
     def connection(self, transport: Transport, now: float) -> Http1ClientConnection:
@@ -164,6 +165,10 @@ class SpecialPool(HttpPool):
         if not self._draining:
             self._grow()
         self._look_whether_empty()
+
+    def _connection_gone(self, local: bool) -> None:
+        super()._connection_gone(local)
+        self.host.tell_connections()
 
     def connection_lost(self, connection: Http1ClientConnection, reason: str) -> None:
         super().connection_lost(connection, reason)

@@ -1,0 +1,129 @@
+"""What is counted of connections to upstreams that come and go, whoever ends them."""
+
+from __future__ import annotations
+
+import pytest
+
+from .harness import Proxy, wait_for
+from .origin import raw, silent, text
+from .settings import Config, bootstrap, cluster, listener, protocol_options
+
+pytestmark = pytest.mark.parity
+
+#: How a connection ends, and what is counted of it then, beside that it was there.
+ENDS: dict[str, tuple[Config, dict[str, int]]] = {
+    "kept": ({}, {"active": 1}),
+    "idle": ({"idle_timeout": "0.1s"}, {"idle_timeout": 1, "destroy_local": 1}),
+    "worn": ({"max_requests_per_connection": 1}, {"max_requests": 1, "destroy_local": 1}),
+    "old": ({"max_connection_duration": "0.1s"}, {"max_duration_reached": 1, "destroy_local": 1}),
+    "closing": ({}, {"close_notify": 1, "destroy_local": 1}),
+    "closed": ({}, {"destroy_remote": 1}),
+    "cut": (
+        {},
+        {
+            "protocol_error": 1,
+            "destroy_remote": 1,
+            "destroy_remote_with_active_rq": 1,
+            "destroy_with_active_rq": 1,
+        },
+    ),
+    "broken": (
+        {},
+        {
+            "protocol_error": 1,
+            "destroy_local": 1,
+            "destroy_local_with_active_rq": 1,
+            "destroy_with_active_rq": 1,
+        },
+    ),
+    "left": (
+        {},
+        {"destroy_local": 1, "destroy_local_with_active_rq": 1, "destroy_with_active_rq": 1},
+    ),
+    "refused": ({}, {"connect_fail": 1, "destroy_remote": 1}),
+    "mute": ({}, {"connect_fail": 1, "connect_timeout": 1, "destroy_local": 1}),
+}
+
+
+LIMITS = {"small": 32768, "large": 16 << 20}
+
+
+def configure(proxy: Proxy) -> Config:
+    clusters = []
+    for name, (options, _) in ENDS.items():
+        port = proxy.origin(name).port
+        if name == "refused":
+            port = proxy.port("refused")
+        elif name == "mute":
+            port = proxy.full_port()
+        fields = protocol_options(common_http_protocol_options=options) if options else {}
+        clusters.append(cluster(name, port, connect_timeout="0.2s", typed_extension_protocol_options=fields))
+    for name, limit in LIMITS.items():
+        clusters.append(cluster(name, proxy.origin(name).port, per_connection_buffer_limit_bytes=limit))
+    routes = [{"match": {"prefix": f"/{name}"}, "route": {"cluster": name}} for name in (*ENDS, *LIMITS)]
+    main = listener("main", proxy.port(), [{"name": "all", "domains": ["*"], "routes": routes}])
+    return bootstrap(proxy.port("admin"), [main], clusters)
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_counted(proxy: Proxy, name: str) -> None:
+    origin = proxy.origin(name)
+    answers = {
+        "closing": text(headers="connection: close\r\n"),
+        "cut": raw("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nab", then="close"),
+        "broken": raw("nonsense\r\n\r\n"),
+        "left": silent(),
+    }
+    origin.default = answers.get(name, text())
+    client = proxy.client()
+    client.send(f"GET /{name} HTTP/1.1\r\nhost: a\r\n\r\n")
+    if name == "left":
+        origin.take()
+        client.reset()
+    elif name == "cut":
+        assert client.read_head().status == 200
+        assert wait_for(lambda: not client.read_some())
+    else:
+        status = {"refused": 503, "mute": 503, "broken": 502}.get(name, 200)
+        assert client.read().status == status
+    if name == "closed":
+        origin.hang_up()
+    expected = {"total": 1, "http1_total": 1, **ENDS[name][1]}
+    if "active" not in expected:
+        expected["destroy"] = 1
+    prefix = f"cluster.{name}.upstream_cx_"
+
+    def counted() -> dict[str, int]:
+        found = proxy.stats(f"^cluster.{name}.upstream_cx_")
+        return {
+            each.removeprefix(prefix): value
+            for each, value in found.items()
+            if value and "bytes" not in each and each.startswith(prefix)
+        }
+
+    wait_for(lambda: counted() == expected, 2.5)
+    assert counted() == expected
+    client.close()
+
+
+def accepted(proxy: Proxy, name: str) -> int:
+    """How many bytes of content are taken for an upstream that reads none of them."""
+    proxy.origin(name).default = lambda exchange: exchange.wait_closed(5) and None
+    client = proxy.client()
+    client.send(f"POST /{name} HTTP/1.1\r\nhost: a\r\ncontent-length: 100000000\r\n\r\n")
+    client.socket.settimeout(0.4)
+    sent = 0
+    try:
+        while sent < 64 << 20:
+            sent += client.socket.send(bytes(1 << 16))
+    except TimeoutError:
+        pass
+    client.close()
+    return sent
+
+
+def test_buffer_limit(proxy: Proxy) -> None:
+    """Beside what the kernel takes, as much as the cluster says is held; then the client has to wait."""
+    small, large = accepted(proxy, "small"), accepted(proxy, "large")
+    assert 12 << 20 < large - small < 20 << 20
+    assert proxy.stat("cluster.small.upstream_flow_control_backed_up_total") >= 1
