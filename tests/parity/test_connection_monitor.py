@@ -42,7 +42,7 @@ def configure(proxy: Proxy) -> Config:
             "actions": [
                 {
                     "name": "envoy.overload_actions.disable_http_keepalive",
-                    "triggers": [{"name": NAME, "threshold": {"value": 0.75}}],
+                    "triggers": [{"name": NAME, "threshold": {"value": 1}}],
                 }
             ],
         },
@@ -65,9 +65,9 @@ def test_limit(proxy: Proxy) -> None:
         assert proxy.stat_becomes(f"overload.{NAME}.pressure", 50)
         opened(proxy, stack, "main")
         assert proxy.stat_becomes(f"overload.{NAME}.pressure", 75)
-        assert proxy.stat_becomes("overload.envoy.overload_actions.disable_http_keepalive.active", 1)
         stack.enter_context(proxy.client("other"))
         assert proxy.stat_becomes(f"overload.{NAME}.pressure", 100)
+        assert proxy.stat_becomes("overload.envoy.overload_actions.disable_http_keepalive.active", 1)
         before = proxy.stat(failed)
         assert all(refused(proxy, name) for name in ("main", "other") * 4)
         assert proxy.stat(failed) == before + 8
