@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from twistproxy.model.address import TcpAddress
 from twistproxy.model.endpoint import Endpoint
 from twistproxy.model.health_check import CheckTarget
 
@@ -185,6 +186,20 @@ def test_changes_that_come_together_are_published_together() -> None:
     world.settle()
     assert len(world.told) == count + 1
     assert set(world.flags.values()) == {FAILED}
+
+
+def test_many_hosts_are_not_all_begun_at_once() -> None:
+    world = World()
+    many = [TcpAddress(f"10.1.{number // 250}.{number % 250}", 80) for number in range(250)]
+    world.publish(*many)
+    assert len(world.connector.attempts) == 100
+    assert not world.resolved
+    world.publish(*many[:220])
+    world.clock.advance(0)
+    assert len(world.connector.attempts) == 220
+    assert world.answer() == 220
+    assert world.resolved
+    assert set(world.told[-1][1].values()) == {"healthy"}
 
 
 def test_other_flags_stay() -> None:

@@ -94,6 +94,17 @@ def test_a_check_that_takes_too_long() -> None:
     assert world.flags == {"1": FAILED}
 
 
+def test_an_answer_that_only_waits_to_be_read_is_not_late() -> None:
+    world = started(World())
+    (connection,) = world.asked()
+    # The deadline has passed, and the answer is in the socket.
+    world.checks._clusters["app"]._hosts[A].on_deadline(world.clock.monotonic())
+    connection.receive(OK)
+    world.settle()
+    assert world.flags == {"1": "healthy"}
+    assert world.counters()["failure"] == 0
+
+
 def test_intervals() -> None:
     times = intervals(usual=2.0, unhealthy=3.0, unhealthy_edge=5.0, healthy_edge=7.0)
     world = started(World(settings(intervals=times)))

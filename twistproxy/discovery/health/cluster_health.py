@@ -28,6 +28,8 @@ from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import RuntimeValues
 
 _NO_TARGET = CheckTarget()
+#: Hosts whose first checks begin in one go.
+_AT_ONCE = 100
 
 
 class Publish(Protocol):
@@ -140,9 +142,18 @@ class ClusterHealth:
         self._returned = set()
         if self._awaited is None:
             self._awaited = set(added)
-        for host in added:
-            host.start(self._tools.make_probe(self.checks, host.endpoint, host))
+        self._start(added)
         return flags
+
+    def _start(self, added: list[HostCheck]) -> None:
+        """Begin to check these hosts, some at a time: opening thousands of connections takes long enough for those that
+        were opened first to be late."""
+        now, later = added[:_AT_ONCE], added[_AT_ONCE:]
+        for host in now:
+            if self._hosts.get(host.endpoint.address) is host:
+                host.start(self._tools.make_probe(self.checks, host.endpoint, host))
+        if later:
+            self._tools.clock.call_later(0.0, self._start, later)
 
     def _drop(self, address: Address) -> None:
         host = self._hosts.pop(address, None)
@@ -181,6 +192,9 @@ class ClusterHealth:
 
     def later(self, host: HostCheck, delay: float) -> Timer:
         return self._tools.clock.call_later(delay, host.check)
+
+    def soon(self, host: HostCheck) -> Timer:
+        return self._tools.clock.call_later(0.0, host.expire)
 
     def first_delay(self) -> float:
         most = self.settings.intervals.initial_jitter

@@ -32,7 +32,10 @@ class Checker(Protocol):
         """Monotonic seconds."""
 
     def later(self, host: HostCheck, delay: float) -> Timer:
-        """`host.check` is called after so many seconds, and some jitter."""
+        """`host.check` is called after so many seconds."""
+
+    def soon(self, host: HostCheck) -> Timer:
+        """`host.expire` is called when what has come by now has been read."""
 
     def first_delay(self) -> float:
         """Seconds until the first check of a host; 0: now."""
@@ -127,8 +130,15 @@ class HostCheck:
         probe.begin()
 
     def on_deadline(self, now: float) -> None:
-        """The check has taken too long."""
+        """The check has taken too long, unless its answer only waits to be read: with very many hosts we may be late
+        ourselves."""
         self._checker.deadlines.discard(self)
+        self.deadline = _NEVER
+        self._timer = self._checker.soon(self)
+
+    def expire(self) -> None:
+        """There is no answer."""
+        self._timer = None
         if self._probe is not None:
             self._probe.give_up()
             self.failed(Failure.NETWORK_TIMEOUT)
