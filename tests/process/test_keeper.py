@@ -180,7 +180,7 @@ def test_statistics_of_what_is_not_zero_leave_the_rest_as_it_was(world: World) -
     say("figures", {"a": 0, "b": 1}, {"c": 5, "d": 0})
     say("counts", {"b": 2}, {"d": 1})
     assert child.snapshot["counters"] == {"a": 0, "b": 2}
-    assert child.snapshot["gauges"] == {"c": 0, "d": 1}
+    assert child.snapshot["gauges"] == {"c": 5, "d": 1}
     say("figures", {"a": 1}, {})
     assert child.snapshot["counters"] == {"a": 1}
 

@@ -86,7 +86,7 @@ class Child:
                 **old,
                 **snapshot,
                 "counters": {**old["counters"], **snapshot["counters"]},
-                "gauges": {**dict.fromkeys(old["gauges"], 0), **snapshot["gauges"]},
+                "gauges": {**old["gauges"], **snapshot["gauges"]},
                 "histograms": {**old["histograms"], **snapshot["histograms"]},
             }
         self.snapshot = snapshot
