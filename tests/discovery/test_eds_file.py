@@ -50,15 +50,17 @@ class World(Updates):
             self.write(text)
         source = EdsFileSource("app", "", str(self.path), **options)
         watcher = FileWatcher(self.clock, self.log.logger, lambda reactor: None)
+        self.urgent: list[bool] = []
         self.threads: list[tuple[Callable[[], Assignment], Deferred[Assignment]]] = []
         self.eds = EdsFileDiscovery(
             self.clock, source, watcher, self.updates, self.log.logger, self.in_thread
         )
         self.eds.start()
 
-    def in_thread(self, function: Callable[[], Assignment]) -> Deferred[Assignment]:
+    def in_thread(self, function: Callable[[], Assignment], urgent: bool) -> Deferred[Assignment]:
         done: Deferred[Assignment] = Deferred()
         self.threads.append((function, done))
+        self.urgent.append(urgent)
         return done
 
     def finish_thread(self) -> None:
@@ -203,6 +205,7 @@ def test_what_comes_while_a_file_is_read_is_read_after_a_rest(tmp_path: Path) ->
     world.clock.advance(0.2)
     assert world.threads == []
     assert world.counted()["attempt"] == 2
+    assert world.urgent == [True, False]
 
 
 def test_a_large_file_that_cannot_be_read_is_a_failure(tmp_path: Path) -> None:

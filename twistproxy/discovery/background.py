@@ -25,15 +25,20 @@ class Background:
         self._reactor = reactor
         self._pool: Any = None
 
-    def run(self, function: Callable[[], _Result]) -> Deferred[_Result]:
-        """Fires with what the function returns or raises.  What is given here is done one after the other."""
+    def run(self, function: Callable[[], _Result], urgent: bool = False) -> Deferred[_Result]:
+        """Fires with what the function returns or raises.  What is given here is done one after the other.
+
+        urgent  somebody waits for it: nobody goes before it, unless something else has been done before
+        """
         if self._pool is None:
             pool: Any = ThreadPool(0, 1, "discovery")
             # Whatever it is doing then, it does not keep the process from leaving.
             pool.threadFactory = partial(Thread, daemon=True)
             pool.start()
             self._pool = pool
-        return deferToThreadPool(self._reactor, self._pool, _humble, function)
+        return deferToThreadPool(
+            self._reactor, self._pool, function if urgent else partial(_humble, function)
+        )
 
     def stop(self) -> None:
         """Do nothing more."""

@@ -22,8 +22,8 @@ from twistproxy.discovery.source import ClusterUpdates
 from twistproxy.errors import ConfigError
 from twistproxy.model.discovery import EdsFileSource
 
-#: Runs a function in another thread.
-InThread = Callable[[Callable[[], Assignment]], Deferred[Assignment]]
+#: Runs a function in another thread; True if somebody waits for it.
+InThread = Callable[[Callable[[], Assignment], bool], Deferred[Assignment]]
 
 #: Bytes of a file that is read in a thread: what is smaller takes a few milliseconds at most.
 _LARGE = 64 * 1024
@@ -58,6 +58,7 @@ class EdsFileDiscovery:
         self._watch: FileWatch | None = None
         self._busy = False
         self._again = False
+        self._first = True
         self._timer: Timer | None = None
         self._staleness: Timer | None = None
 
@@ -88,8 +89,13 @@ class EdsFileDiscovery:
         self._busy = True
         self._updates.attempt()
         began = self._reactor.seconds()
-        run = self._in_thread if _size(self.source.path) > _LARGE else maybeDeferred
-        reading: Deferred[Assignment] = run(self._reader.read)
+        reading: Deferred[Assignment]
+        if _size(self.source.path) > _LARGE:
+            # Workers wait with their listeners for what is read first.
+            reading = self._in_thread(self._reader.read, self._first)
+            self._first = False
+        else:
+            reading = maybeDeferred(self._reader.read)
         reading.addCallbacks(self._found, self._failed).addCallback(self._rest, began)
 
     def _rest(self, _: None, began: float) -> None:
