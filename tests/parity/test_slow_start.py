@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from .harness import Proxy
+from .harness import Proxy, wait_for
 from .origin import text
 from .settings import Config, bootstrap, cluster, endpoint, listener
 from .test_localities import chosen, policy
@@ -23,6 +23,14 @@ WINDOW = 1.2
 SLOW: Config = {
     "slow_start_window": f"{WINDOW}s",
     "aggression": {"default_value": 0.01, "runtime_key": "slow.aggression"},
+}
+CHECK: Config = {
+    "timeout": "1s",
+    "interval": "0.05s",
+    "no_traffic_interval": "0.05s",
+    "healthy_threshold": 1,
+    "unhealthy_threshold": 1,
+    "http_health_check": {"path": "/health"},
 }
 ASSIGNMENT = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 CLUSTERS: dict[str, Config] = {
@@ -43,8 +51,17 @@ def configure(proxy: Proxy) -> Config:
         del made["load_assignment"]
         source = {"path_config_source": {"path": str(path(proxy, name))}, "resource_api_version": "V3"}
         clusters.append(made | {"type": "EDS", "eds_cluster_config": {"eds_config": source}})
+    clusters.append(
+        cluster(
+            "checked",
+            *(proxy.origin(name).port for name in "de"),
+            round_robin_lb_config={"slow_start_config": SLOW},
+            health_checks=[CHECK],
+        )
+    )
     routes = [
-        {"match": {"path_separated_prefix": f"/{name}"}, "route": {"cluster": name}} for name in CLUSTERS
+        {"match": {"path_separated_prefix": f"/{name}"}, "route": {"cluster": name}}
+        for name in (*CLUSTERS, "checked")
     ]
     virtual_hosts = [{"name": "all", "domains": ["*"], "routes": routes}]
     return bootstrap(proxy.port("admin"), [listener("main", proxy.port(), virtual_hosts)], clusters)
@@ -67,12 +84,18 @@ def write(proxy: Proxy, name: str, hosts: str, weights: dict[str, int] | None = 
     os.replace(new, path(proxy, name))
 
 
+def in_time(began: float) -> bool:
+    """Whether the window that began then, or later, is still open: this machine was not too slow to look at it."""
+    return time.monotonic() - began < WINDOW * 0.9
+
+
 def test_new_host(proxy: Proxy) -> None:
     """At the start all are new, and equal.  One that comes later gets little until the window is over."""
     for name in CLUSTERS:
         found = Counter(chosen(proxy, f"/{name}", 40))
         assert abs(found["a"] - 20) <= 1, (name, found)
     time.sleep(WINDOW * 1.1)
+    began = time.monotonic()
     for name in CLUSTERS:
         write(proxy, name, "abc")
     for name in CLUSTERS:
@@ -81,7 +104,7 @@ def test_new_host(proxy: Proxy) -> None:
         found = Counter(chosen(proxy, f"/{name}", 42))
         if name == "none":
             assert found == {"a": 14, "b": 14, "c": 14}
-        else:
+        elif in_time(began):
             assert 1 <= found["c"] <= 3, (name, found)
             assert abs(found["a"] - found["b"]) <= 1, (name, found)
     time.sleep(WINDOW * 1.1)
@@ -91,3 +114,21 @@ def test_new_host(proxy: Proxy) -> None:
         )  # a host has its new share when its turn has come for the last time by the old
         found = Counter(chosen(proxy, f"/{name}", 60))
         assert all(abs(found[host] - 20) <= 1 for host in "abc"), (name, found)
+
+
+def test_host_that_is_healthy_again(proxy: Proxy) -> None:
+    """Since its checks pass, not since it is there: the window of all was over."""
+    for name in "de":
+        proxy.origin(name).default = text(name)
+    assert proxy.stat_becomes("cluster.checked.membership_healthy", 2)
+    proxy.origin("e").on("/health", text(status="503 Down"))
+    assert proxy.stat_becomes("cluster.checked.membership_healthy", 1)
+    time.sleep(WINDOW * 1.1)
+    began = time.monotonic()
+    proxy.origin("e").on("/health", text())
+    assert proxy.stat_becomes("cluster.checked.membership_healthy", 2)
+    assert wait_for(lambda: "e" in chosen(proxy, "/checked", 30))
+    found = Counter(chosen(proxy, "/checked", 44))
+    assert found["e"] >= 3, found
+    if in_time(began):
+        assert found["e"] <= 5, found
