@@ -228,3 +228,13 @@ def test_not_waited_for() -> None:
     world = World(wait=False)
     assert world.resolved
     assert not world.complete
+
+
+def test_what_fails_after_the_end_is_no_news() -> None:
+    """A resolver that is closed fails what it was asked."""
+    world = World()
+    world.dns.stop()
+    world.lookup.fail("closed")
+    assert world.log.lines == []
+    assert world.counted() == {"attempt": 1}
+    assert not world.clock.getDelayedCalls()

@@ -171,6 +171,8 @@ class _Target:
     def _failed(self, failure: Failure | None) -> float:
         """Returns the delay until the next query."""
         discovery = self._discovery
+        if not self._running:
+            return 0.0
         discovery.updates.failure()
         if failure is not None and not failure.check(LookupFailed):
             discovery.log.failure("resolving {name}", failure, name=self._target.host)
