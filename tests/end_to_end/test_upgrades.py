@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from twistproxy.api.http_filter import FilterChain, FilterStatus
-from twistproxy.model.cluster import Thresholds
+from twistproxy.model.cluster import ClusterSettings, Thresholds
 from twistproxy.model.route import ClusterAction, RouteMatch, RouteSettings
 from twistproxy.model.upgrade import ConnectSettings, UpgradeSettings
 from twistproxy.testing.data_plane import DataPlane, cluster, manager, routes_to
@@ -151,10 +151,29 @@ def test_head_of_the_answer_in_pieces() -> None:
     data_plane.finish()
 
 
-def connects(**connect: bool) -> DataPlane:
+def connects(*clusters: ClusterSettings, **connect: bool) -> DataPlane:
     action = ClusterAction("app", upgrades=(UpgradeSettings("connect"),), connect=ConnectSettings(**connect))
     ways = (RouteSettings(RouteMatch(connect=True), action), RouteSettings(RouteMatch(prefix="/"), action))
-    return DataPlane(manager(routes_to(*ways)), cluster())
+    return DataPlane(manager(routes_to(*ways)), *(clusters or (cluster(),)))
+
+
+def test_connect_that_ends_here_has_a_pool_of_its_kind_only() -> None:
+    """Of those that are there for one client; with its connection it goes."""
+    data_plane = connects(cluster(pool_per_downstream_connection=True))
+    client = data_plane.client()
+    client.receive(b"CONNECT a:80 HTTP/1.1\r\nhost: a:80\r\n\r\n")
+    data_plane.turn()
+    assert client.take().startswith(b"HTTP/1.1 200 OK")
+    gauges = data_plane.runtime.snapshot()["gauges"]
+    assert gauges["cluster.app.upstream_cx_active"] == 1
+    found = data_plane.runtime._clusters.get("app")
+    assert found is not None
+    (host,) = found.hosts.values()
+    assert [place for place, _ in host.keyed_pools] == [2]
+    client.end()
+    data_plane.turn()
+    assert not host.keyed_pools
+    data_plane.finish()
 
 
 def test_connect_that_ends_here() -> None:

@@ -109,19 +109,17 @@ class RouterFilter:
             rewrites.apply(head, stream, self._envoy_headers)
             if rewrites.auto_host:
                 rewrites.name_host(head, host.endpoint.hostname, self._envoy_headers)
-        pool = cluster.pool(host, route.high_priority, stream.connection)
-        timeout, envoy_headers = route.timeout, self._envoy_headers
+        begins = route.connect is not None and _ends_here(route.connect, head.method)
+        if begins:
+            pool = cluster.tcp_pool(host, route.high_priority, stream.connection)
+        else:
+            pool = cluster.pool(host, route.high_priority, stream.connection)
         if pool is None:
             self._no_pool(stream, cluster)
             return
+        timeout, envoy_headers = route.timeout, self._envoy_headers
         request: UpstreamRequest
-        if route.connect is not None and _ends_here(route.connect, head.method):
-            pool = cluster.tcp_pool(host, route.high_priority, stream.connection)
-            if pool is None:
-                self._no_pool(stream, cluster)
-                return
-            request = UpgradeRequest(stream, cluster, pool, head, end_stream, timeout, envoy_headers)
-        elif end_stream or (b"upgrade" not in head.index and head.path):
+        if not begins and (end_stream or (b"upgrade" not in head.index and head.path)):
             request = UpstreamRequest(stream, cluster, pool, head, end_stream, timeout, envoy_headers)
         else:
             request = UpgradeRequest(stream, cluster, pool, head, end_stream, timeout, envoy_headers)
