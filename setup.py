@@ -36,8 +36,8 @@ COMPILED = """
     stream/proxy_status stream/record stream/remote stream/request_headers stream/response_headers
     stream/sanitise stream/stream stream/tracing stream/trust stream/upgrades
     upstream/choosers/aggregate upstream/choosers/balancers upstream/choosers/base upstream/choosers/context
-    upstream/choosers/hashing upstream/choosers/make upstream/choosers/original_dst upstream/choosers/params
-    upstream/choosers/peeking
+    upstream/choosers/hashing upstream/choosers/make upstream/choosers/original_dst upstream/choosers/override
+    upstream/choosers/params upstream/choosers/peeking
     upstream/choosers/priorities upstream/choosers/subsets upstream/cluster upstream/cluster_figures upstream/host
     upstream/outlier upstream/resource_limits upstream/pool/http upstream/pool/pools upstream/pool/special
     upstream/pool/tcp upstream/lb/bounded_load

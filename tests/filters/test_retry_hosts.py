@@ -11,11 +11,11 @@ from twistproxy.filters.retry_hosts import RetryContext
 from twistproxy.model.address import TcpAddress
 from twistproxy.model.cluster import ClusterSettings
 from twistproxy.model.endpoint import Endpoint
-from twistproxy.model.retry import RetryPolicy
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.metadata_match import labels
 from twistproxy.testing.clock import FakeClock
 from twistproxy.testing.connector import FakeConnector
+from twistproxy.testing.requests import retry_context
 from twistproxy.upstream.cluster import Cluster
 from twistproxy.upstream.host import Host
 
@@ -32,9 +32,8 @@ def endpoint(number: int, priority: int = 0, canary: bool = False, health: str =
 
 
 def context(**policy: Any) -> RetryContext:
-    """Of a retry of a request, which nobody looks at."""
-    request: Any = None
-    made = RetryContext(request, request, request, RetryPolicy(**policy))
+    """Of a retry."""
+    made = retry_context(**policy)
     made.begin_retry()
     return made
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from random import Random
-from typing import Any
 
-from twistproxy.filters.retry_hosts import RetryContext
 from twistproxy.model.address import TcpAddress
 from twistproxy.model.cluster import ClusterSettings
 from twistproxy.model.endpoint import Endpoint
-from twistproxy.model.retry import RetryPolicy
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import RuntimeValues
 from twistproxy.testing.clock import FakeClock
 from twistproxy.testing.connector import FakeConnector
+from twistproxy.testing.requests import retry_context
 from twistproxy.upstream.cluster import Cluster
 
 
@@ -94,8 +92,7 @@ def test_each_host_has_the_pools_of_its_cluster() -> None:
 def test_retries_at_other_priorities() -> None:
     """Two clusters may have a priority of one number."""
     world = World("ab", a=(endpoint(1), endpoint(2, 1)), b=(endpoint(3),))
-    request: Any = None
-    context = RetryContext(request, request, request, RetryPolicy(priority_updates=1))
+    context = retry_context(priority_updates=1)
     ports = []
     for _ in range(4):
         host = world.all.choose(context)

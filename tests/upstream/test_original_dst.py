@@ -4,34 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from twistproxy.filters.balancer_context import RequestContext
 from twistproxy.model.address import OriginalDestination, TcpAddress
 from twistproxy.model.endpoint import Endpoint
 from twistproxy.model.original_dst import OriginalDstSettings
 from twistproxy.observe.cluster_stats import ClusterStats
 from twistproxy.testing.clock import FakeClock
+from twistproxy.testing.data_plane import LOCAL
+from twistproxy.testing.requests import request_context
 from twistproxy.upstream.choosers.base import HostsUpdate
-from twistproxy.upstream.choosers.context import LoadBalancerContext
 from twistproxy.upstream.choosers.original_dst import OriginalDstChooser
 from twistproxy.upstream.host import Host
 
 
-class Going(LoadBalancerContext):
+def going(header: str = "", metadata: Any = None, connection: str = "") -> RequestContext:
     """A request with a header, metadata and a connection, as far as they are given."""
-
-    def __init__(self, header: str = "", metadata: Any = None, connection: str = "") -> None:
-        super().__init__()
-        self._header = header
-        self._metadata = metadata
-        self._connection = connection
-
-    def request_header(self, name: bytes) -> bytes | None:
-        return self._header.encode() if name == b"x-to" and self._header else None
-
-    def dynamic_metadata(self) -> Any:
-        return self._metadata
-
-    def original_destination(self) -> TcpAddress | None:
-        return OriginalDestination(self._connection, 80) if self._connection else None
+    local = OriginalDestination(connection, 80) if connection else LOCAL
+    return request_context({"x-to": header} if header else {}, metadata, local)
 
 
 class World:
@@ -46,7 +35,7 @@ class World:
         self.told.append(sorted(map(str, addresses)))
 
     def choose(self, *args: Any, **fields: Any) -> Host | None:
-        return self.chooser.choose(Going(*args, **fields))
+        return self.chooser.choose(going(*args, **fields))
 
     def known(self, *hosts: Host) -> None:
         """The discovery process tells of these."""

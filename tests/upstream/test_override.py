@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from random import Random
 from typing import Any
 
+from twistproxy.filters.balancer_context import RequestContext
 from twistproxy.model.address import TcpAddress
 from twistproxy.model.balancing import Balancing, MaglevSettings, OverrideSource
 from twistproxy.model.cluster import ClusterSettings
@@ -13,8 +13,8 @@ from twistproxy.model.endpoint import Endpoint
 from twistproxy.observe.cluster_stats import ClusterStats
 from twistproxy.observe.stats import Snapshot
 from twistproxy.testing.clock import FakeClock
+from twistproxy.testing.requests import request_context
 from twistproxy.upstream.choosers.base import Chooser, HostsUpdate
-from twistproxy.upstream.choosers.context import LoadBalancerContext
 from twistproxy.upstream.choosers.make import make_chooser
 from twistproxy.upstream.choosers.params import LoadBalancerParams
 from twistproxy.upstream.host import Host
@@ -22,17 +22,8 @@ from twistproxy.upstream.host import Host
 SOURCES = (OverrideSource("x-host"), OverrideSource(key="a", path=("b", "c")))
 
 
-class Context(LoadBalancerContext):
-    def __init__(self, header: str | None = None, metadata: Mapping[str, Any] | None = None) -> None:
-        super().__init__()
-        self.header = header
-        self.metadata = metadata
-
-    def request_header(self, name: bytes) -> bytes | None:
-        return None if self.header is None or name != b"x-host" else self.header.encode()
-
-    def dynamic_metadata(self) -> Mapping[str, Any] | None:
-        return self.metadata
+def request(header: str | None = None, metadata: dict[str, Any] | None = None) -> RequestContext:
+    return request_context({} if header is None else {"x-host": header}, metadata)
 
 
 def chooser(*ports: int, balancing: Balancing | None = None) -> Chooser:
@@ -51,7 +42,7 @@ def port(host: Host | None) -> int:
 
 def test_each_attempt_takes_the_next() -> None:
     made = chooser(1, 2, 3)
-    context = Context("10.0.0.1:2, 10.0.0.1:9, 10.0.0.1:1", {"a": {"b": {"c": "10.0.0.1:3"}}})
+    context = request("10.0.0.1:2, 10.0.0.1:9, 10.0.0.1:1", {"a": {"b": {"c": "10.0.0.1:3"}}})
     assert [port(made.choose(context)) for _ in range(3)] == [2, 1, 3]
     assert {port(made.choose(context)) for _ in range(3)} == {1, 2, 3}
 
@@ -59,18 +50,18 @@ def test_each_attempt_takes_the_next() -> None:
 def test_metadata_that_is_no_text() -> None:
     made = chooser(1)
     for metadata in ({}, {"a": 1}, {"a": {"b": {"c": 1}}}, {"a": {"b": "10.0.0.1:1"}}):
-        context = Context(None, metadata)
+        context = request(None, metadata)
         assert port(made.choose(context)) == 1
         assert context.wanted == []
 
 
 def test_hosts_that_come_and_go() -> None:
     made = chooser(1, 2)
-    assert port(made.choose(Context("10.0.0.1:2"))) == 2
+    assert port(made.choose(request("10.0.0.1:2"))) == 2
     made.update(HostsUpdate([Host(Endpoint(TcpAddress("10.0.0.1", 1)))]))
-    assert port(made.choose(Context("10.0.0.1:2"))) == 1
+    assert port(made.choose(request("10.0.0.1:2"))) == 1
     made.update(HostsUpdate([]))
-    assert port(made.choose(Context("10.0.0.1:2"))) == 0
+    assert port(made.choose(request("10.0.0.1:2"))) == 0
 
 
 def test_what_is_behind_it() -> None:

@@ -8,36 +8,29 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
+from twistproxy.filters.balancer_context import RequestContext
 from twistproxy.model.address import TcpAddress
 from twistproxy.model.balancing import Balancing, RingHashSettings
 from twistproxy.model.cluster import ClusterSettings
 from twistproxy.model.endpoint import Endpoint, Locality
+from twistproxy.model.hash_policy import HeaderHash
 from twistproxy.model.subsets import SubsetSelector, SubsetSettings
 from twistproxy.observe.stats import Snapshot
 from twistproxy.primitives.deadlines import Deadlines
-from twistproxy.primitives.metadata_match import MetadataMatchCriteria
 from twistproxy.primitives.runtime import RuntimeValues
 from twistproxy.testing.clock import FakeClock
 from twistproxy.testing.connector import FakeConnector
-from twistproxy.upstream.choosers.context import LoadBalancerContext, OwnPolicies
+from twistproxy.testing.requests import request_context
 from twistproxy.upstream.cluster import Cluster
 
 VERSION = SubsetSelector(("version",))
 
 
-class Wanting(LoadBalancerContext):
+def wanting(values: Mapping[str, Any] | None, key: str = "") -> RequestContext:
     """A request with criteria, and maybe a hash."""
-
-    def __init__(self, values: Mapping[str, Any] | None, value: int | None = None) -> None:
-        super().__init__()
-        self._criteria = None if values is None else MetadataMatchCriteria(values)
-        self._hash = value
-
-    def metadata_match(self) -> MetadataMatchCriteria | None:
-        return self._criteria
-
-    def hash(self, own: OwnPolicies) -> int | None:
-        return self._hash
+    return request_context(
+        {"x-key": key} if key else {}, metadata_match=values, hash_policies=(HeaderHash("x-key"),)
+    )
 
 
 def endpoint(port: int, values: Mapping[str, Any] | None = None, **fields: Any) -> Endpoint:
@@ -64,7 +57,7 @@ def made(
 
 
 def ports(cluster: Cluster, values: Mapping[str, Any] | None) -> set[int]:
-    found = [cluster.choose(Wanting(values)) for _ in range(20)]
+    found = [cluster.choose(wanting(values)) for _ in range(20)]
     return {host.address.port for host in found if host is not None}
 
 
@@ -90,10 +83,10 @@ def test_a_change_of_health_reaches_the_subset() -> None:
 def test_a_change_elsewhere_leaves_a_subset_as_it_is() -> None:
     """Its turn goes on: the balancer is the same."""
     cluster = made(*(version(port, "a") for port in (1, 2, 3)))
-    before = [cluster.choose(Wanting({"version": "a"})) for _ in range(3)]
-    cluster.choose(Wanting({"version": "a"}))
+    before = [cluster.choose(wanting({"version": "a"})) for _ in range(3)]
+    cluster.choose(wanting({"version": "a"}))
     cluster.set_endpoints((*(version(port, "a") for port in (1, 2, 3)), version(4, "b")))
-    assert cluster.choose(Wanting({"version": "a"})) is before[1]
+    assert cluster.choose(wanting({"version": "a"})) is before[1]
 
 
 def test_the_panic_threshold_of_the_runtime() -> None:
@@ -129,8 +122,8 @@ def test_a_selector_within_one_before_it_has_no_fallback_of_its_own() -> None:
 def test_a_hash_within_a_subset() -> None:
     cluster = made(*(version(port, "ab"[port % 2]) for port in range(8)), hashing=RingHashSettings())
     wanted = {"version": "a"}
-    found = [cluster.choose(Wanting(wanted, value << 56)) for value in range(40)]
-    assert found == [cluster.choose(Wanting(wanted, value << 56)) for value in range(40)]
+    found = [cluster.choose(wanting(wanted, str(value))) for value in range(40)]
+    assert found == [cluster.choose(wanting(wanted, str(value))) for value in range(40)]
     assert {host.address.port % 2 for host in found if host is not None} == {0}
     assert cluster.chooser.own_policies is not None
 
@@ -159,7 +152,7 @@ def test_weights_of_localities_go_by_how_many_of_their_hosts_are_there() -> None
     )
 
     def share() -> float:
-        found = [cluster.choose(Wanting({"version": "a"})) for _ in range(100)]
+        found = [cluster.choose(wanting({"version": "a"})) for _ in range(100)]
         return sum(host is not None and host.address.port == 1 for host in found) / 100
 
     assert share() == 0.5

@@ -90,10 +90,10 @@ class DataPlane:
         )
         self.runtime.apply(self.bootstrap)
 
-    def client(self, remote: str = "198.51.100.7") -> MemoryTransport:
+    def client(self, remote: str = "198.51.100.7", local: TcpAddress = LOCAL) -> MemoryTransport:
         """A new connection to the listener."""
         transport = MemoryTransport(self.clock, self.high_water)
-        transport.handler = self._accept(transport, TcpAddress(remote, 5555), LOCAL)
+        transport.handler = self._accept(transport, TcpAddress(remote, 5555), local)
         self.clients.append(transport)
         return transport
 
