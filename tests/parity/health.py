@@ -11,13 +11,13 @@ from .harness import Proxy, wait_for
 from .settings import Config
 
 #: Often enough for tests, and not so often that a busy machine cannot follow.
-INTERVAL = "0.05s"
+INTERVAL = "0.1s"
 
 
 def check(**fields: Any) -> Config:
     """A health check; `fields` say of what kind, and what is different."""
     return {
-        "timeout": "0.3s",
+        "timeout": "0.9s",
         "interval": INTERVAL,
         "no_traffic_interval": INTERVAL,
         "unhealthy_threshold": 2,

@@ -125,5 +125,5 @@ def accepted(proxy: Proxy, name: str) -> int:
 def test_buffer_limit(proxy: Proxy) -> None:
     """Beside what the kernel takes, as much as the cluster says is held; then the client has to wait."""
     small, large = accepted(proxy, "small"), accepted(proxy, "large")
-    assert 12 << 20 < large - small < 20 << 20
+    assert 8 << 20 < large - small < 20 << 20
     assert proxy.stat("cluster.small.upstream_flow_control_backed_up_total") >= 1

@@ -239,7 +239,7 @@ def test_grpc_sends(proxy: Proxy) -> None:
         ("te", "trailers"),
         ("content-type", "application/grpc"),
         ("user-agent", "Envoy/HC"),
-        ("grpc-timeout", "300m"),
+        ("grpc-timeout", "900m"),
     }
     call = proxy.origins["grpc_serving"].calls.get(timeout=3)  # type: ignore[attr-defined]
     assert set(call.headers) == common | {(":authority", "grpc_serving")}
