@@ -36,11 +36,14 @@ class FakeClient:
         self.watches: list[dict[str, str]] = []
         self.waiting: list[Deferred[Any]] = []
         self.cancelled = 0
+        self.cancelled_with: Exception | None = None
         self.closed = False
 
     def wait(self) -> Deferred[Any]:
-        def cancelled(_: Any) -> None:
+        def cancelled(waiting: Deferred[Any]) -> None:
             self.cancelled += 1
+            if self.cancelled_with is not None:
+                waiting.errback(self.cancelled_with)
 
         self.waiting.append(Deferred(cancelled))
         return self.waiting[-1]
@@ -290,3 +293,11 @@ def test_stop() -> None:
     world.registry.stopService()
     assert not world.clock.getDelayedCalls()
     assert world.log.failures == 0
+
+
+def test_a_request_may_end_with_any_error_when_it_is_stopped() -> None:
+    world = World()
+    world.client.cancelled_with = ConnectionLost()
+    world.registry.stopService()
+    assert not world.clock.getDelayedCalls()
+    assert not world.log.lines

@@ -178,6 +178,8 @@ class KubernetesRegistry(Service):
                 if e.code != 410:
                     self._trouble(str(e))
             except Exception as e:
+                if not self.running:
+                    return  # what a request that was cancelled ends with is up to those it went through
                 self._trouble(_describe(e))
             await deferLater(self._reactor, self._backoff.next())
 
