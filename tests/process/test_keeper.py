@@ -15,6 +15,7 @@ from twistproxy.process.child import Child
 from twistproxy.process.generation import Generation
 from twistproxy.process.keeper import Keeper
 from twistproxy.process.restart import RestartPolicy
+from twistproxy.process.supervisor import DiscoveryKeeper
 
 GENERATION: Any = Generation(1, None, (), 0.0)  # type: ignore[arg-type]
 SECOND: Any = Generation(2, None, (), 0.0)  # type: ignore[arg-type]
@@ -193,3 +194,38 @@ def test_a_successor_starts_while_the_former_child_finishes(world: World) -> Non
     former.exited(0)
     assert world.host.said == ["gone"]
     assert len(world.template.children) == 2
+
+
+def test_discovery_begins_again_with_what_was_offered_last(world: World) -> None:
+    policy = RestartPolicy(lambda: 0.0)
+    keeper = DiscoveryKeeper(world.reactor, "discovery", world.template, policy, world.host)  # type: ignore[arg-type]
+    sent: list[Any] = []
+
+    def start() -> None:
+        fork = world.template.fork
+
+        def forked(kind: str, child: Child) -> None:
+            fork(kind, child)
+            child.send = lambda message, fds=(): sent.append(message)  # type: ignore[method-assign]
+
+        world.template.fork = forked  # type: ignore[method-assign]
+        keeper.start()
+        world.template.fork = fork  # type: ignore[method-assign]
+
+    def taken() -> list[tuple[int, bool]]:
+        found = [(one["generation"], one["settled"]) for one in sent if one["t"] == "config"]
+        sent.clear()
+        return found
+
+    start()
+    assert taken() == [(1, True)]
+    world.say(messages.ready(1))
+    keeper.try_out(SECOND, 5.0)
+    assert taken() == [(2, False)]
+    keeper.child = None  # it has died
+    keeper.ready = False
+    start()
+    assert taken() == [(2, False)]
+    keeper.offer(GENERATION, 5.0)  # a worker has refused it
+    assert taken() == [(1, True)]
+    keeper.stop()

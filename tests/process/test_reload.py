@@ -18,10 +18,16 @@ class Keeper:
 
     ready: bool = True
     offers: list[int] = field(default_factory=list)
+    trials: list[int] = field(default_factory=list)
     answers: list[Deferred[list[ConfigProblem]]] = field(default_factory=list)
 
     def offer(self, generation: Generation, timeout: float) -> Deferred[list[ConfigProblem]]:
         self.offers.append(generation.number)
+        self.answers.append(Deferred())
+        return self.answers[-1]
+
+    def try_out(self, generation: Generation, timeout: float) -> Deferred[list[ConfigProblem]]:
+        self.trials.append(generation.number)
         self.answers.append(Deferred())
         return self.answers[-1]
 
@@ -75,12 +81,13 @@ def finish(host: Host) -> None:
     host.supervisor.slots[1].answer()
     for slot in host.supervisor.slots:
         slot.answer()
+    host.supervisor.discovery.answer()
 
 
 def test_discovery_takes_it_first_then_one_worker_then_all() -> None:
     host, reloader = start()
     discovery, slots = host.supervisor.discovery, host.supervisor.slots
-    assert (discovery.offers, [slot.offers for slot in slots]) == ([2], [[], [], []])
+    assert (discovery.trials, [slot.offers for slot in slots]) == ([2], [[], [], []])
     discovery.answer()
     assert [slot.offers for slot in slots] == [[], [2], []]
     assert host.generation.number == 1
@@ -88,8 +95,13 @@ def test_discovery_takes_it_first_then_one_worker_then_all() -> None:
     assert host.generation.number == 2
     assert [slot.offers for slot in slots] == [[2], [2, 2], [2]]
     assert reloader.succeeded == 0
+    assert discovery.offers == []
     for slot in slots:
         slot.answer()
+    # Nothing of the former configuration is needed any more.
+    assert (discovery.trials, discovery.offers) == ([2], [2])
+    assert reloader.succeeded == 0
+    discovery.answer()
     assert (reloader.succeeded, reloader.refused) == (1, 0)
 
 
@@ -97,7 +109,7 @@ def test_a_worker_that_refuses_ends_it_and_discovery_goes_back() -> None:
     host, reloader = start()
     host.supervisor.discovery.answer()
     host.supervisor.slots[1].answer("no")
-    assert host.supervisor.discovery.offers == [2, 1]
+    assert (host.supervisor.discovery.trials, host.supervisor.discovery.offers) == ([2], [1])
     assert [slot.offers for slot in host.supervisor.slots] == [[], [2], []]
     assert host.generation.number == 1
     assert (reloader.succeeded, reloader.refused) == (0, 1)
@@ -108,11 +120,11 @@ def test_what_cannot_be_loaded_reaches_nobody() -> None:
     host.broken = True
     reloader = Reloader(host, host.load, 10.0)
     reloader.request()
-    assert host.supervisor.discovery.offers == []
+    assert (host.supervisor.discovery.trials, host.supervisor.discovery.offers) == ([], [])
     assert reloader.refused == 1
     host.broken = False
     reloader.request()
-    assert host.supervisor.discovery.offers == [2]
+    assert host.supervisor.discovery.trials == [2]
 
 
 def test_what_is_asked_for_meanwhile_follows_once() -> None:

@@ -56,6 +56,7 @@ class ConfigMessage:
     column         the worker's column of the board, -1 if it has none
     rows           the first of each cluster's two rows of the board, and those of what else is counted there
     overload       what the overload manager says (`process.overload_manager`)
+    settled        False as long as the former configuration may come back: what only that one says is to stay
     """
 
     generation: int
@@ -71,6 +72,7 @@ class ConfigMessage:
     column: int = -1
     rows: Mapping[str, int] = field(default_factory=dict)
     overload: Mapping[str, float] = field(default_factory=dict)
+    settled: bool = True
 
     def encode(self) -> Message:
         """As a message; `decode` is its inverse."""
@@ -89,6 +91,7 @@ class ConfigMessage:
             "column": self.column,
             "rows": dict(self.rows),
             "overload": dict(self.overload),
+            "settled": self.settled,
         }
 
     @classmethod
@@ -107,6 +110,7 @@ class ConfigMessage:
             column=message["column"],
             rows=message["rows"],
             overload=message["overload"],
+            settled=message["settled"],
         )
 
 

@@ -14,11 +14,14 @@ from twistproxy.errors import ConfigError, ConfigProblem
 from twistproxy.ipc import messages
 from twistproxy.ipc.frame import Message
 from twistproxy.ipc.messages import ConfigMessage
+from twistproxy.model.bootstrap import Bootstrap
+from twistproxy.model.cluster import ClusterSettings
 from twistproxy.process.child_process import MasterLink, make_reactor, prepare_process
 from twistproxy.process.configuration import rebuild
 from twistproxy.process.run_dir import DISCOVERY_SOCKET
 from twistproxy.process.settings import ProcessSettings
 from twistproxy.process.shrink_heap import shrink_heap
+from twistproxy.process.trial_clusters import clusters_on_trial
 from twistproxy.transport.clock import ReactorClock
 from twistproxy.transport.log_file import LogFiles
 
@@ -44,7 +47,10 @@ class DiscoveryProcess:
         self._reactor = reactor
         self._service: DiscoveryService | None = None
         self._board = settings.board
-        self._generation = 0
+        #: the newest configuration that was taken, and its generation
+        self._newest: tuple[int, Bootstrap] | None = None
+        #: of the last one that is not to be tried only
+        self._clusters: tuple[ClusterSettings, ...] = ()
         self._log_files = LogFiles(ReactorClock(reactor), settings.options.log_flush_interval)
         self._link = MasterLink(reactor, control, settings.options.log_level, self._message, self._leave)
 
@@ -66,11 +72,14 @@ class DiscoveryProcess:
 
     def _configure(self, config: ConfigMessage) -> None:
         try:
-            bootstrap = rebuild(config.bootstrap, config.source, config.options)
+            bootstrap = self._built(config)
         except ConfigError as e:
             self._refuse(config, e.problems)
             return
-        checks = [one.health_checks for one in bootstrap.clusters if one.health_checks is not None]
+        clusters = bootstrap.clusters
+        if not config.settled:
+            clusters = clusters_on_trial(clusters, self._clusters)
+        checks = [one.health_checks for one in clusters if one.health_checks is not None]
         try:
             event_log = self._log_files.open(bootstrap.outlier_log) if bootstrap.outlier_log else None
             for path in [path for one in checks for path in one.settings.event_logs]:
@@ -87,14 +96,23 @@ class DiscoveryProcess:
             )
         service.runtime.replace(config.runtime)
         service.outliers.log.write = None if event_log is None else event_log.write
-        service.outliers.configure(OutlierPlan.of(bootstrap.clusters))
+        service.outliers.configure(OutlierPlan.of(clusters))
         if self._board is not None and self._board.several:
-            service.shared_load.configure(bootstrap.clusters)
-        sources = [cluster.source for cluster in bootstrap.clusters if cluster.source is not None]
+            service.shared_load.configure(clusters)
+        sources = [cluster.source for cluster in clusters if cluster.source is not None]
         service.configure(sources, checks)
         if not service.running:
             service.startService()
+        self._newest = (config.generation, bootstrap)
+        if config.settled:
+            self._clusters = bootstrap.clusters
         self._link.send(messages.ready(config.generation))
+
+    def _built(self, config: ConfigMessage) -> Bootstrap:
+        """A configuration comes twice: when it is tried, and when it is settled."""
+        if self._newest is not None and self._newest[0] == config.generation:
+            return self._newest[1]
+        return rebuild(config.bootstrap, config.source, config.options)
 
     def _refuse(self, config: ConfigMessage, problems: list[ConfigProblem]) -> None:
         self._link.send(messages.refused(config.generation, problems))

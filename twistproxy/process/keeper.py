@@ -78,9 +78,13 @@ class Keeper:
             return
         self.gave_up = False
         child = self.child = Child(self._reactor, self.name, self._message, self._gone)
-        generation = self._host.generation()
+        generation = self.wanted()
         self._template.fork(self.kind, child)
         self.configure(child, generation)
+
+    def wanted(self) -> Generation:
+        """What a child that starts now is to run."""
+        return self._host.generation()
 
     def prepare(self) -> None:
         """Called before each start.  StartError if it is no use to start."""

@@ -91,6 +91,7 @@ class Reloader:
         host.take(generation)
         yield DeferredList([slot.offer(generation, self._timeout) for slot in host.supervisor.slots])
         release(former.sockets, sockets)
+        yield host.supervisor.discovery.offer(generation, self._timeout)
         self.succeeded += 1
         for warning in configuration.warnings:
             _log.warn("{warning}", warning=warning)
@@ -100,10 +101,11 @@ class Reloader:
     def _try(self, generation: Generation) -> Generator[Deferred[Any], Any, list[ConfigProblem]]:
         """Let the discovery process, and then one worker, take it.  Returns what speaks against it.
 
-        The discovery process comes first: the workers wait for what it finds for new clusters.
+        The discovery process comes first: the workers wait for what it finds for new clusters.  What only the running
+        configuration needs it keeps until all workers have taken the new one.
         """
         supervisor = self._host.supervisor
-        problems: list[ConfigProblem] = yield supervisor.discovery.offer(generation, self._timeout)
+        problems: list[ConfigProblem] = yield supervisor.discovery.try_out(generation, self._timeout)
         if problems:
             return problems
         for slot in supervisor.slots:

@@ -40,9 +40,33 @@ _COLLECT_TIMEOUT = 2.0
 
 
 class DiscoveryKeeper(Keeper):
-    """Keeps the discovery process running."""
+    """Keeps the discovery process running.
+
+    It is the first that is offered a configuration, and workers wait for what it finds for that: so one that takes the
+    place of another begins with what was offered last.
+    """
 
     kind = "discovery"
+    _offered: Generation | None = None
+    _settled = True
+
+    def try_out(self, generation: Generation, timeout: float) -> Deferred[list[ConfigProblem]]:
+        """As `offer`, of a configuration that workers may refuse yet."""
+        return self._offer(generation, timeout, False)
+
+    def offer(self, generation: Generation, timeout: float) -> Deferred[list[ConfigProblem]]:
+        return self._offer(generation, timeout, True)
+
+    def _offer(self, generation: Generation, timeout: float, settled: bool) -> Deferred[list[ConfigProblem]]:
+        self._offered, self._settled = generation, settled
+        return super().offer(generation, timeout)
+
+    def wanted(self) -> Generation:
+        return self._offered or super().wanted()
+
+    def configure(self, child: Child, generation: Generation) -> None:
+        message = replace(self._host.config_message(generation), settled=self._settled)
+        child.send(message.encode())
 
 
 @dataclass(frozen=True, slots=True)

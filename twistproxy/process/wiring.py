@@ -89,6 +89,8 @@ class Runtime:
     # ---- configuration
 
     def apply(self, bootstrap: Bootstrap) -> None:
+        """OSError if a log cannot be opened; then everything is as it was."""
+        self._open_logs(bootstrap.listeners)
         self._clusters.apply(bootstrap.clusters, bootstrap.local_cluster, bootstrap.node.locality)
         guarded_anew = self._guards.use(bootstrap)
         listeners: dict[str, RunningListener] = {}
@@ -209,6 +211,12 @@ class Runtime:
 
     def _route_table(self, settings: HttpManagerSettings) -> RouteTable:
         return RouteTable(settings.routes, self._clocks, self._route_stats)
+
+    def _open_logs(self, listeners: Iterable[ListenerSettings]) -> None:
+        """All that can fail of what is outside, before anything else is done."""
+        for listener in listeners:
+            for log in listener.filter_chain.http_manager.access_logs:
+                self._log_files.open(log.path)
 
     def _access_log(self, settings: AccessLogSettings) -> AccessLog:
         write = self._log_files.open(settings.path).write
