@@ -351,6 +351,17 @@ def test_ipv6_servers_have_ipv6_sockets() -> None:
     assert str(world.failure()) == "closed"
 
 
+def test_what_follows_from_the_end_asks_nobody() -> None:
+    world = World()
+    world.channel.ask("a.test", AAAA).addErrback(lambda _: world.channel.ask("a.test", A)).addBoth(
+        world.found.append
+    )
+    world.channel.close()
+    assert str(world.failure()) == "closed"
+    assert len(world.net.asked) == 1
+    assert not world.net.getDelayedCalls()
+
+
 def test_malformed_answers_and_names() -> None:
     world = World(tries=1)
     asked = world.ask()

@@ -247,3 +247,16 @@ def test_nothing_gets_stale_after_the_end(tmp_path: Path) -> None:
     world.eds.stop()
     world.clock.advance(10.0)
     assert world.addresses == ["127.0.0.1:80"]
+
+
+def test_nothing_of_a_file_that_was_being_read_counts_after_the_end(tmp_path: Path) -> None:
+    text = large(80) + "  policy: {endpoint_stale_after: 5s}\n"
+    world = World(tmp_path, text)
+    world.eds.stop()
+    world.finish_thread()
+    assert not world.clock.getDelayedCalls()
+    assert world.log.lines == []
+    world = World(tmp_path, text + "nonsense: 1\n")
+    world.eds.stop()
+    world.finish_thread()
+    assert world.log.lines == []

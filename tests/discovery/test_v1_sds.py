@@ -144,6 +144,31 @@ def test_one_second_for_all_of_it() -> None:
     assert world.next_poll() == 15.0
 
 
+class CannotBeCancelled(Exception):
+    """What some requests end with that are cancelled."""
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_no_other_host_is_asked_when_it_is_over(stopped: bool) -> None:
+    world = World()
+    world.waiting[0] = asked = Deferred(lambda _: asked.errback(CannotBeCancelled()))
+    world.sds.stop()
+    world.asked.clear()
+    world.waiting.clear()
+    world.fetch = lambda address, target, host: (world.asked.append((target, host)), asked)[1]  # type: ignore[method-assign]
+    sds = V1SdsDiscovery(
+        world.clock, world.sds.source, lambda: SDS, world.fetch, world.updates, lambda: 0.5, world.log.logger
+    )
+    sds.start()
+    if stopped:
+        sds.stop()
+    else:
+        world.clock.advance(1.0)
+    assert len(world.asked) == 1
+    assert world.log.failures == 0
+    assert bool(world.clock.getDelayedCalls()) is not stopped
+
+
 def test_waits_for_the_discovery_service_to_be_resolved() -> None:
     world = World(None)
     assert not world.asked

@@ -9,6 +9,7 @@ import re
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -64,13 +65,17 @@ class RealProgram(Program):
 
 
 class Host(ThreadingHTTPServer):
-    """Answers with a status of its own, checks of its health and everything else."""
+    """Answers with a status of its own, checks of its health and everything else.
+
+    delay  seconds before the answer to a check
+    """
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.status = self.health = 200
+        self.delay = 0.0
         self.requests = self.checks = 0
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
@@ -86,6 +91,7 @@ class Handler(BaseHTTPRequestHandler):
         checked = self.path == "/health"
         host.checks += checked
         host.requests += not checked
+        time.sleep(host.delay if checked else 0)
         self.send_response(host.health if checked else host.status)
         self.send_header("content-length", "0")
         self.end_headers()
@@ -224,3 +230,22 @@ def test_the_next_discovery_process_has_what_the_last_reload_said(
     wait_for(lambda: program.children().get("discovery") not in (None, former), "the next one")
     hosts[0].health = 503
     wait_for(lambda: program.stat("cluster.other.membership_healthy") == 1, "its checks")
+
+
+def test_a_failed_health_check_of_ours_is_not_undone_by_a_reload(
+    program: RealProgram, hosts: list[Host]
+) -> None:
+    program.configure(app(hosts))
+    program.start()
+    hosts[0].delay = 2.0
+    program.configure(app(hosts, "other", **checks()), use="other")
+    program.signal(signal.SIGHUP)
+    wait_for(lambda: hosts[0].checks, "a worker to wait for the new cluster")
+    program.admin("/healthcheck/fail", "POST")
+    wait_for(lambda: "generation 2 runs" in program.log(), "the reload")
+    for _ in range(12):
+        connection = program.connect()
+        connection.request("GET", "/")
+        response = connection.getresponse()
+        assert (response.status, response.headers["connection"]) == (200, "close")
+        connection.close()

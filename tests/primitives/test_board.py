@@ -80,13 +80,22 @@ def test_a_row_that_is_released_is_used_again_when_there_is_no_other(board: Boar
     assert board.total(c, 3) == 0
 
 
-def test_rows_of_hosts_that_are_gone_are_released(board: Board) -> None:
+def test_rows_of_hosts_that_went_with_an_earlier_process_are_used_again(board: Board) -> None:
     HostRows(board).row("a", "1")
     rows = HostRows(board)
     kept = rows.row("a", "2")
-    rows.keep_only({("a", "2")})
     board.host_rows = board.host_rows[:2]
     assert (rows.row("a", "2"), rows.row("a", "3") != -1, rows.row("a", "4")) == (kept, True, -1)
+
+
+def test_hosts_that_come_and_go_do_not_use_up_the_board(board: Board) -> None:
+    rows = HostRows(board)
+    former = []
+    for number in range(5000):
+        former.append(rows.row("a", str(number)))
+        assert former[-1] not in former[-1000:-1]  # it rests
+        rows.release("a", str(number))
+    assert board.hosts_in_use < 1100
 
 
 def test_a_worker_has_no_line_before_it_has_a_column(board: Board) -> None:

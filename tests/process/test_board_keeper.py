@@ -45,6 +45,22 @@ def test_clusters_without_a_row() -> None:
     assert list(BoardKeeper(board).rows(["a", "b"])) == ["a"]
 
 
+def test_rows_of_clusters_that_are_gone_are_used_again_when_there_are_no_others() -> None:
+    board = Board(1)
+    board.cluster_rows = board.cluster_rows[:6]
+    keeper = BoardKeeper(board)
+    first = keeper.rows(["a", "b"])
+    assert "a" not in keeper.rows(["c"])
+    # Those of what runs may be in use at any time; with those of "a" somebody is not done yet.
+    assert keeper.rows(["c", "d"]) == {"c": first["b"] + 2, "d": first["a"]}
+    keeper.column(1)
+    board.line(first["a"] + 1, 0).put(2, 1)
+    assert keeper.rows(["e", "f"]) == {"e": first["b"]}
+    assert keeper.rows(["e", "f"]) == {"e": first["b"], "f": first["b"] + 2}
+    keeper.release(1)
+    assert keeper.rows(["e", "f", "g"])["g"] == first["a"]
+
+
 def test_blocks() -> None:
     board = Board(1)
     keeper = BoardKeeper(board)

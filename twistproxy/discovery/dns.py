@@ -181,7 +181,7 @@ class _Target:
     def _complain(self, reason: str) -> float:
         """A lookup failed, in whole or in part.  Returns the delay until the next query."""
         discovery = self._discovery
-        if not self._failing:
+        if self._running and not self._failing:
             self._failing = True
             discovery.log.warn(
                 "cluster {cluster}: cannot resolve {name}: {reason}",

@@ -36,6 +36,7 @@ LATENCY_FACTOR, LEAST_LIMIT, MOST_LIMIT, LEAST_SAMPLES = 5, 0.25, 5.0, 3
 SECOND_CHANCE_AFTER, SECOND_CHANCE = 5.0, 0.1
 
 _ANSWERS = (dns_wire.OK, dns_wire.NXDOMAIN)
+_CLOSED = "closed"
 _ELSEWHERE = (dns_wire.SERVFAIL, dns_wire.NOTIMP, dns_wire.REFUSED)
 
 
@@ -90,6 +91,7 @@ class DnsChannel:
         self._servers: list[_Server] = []
         self._asking: set[_Question] = set()
         self._turn = 0
+        self._closed = False
 
     def use(self, servers: tuple[tuple[str, int], ...]) -> None:
         """Ask these from now on; one that stays keeps what is known of it."""
@@ -100,6 +102,9 @@ class DnsChannel:
     def ask(self, name: str, kind: int) -> Deferred[Reply]:
         """The answer with code OK or NXDOMAIN; the failure is QueryFailed."""
         done: Deferred[Reply] = Deferred()
+        if self._closed:
+            done.errback(Failure(QueryFailed(_CLOSED)))
+            return done
         try:
             encode_question(0, name, kind)
         except MalformedMessage as error:
@@ -111,9 +116,10 @@ class DnsChannel:
         return done
 
     def close(self) -> None:
-        """Ask nothing more; questions without an answer have failed."""
+        """Ask nothing more; questions without an answer have failed, and so do those that follow from that."""
+        self._closed = True
         for question in tuple(self._asking):
-            question.give_up("closed")
+            question.give_up(_CLOSED)
 
     def pick(self, first: bool) -> _Server:
         """The server for the next attempt; `first`: the question's first one."""

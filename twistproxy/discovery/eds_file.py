@@ -114,6 +114,8 @@ class EdsFileDiscovery:
 
     def _found(self, found: Assignment) -> None:
         source = self.source
+        if self._watch is None:
+            return  # stopped while a thread was reading
         if found.unread:
             self._warn("partly not supported", ConfigError(list(found.unread)))
         if found.endpoints is None:
@@ -156,6 +158,8 @@ class EdsFileDiscovery:
     def _failed(self, failure: Failure) -> None:
         error = failure.value
         assert error is not None
+        if self._watch is None:
+            return
         if isinstance(error, ConfigError):
             self._updates.rejected()
             self._warn("rejected", error)

@@ -155,6 +155,7 @@ class V1SdsDiscovery:
             self._waiting = True
             raise RegistrationError("the discovery service has no hosts")
         problem = RegistrationError("the discovery service has no address to ask")
+        until = self._reactor.seconds() + self.source.timeout
         for _ in hosts:
             address = hosts[self._turn % len(hosts)].address
             self._turn += 1
@@ -168,6 +169,9 @@ class V1SdsDiscovery:
             except RegistrationError as e:
                 problem = RegistrationError(f"{address}: {e}")
             except Exception as e:
+                if not self._running or self._reactor.seconds() >= until:
+                    # What a request that was cancelled ends with is up to those it went through.
+                    raise CancelledError from e
                 problem = RegistrationError(f"{address}: {_describe(e)}")
         raise problem
 

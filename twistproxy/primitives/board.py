@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections import deque
 from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from typing import Any
@@ -31,6 +32,9 @@ HOST_KEY = 0
 _CLUSTERS = 16384
 _HOSTS = 65536
 _BLOCKS = 256
+#: So many rows of hosts that are gone rest before they are used again: workers may still count there.  Not all rows are
+#: used up first, for those that nobody has touched take no memory.
+_RESTING = 1024
 _MAP_NORESERVE = 0x4000  # mmap.MAP_NORESERVE, which Python 3.11 does not name
 
 
@@ -170,11 +174,13 @@ class HostRows:
     def __init__(self, board: Board) -> None:
         self.board = board
         self._rows: dict[int, int] = {}
-        self._free: list[int] = []
+        # Assigned by an earlier process, and not asked for yet: of a host that is gone perhaps.
+        self._left: dict[int, int] = {}
+        self._free: deque[int] = deque()
         for row in board.host_rows[: board.hosts_in_use]:
             key: int = board.common(row)[HOST_KEY]
             if key:
-                self._rows[key] = row
+                self._left[key] = row
             else:
                 self._free.append(row)
 
@@ -184,16 +190,13 @@ class HostRows:
         row = self._rows.get(key)
         if row is not None:
             return row
-        board = self.board
-        if board.hosts_in_use < len(board.host_rows):
-            row = board.host_rows[board.hosts_in_use]
-            board.hosts_in_use += 1
-        elif self._free:
-            row = self._free.pop(0)  # the one that was free for longest: nobody writes to it any more
-        else:
-            return -1
-        board.clear_row(row)
-        board.common(row)[HOST_KEY] = key
+        row = self._left.pop(key, None)
+        if row is None:
+            row = self._unused()
+            if row is None:
+                return -1
+            self.board.clear_row(row)
+            self.board.common(row)[HOST_KEY] = key
         self._rows[key] = row
         return row
 
@@ -204,13 +207,18 @@ class HostRows:
             self.board.clear_row(row)
             self._free.append(row)
 
-    def keep_only(self, hosts: set[tuple[str, str]]) -> None:
-        """Release all but these (cluster, address): of what an earlier process has left, and is not there any more."""
-        wanted = {_key(*host) for host in hosts}
-        for key in [key for key in self._rows if key not in wanted]:
-            row = self._rows.pop(key)
-            self.board.clear_row(row)
-            self._free.append(row)
+    def _unused(self) -> int | None:
+        """The row that was free for longest if enough of them rest, else one that was never used, else what there is."""
+        board = self.board
+        if len(self._free) > _RESTING:
+            return self._free.popleft()
+        if board.hosts_in_use < len(board.host_rows):
+            row: int = board.host_rows[board.hosts_in_use]
+            board.hosts_in_use += 1
+            return row
+        if self._free:
+            return self._free.popleft()
+        return self._left.pop(next(iter(self._left))) if self._left else None
 
 
 def _key(cluster: str, address: str) -> int:

@@ -3,7 +3,7 @@ which guard which row."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from twistproxy.primitives.board import Board
 
@@ -14,7 +14,9 @@ class BoardKeeper:
     def __init__(self, board: Board) -> None:
         self._board = board
         self._columns: dict[int, int] = {}
+        # Those that were asked for last come last.
         self._rows: dict[str, int] = {}
+        self._asked: dict[str, None] = {}
         self._free = iter(board.cluster_rows[::2])
         self._blocks: dict[str, int] = {}
 
@@ -37,17 +39,31 @@ class BoardKeeper:
 
     def rows(self, clusters: Iterable[str]) -> dict[str, int]:
         """The first of the two rows of each of these clusters, but for those that find none.  A cluster that is gone
-        keeps its rows: workers may still be finishing what they have there, and it may come back."""
+        keeps its rows, as long as there are others: workers may still be finishing what they have there, and it may
+        come back."""
+        asked = dict.fromkeys(clusters)
+        in_use = self._asked | asked  # what runs, and what is to run next
         found: dict[str, int] = {}
-        for name in clusters:
-            row = self._rows.get(name)
+        for name in asked:
+            row = self._rows.pop(name, None)
             if row is None:
                 row = next(self._free, None)
-                if row is None:
-                    continue
-                self._rows[name] = row
-            found[name] = row
+            if row is None:
+                row = self._forget_one(in_use)
+            if row is not None:
+                self._rows[name] = found[name] = row
+        self._asked = asked
         return found
+
+    def _forget_one(self, in_use: Container[str]) -> int | None:
+        """The rows of the cluster that is gone for longest of those of which nobody has anything left."""
+        board = self._board
+        for name, row in self._rows.items():
+            if name not in in_use:
+                first = row * board.row_length
+                if not any(board.cells[first : first + 2 * board.row_length]):
+                    return self._rows.pop(name)
+        return None
 
     def blocks(self, names: Iterable[str]) -> dict[str, int]:
         """The blocks of these names, but for those that find none; what is gone keeps its block."""

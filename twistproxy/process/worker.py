@@ -121,6 +121,7 @@ class Worker:
         self._generation = 0
         self._runtime: Mapping[str, Plain] = {}
         self._overload: Mapping[str, float] = {}
+        self._healthy = True
         self._sockets: dict[int, int] = {}
         self._listeners: dict[int, Listener] = {}
         self._warming: tuple[ConfigMessage, Bootstrap] | None = None
@@ -165,7 +166,8 @@ class Worker:
         elif kind == "shrink_heap":
             shrink_heap()
         elif kind == "healthy":
-            self._plane.set_healthy(message["value"])
+            self._healthy = message["value"]
+            self._plane.set_healthy(self._healthy)
         else:
             _log.error("unknown message {kind!r} from the master", kind=kind)
 
@@ -176,6 +178,7 @@ class Worker:
             self._close(passed)  # whoever comes next accepts there
             return
         self._overload = config.overload
+        self._healthy = config.healthy
         if config.generation == self._generation:
             self._link.send(messages.ready(config.generation))
             return
@@ -265,7 +268,7 @@ class Worker:
             return
         first = self._generation == 0
         self._generation = config.generation
-        self._plane.set_healthy(config.healthy)
+        self._plane.set_healthy(self._healthy)
         self._plane.set_overload(self._overload)
         names = {cluster.name for cluster in bootstrap.clusters}
         for endpoints in self._discovery.known():
