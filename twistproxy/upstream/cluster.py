@@ -32,13 +32,38 @@ from twistproxy.upstream.pool.tcp import TcpPool
 from twistproxy.upstream.resource_limits import ResourceLimits
 
 
+class ClusterCounts:
+    """What is counted of a cluster, beside its hosts.  It goes on with the cluster that takes the place of one: what that
+    one still has in use counts.
+
+    stats   its statistics
+    limits  its circuit breakers, by priority
+    """
+
+    __slots__ = ("limits", "stats")
+
+    def __init__(self, settings: ClusterSettings) -> None:
+        self.stats = ClusterStats()
+        self.limits = (ResourceLimits(settings.default_thresholds), ResourceLimits(settings.high_thresholds))
+
+    def use(self, settings: ClusterSettings) -> None:
+        """These are the settings now."""
+        default, high = self.limits
+        default.set_limits(settings.default_thresholds)
+        high.set_limits(settings.high_thresholds)
+
+    def in_use(self) -> bool:
+        """Whether there is a connection or a request, or a retry to come."""
+        return any(one.own_use() for one in self.limits)
+
+
 class Cluster:
     """A named set of equivalent hosts.
 
     `choose(context)` chooses a host for a request; where the cluster does not look at requests (not `contextual`),
     `pick()` does as well.  `pool(host, high_priority)` gives a host's connections.  `set_endpoints` replaces the hosts,
     `change_endpoints` some of them: those that stay keep their connections and counts, the others drain.
-    `warm` is False until endpoints are known for the first time.  `stats`: those to go on with, if not from zero.
+    `warm` is False until endpoints are known for the first time.  `counts`: what to go on counting with, if not from zero.
     `local`: the cluster that the proxy belongs to, for zone aware routing.
     `say` tells the discovery process something; not needed where nothing is to be told.  `get` finds the clusters of an
     aggregate one.
@@ -51,7 +76,7 @@ class Cluster:
         connector: Connector,
         timeouts: Deadlines,
         random: Random,
-        stats: ClusterStats | None = None,
+        counts: ClusterCounts | None = None,
         local: LocalCluster | None = None,
         say: Say | None = None,
         get: Callable[[str], Cluster | None] | None = None,
@@ -62,8 +87,13 @@ class Cluster:
         self.retry = settings.retry
         # Whether a request may need more than one attempt within the route's timeout.
         self.special = bool(settings.max_stream_duration or settings.retry or settings.aggregate)
-        self.stats = ClusterStats() if stats is None else stats
-        self.limits = (ResourceLimits(settings.default_thresholds), ResourceLimits(settings.high_thresholds))
+        if counts is None:
+            counts = ClusterCounts(settings)
+        else:
+            counts.use(settings)
+        self.counts = counts
+        self.stats = counts.stats
+        self.limits = counts.limits
         #: whether discovery may check its hosts, and want to hear of them
         self.checked = settings.health_checks is not None or bool(settings.aggregate)
         self._say = say

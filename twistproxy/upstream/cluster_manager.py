@@ -15,7 +15,7 @@ from twistproxy.primitives.board import WorkerBoard
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import RuntimeValues
 from twistproxy.upstream.choosers.make import Say
-from twistproxy.upstream.cluster import Cluster
+from twistproxy.upstream.cluster import Cluster, ClusterCounts
 from twistproxy.upstream.lb.zone_aware import LocalCluster
 
 
@@ -39,6 +39,8 @@ class ClusterManager:
         self._board = board
         self._say: Say | None = None
         self._clusters: dict[str, Cluster] = {}
+        #: of clusters that are gone, as long as anything of them may be in use: they may come back
+        self._leaving: dict[str, ClusterCounts] = {}
         self._local_name = ""
         self._local: LocalCluster | None = None
         self._added = self._modified = self._removed = self._updated = 0
@@ -58,14 +60,14 @@ class ClusterManager:
             if old is not None and old.settings == one:
                 clusters[one.name] = old
                 continue
-            stats = None if old is None else old.stats
+            counts = self._leaving.pop(one.name, None) if old is None else old.counts
             cluster = Cluster(
                 one,
                 self._clock,
                 self._connector,
                 self._timeouts,
                 self._random,
-                stats,
+                counts,
                 self._local_of(one.name),
                 self._tell,
                 self._get,
@@ -76,17 +78,19 @@ class ClusterManager:
                 self._share(cluster)
             else:
                 self._modified += 1
-                cluster.limits = old.limits  # what the old one still has in use counts
                 if old.warm and one.source is not None and one.source == old.settings.source:
                     cluster.set_endpoints(
                         tuple(host.endpoint for host in old.hosts.values()), old.said_policy
                     )
             cluster.use_runtime(self._runtime)
             clusters[one.name] = cluster
-        self._removed += sum(name not in clusters for name in self._clusters)
+        self._leaving = {name: one for name, one in self._leaving.items() if one.in_use()}
         for name, old in self._clusters.items():
             if clusters.get(name) is not old:
                 old.drain()
+            if name not in clusters:
+                self._removed += 1
+                self._leaving[name] = old.counts
         self._clusters = clusters
         self.get = clusters.get
         self._local_changed()

@@ -132,6 +132,10 @@ class ResourceLimits:
     def pools_full(self) -> bool:
         return self.max_pools is not None and self.pools + self._others(_POOLS) >= self.max_pools
 
+    def own_use(self) -> bool:
+        """Whether this worker has anything in use."""
+        return bool(self.connections or self.pending or self.requests or self.retries or self.pools)
+
     def in_use(self) -> tuple[int, int, int, int]:
         """Connections, pending requests, requests and retries."""
         return (

@@ -31,6 +31,7 @@ class HttpPool:
         "_connecting",
         "_connector",
         "_draining",
+        "_failing",
         "_idle",
         "_idle_timeout",
         "_limited",
@@ -69,6 +70,7 @@ class HttpPool:
         self._open: set[Http1ClientConnection] = set()
         self._connecting: set[Connecting] = set()
         self._pending: deque[PoolCallbacks] = deque()
+        self._failing = self._pending  # those of a failure that have not been told yet
         self._draining = False
         self._limited = bool(settings.max_requests_per_connection or settings.max_connection_duration)
 
@@ -110,10 +112,12 @@ class HttpPool:
 
     def cancel(self, request: PoolCallbacks) -> None:
         """A request that waits is wanted no more."""
-        try:
-            self._pending.remove(request)
-        except ValueError:
-            return
+        waiting = self._pending
+        if request not in waiting:
+            waiting = self._failing
+            if request not in waiting:
+                return
+        waiting.remove(request)
         self._no_longer_pending()
         self.stats.upstream_rq_cancelled += 1
 
@@ -308,8 +312,11 @@ class HttpPool:
         stats = self.stats
         stats.upstream_cx_connect_fail += 1
         self.host.stats.cx_connect_fail += 1
-        failed, self._pending = self._pending, deque()
-        for request in failed:
+        # Whoever is told may ask anew, or cancel another of them.
+        failed = self._failing = self._pending
+        self._pending = deque()
+        while failed:
+            request = failed.popleft()
             self._no_longer_pending()
             stats.upstream_rq_pending_failure_eject += 1
             request.pool_failed(failure, reason)

@@ -141,5 +141,9 @@ class SpecialPools:
             if host is None:
                 return
             other = self._pool(host, pool.at, pool.key, pool.addresses)
-            if other is None or not other.preconnect(ratio):
+            if other is None:
+                return
+            if not other.preconnect(ratio):
+                if other is not pool and other.is_empty():
+                    self.emptied(other)  # made for nothing
                 return

@@ -95,8 +95,10 @@ class SpecialPool(HttpPool):
         super().new_stream(request)
         if ready:
             self._grow()
-        else:
-            self._look_whether_empty()  # it was refused
+
+    def _wait(self, request: PoolCallbacks) -> None:
+        super()._wait(request)
+        self._look_whether_empty()  # if it was refused
 
     def _grow(self) -> None:
         for _ in range(MOST_AT_ONCE):
