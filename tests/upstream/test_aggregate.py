@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from random import Random
 
 from twistproxy.model.address import TcpAddress
+from twistproxy.model.balancing import Balancing
 from twistproxy.model.cluster import ClusterSettings
 from twistproxy.model.endpoint import Endpoint
+from twistproxy.model.subsets import SubsetSelector, SubsetSettings
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import RuntimeValues
 from twistproxy.testing.clock import FakeClock
 from twistproxy.testing.connector import FakeConnector
-from twistproxy.testing.requests import retry_context
+from twistproxy.testing.requests import request_context, retry_context
 from twistproxy.upstream.cluster import Cluster
 
 
@@ -113,3 +116,21 @@ def test_an_aggregate_within_has_no_hosts() -> None:
     world.clusters["a"] = world.made(ClusterSettings("a", aggregate=("b",)))
     world.clusters["b"] = world.made(ClusterSettings("b", endpoints=(endpoint(2),)))
     assert world.reached() == [1]
+
+
+def test_a_subset_without_a_host_of_the_priority() -> None:
+    """The priority is chosen from all hosts of the member, of which the subset may have some only."""
+    world = World("")
+    subsets = SubsetSettings((SubsetSelector(("v",)),))
+    near, far = (
+        Endpoint(TcpAddress("10.0.0.1", port), metadata=f'{{"envoy.lb": {{"v": {port}}}}}', priority=port - 1)
+        for port in (1, 2)
+    )
+    near = replace(near, health="UNHEALTHY")
+    world.clusters["a"] = world.made(
+        ClusterSettings("a", balancing=Balancing(subsets=subsets), endpoints=(near, far))
+    )
+    world.all = world.made(ClusterSettings("all", aggregate=("a",)))
+    assert world.all.choose(request_context(metadata_match={"v": 1})) is None
+    found = world.all.choose(request_context(metadata_match={"v": 2}))
+    assert found is not None and found.endpoint == far

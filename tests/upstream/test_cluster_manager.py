@@ -10,6 +10,7 @@ from twistproxy.model.balancing import Balancing, LeastRequestSettings, ZoneAwar
 from twistproxy.model.cluster import ClusterSettings, Thresholds
 from twistproxy.model.discovery import StaticSource
 from twistproxy.model.endpoint import Endpoint, EndpointSet, Locality
+from twistproxy.model.subsets import SubsetSelector, SubsetSettings
 from twistproxy.primitives.board import Board, WorkerBoard
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import RuntimeValues
@@ -116,3 +117,65 @@ def test_workers_compare_what_all_of_them_have_asked() -> None:
         asked.append(host.endpoint.address.port)
     assert sorted(asked) == [1] * 5 + [2] * 5
     assert all(sorted(pair) == [1, 2] for pair in zip(asked[::2], asked[1::2]))
+
+
+def test_pools_of_their_own_kind_count_where_the_breaker_of_the_cluster_does() -> None:
+    """After a reload, too: the breaker is that of the former cluster then."""
+    settings = ClusterSettings("app", endpoints=(Endpoint(UPSTREAM),), preconnect_ratio=1.5)
+    manager = manager_of(WorkerBoard())
+    manager.apply([settings])
+    manager.apply([replace(settings, connect_timeout=1.0)])
+    cluster = manager.get("app")
+    assert cluster is not None
+    (host,) = cluster.hosts.values()
+    pool = cluster.pool(host, False)
+    assert pool is not None
+    assert pool.limits is cluster.limits[0]
+
+
+def test_what_a_cluster_has_in_use_counts_when_it_comes_back() -> None:
+    board = Board(2)
+    board.use_columns(2)
+    worker = WorkerBoard(board)
+    worker.use(0, {"app": 1})
+    manager = manager_of(worker)
+    manager.apply([APP])
+    gone = manager.get("app")
+    assert gone is not None
+    gone.limits[0].count_requests(1)
+    manager.apply([])
+    manager.apply([APP])
+    back = manager.get("app")
+    assert back is not None
+    back.limits[0].count_requests(1)
+    assert back.limits[0].requests_full()
+    gone.limits[0].count_requests(-1)
+    assert board.total(1, 2) == 1
+
+
+def test_a_cluster_that_comes_back_later_counts_from_zero() -> None:
+    manager = manager_of(WorkerBoard())
+    manager.apply([APP])
+    gone = manager.get("app")
+    assert gone is not None
+    manager.apply([])
+    manager.apply([])
+    manager.apply([APP])
+    back = manager.get("app")
+    assert back is not None
+    assert back.counts is not gone.counts
+
+
+def test_subsets_of_a_changed_cluster_count_once() -> None:
+    settings = ClusterSettings(
+        "app",
+        Balancing(subsets=SubsetSettings((SubsetSelector(("v",)),))),
+        endpoints=(Endpoint(UPSTREAM, metadata='{"envoy.lb": {"v": 1}}'),),
+    )
+    manager = manager_of(WorkerBoard())
+    manager.apply([settings])
+    manager.apply([replace(settings, connect_timeout=1.0)])
+    cluster = manager.get("app")
+    assert cluster is not None
+    stats = cluster.stats
+    assert (stats.lb_subsets_active, stats.lb_subsets_created, stats.lb_subsets_removed) == (1, 2, 1)

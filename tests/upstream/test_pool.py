@@ -234,3 +234,18 @@ def test_all_who_wait_are_told_that_the_cluster_may_have_no_more_requests() -> N
     bed.pool.limits.requests -= 1
     assert bed.ask().encoder is not None
     bed.finish()
+
+
+def test_who_is_told_of_a_failure_may_cancel_another_request() -> None:
+    """As a copy of a request is, when there is no connection for that: what is cancelled is not failed as well."""
+    bed = Bed()
+    first, second = Request(bed.pool), Request(bed.pool)
+    first.pool_failed = lambda *args: bed.pool.cancel(second)  # type: ignore[method-assign]
+    bed.connector.hold = True
+    bed.pool.new_stream(first)
+    bed.pool.new_stream(second)
+    bed.connector.attempts[0].fail()
+    assert second.failed is None
+    assert bed.cluster.stats.upstream_rq_cancelled == 1
+    bed.connector.attempts[1].fail()
+    bed.finish()

@@ -24,6 +24,7 @@ from twistproxy.model.health import FAILED_ACTIVE_HC, FAILED_OUTLIER_CHECK
 from twistproxy.model.subsets import SubsetSelector, SubsetSettings
 from twistproxy.primitives.board import Board, WorkerBoard
 from twistproxy.primitives.deadlines import Deadlines
+from twistproxy.primitives.metadata_match import MetadataMatchCriteria
 from twistproxy.primitives.runtime import RuntimeValues
 from twistproxy.testing.clock import FakeClock
 from twistproxy.testing.connector import FakeConnector
@@ -96,15 +97,21 @@ class Request:
         self.world.requests.discard(self)
 
 
-class Only(LoadBalancerContext):
-    """Wants a subset, or has a hash, or is nothing but a request."""
+class Context(LoadBalancerContext):
+    """Has a hash, and may want a subset."""
 
     def __init__(self, value: int) -> None:
-        super().__init__()
+        super().__init__(value % 3)
         self.value = value
 
     def hash(self, own: Any) -> int | None:
         return self.value
+
+    def metadata_match(self) -> MetadataMatchCriteria | None:
+        return MetadataMatchCriteria({"v": self.value % 2}) if self.value % 5 < 3 else None
+
+    def should_select_another(self, host: Host) -> bool:
+        return host.address.port == 2
 
 
 class Worker:
@@ -115,9 +122,7 @@ class Worker:
         self.board = WorkerBoard(board)
         self.board.use(column, ROWS)
         self.values = RuntimeValues()
-        self.manager = ClusterManager(
-            clock, self.connector, self.deadlines, random, self.values, self.board
-        )
+        self.manager = ClusterManager(clock, self.connector, self.deadlines, random, self.values, self.board)
 
 
 class World:
@@ -157,7 +162,9 @@ class World:
             hashing = MaglevSettings(31, balance_factor=random.choice((0, 120)))
         subsets = None
         if random.random() < 0.3:
-            subsets = SubsetSettings((SubsetSelector(("v",)),), random.choice(("ANY_ENDPOINT", "DEFAULT_SUBSET")))
+            subsets = SubsetSettings(
+                (SubsetSelector(("v",)),), random.choice(("ANY_ENDPOINT", "DEFAULT_SUBSET"))
+            )
         return Balancing(policy, hashing=hashing, subsets=subsets)
 
     def made_up(self) -> ClusterSettings:
@@ -170,7 +177,9 @@ class World:
             max_requests_per_connection=random.choice((0, 0, 1, 2)),
             idle_timeout=random.choice((None, 1.0, 3600.0)),
             max_connection_duration=random.choice((None, None, 2.0)),
-            default_thresholds=self.thresholds() if special else Thresholds(max_connections=random.choice((1, 9))),
+            default_thresholds=self.thresholds()
+            if special
+            else Thresholds(max_connections=random.choice((1, 9))),
             high_thresholds=self.thresholds() if special else Thresholds(),
             close_on_change=random.random() < 0.2,
             proxy_protocol=ProxyProtocol("V1") if special and random.random() < 0.2 else None,
@@ -221,7 +230,7 @@ class World:
         cluster = random.choice(self.workers).manager.get(random.choice(("app", "app", "all")))
         if cluster is None:
             return
-        host = cluster.choose(Only(random.getrandbits(64))) if cluster.contextual else cluster.pick()
+        host = cluster.choose(Context(random.getrandbits(64))) if cluster.contextual else cluster.pick()
         if host is None:
             return
         number = random.randrange(3)
@@ -283,7 +292,9 @@ class World:
             random.choice(connections).receive(random.choice(ANSWERS))
 
     def changed(self) -> ClusterSettings:
-        return replace(self.settings, default_thresholds=self.thresholds(), connect_timeout=self.random.random() + 1)
+        return replace(
+            self.settings, default_thresholds=self.thresholds(), connect_timeout=self.random.random() + 1
+        )
 
     # ---- what must be so
 

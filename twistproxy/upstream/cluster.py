@@ -63,7 +63,7 @@ class Cluster:
     `choose(context)` chooses a host for a request; where the cluster does not look at requests (not `contextual`),
     `pick()` does as well.  `pool(host, high_priority)` gives a host's connections.  `set_endpoints` replaces the hosts,
     `change_endpoints` some of them: those that stay keep their connections and counts, the others drain.
-    `warm` is False until endpoints are known for the first time.  `counts`: what to go on counting with, if not from zero.
+    `warm` is False until endpoints are known for the first time.  `counts`: those to go on with, if not from zero.
     `local`: the cluster that the proxy belongs to, for zone aware routing.
     `say` tells the discovery process something; not needed where nothing is to be told.  `get` finds the clusters of an
     aggregate one.

@@ -84,7 +84,9 @@ class PriorityChooser(Chooser):
         only = context.only
         if only is not None:
             number, degraded = only
-            # Between the choice of the priority and this one the hosts do not change.
+            # Between the choice of the priority and this one the hosts do not change; but a subset may have none of it.
+            if number >= len(self._priorities):
+                return None
             return self._with_picks([Load(100, number, degraded)])[0][1]()
         avoided = context.avoided_priorities(self)
         return self._draw(self._without(avoided) if avoided else self._parts)

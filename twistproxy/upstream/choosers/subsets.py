@@ -158,6 +158,12 @@ class SubsetChooser(Chooser):
         for chooser in self._choosers():
             chooser.rebuild()
 
+    def drain(self) -> None:
+        stats = self._params.stats  # which may go on with the cluster that takes the place of this one
+        stats.lb_subsets_removed += len(self._subsets)
+        stats.lb_subsets_active -= len(self._subsets)
+        self._subsets = {}
+
     def _choosers(self) -> list[Chooser]:
         default = None if self._default is None else self._default.chooser
         parts = [subset.chooser for subset in self._subsets.values()]
