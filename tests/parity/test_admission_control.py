@@ -1,4 +1,6 @@
-"""The filter admission_control: a share of the requests is refused while too many fail."""
+"""The filter admission_control: a share of the requests is refused while too many fail.
+
+Each worker judges by its own requests, so those of a test mostly come over one connection."""
 
 from __future__ import annotations
 
@@ -10,8 +12,11 @@ import pytest
 from .harness import Proxy
 from .origin import raw
 from .settings import ROUTER, Config, access_log, bootstrap, cluster, listener, protocol_options
+from .wire import Client, Response, request_bytes
+from .workers import client_of_each
 
 pytestmark = pytest.mark.parity
+CONCURRENCY = (1, 2)
 
 TYPE = "type.googleapis.com/envoy.extensions.filters.http.admission_control.v3.AdmissionControl"
 HEALTH_CHECK = "type.googleapis.com/envoy.extensions.filters.http.health_check.v3.HealthCheck"
@@ -60,6 +65,7 @@ FILTERS: dict[str, Config] = {
     },
     "window": {**STRICT, "success_criteria": ANY, "sampling_window": "1s"},
     "checks": {**STRICT, "success_criteria": ANY},
+    "each": {**STRICT, "success_criteria": ANY},
 }
 RUNTIME = {"off": False, "aggression": 100000, "threshold": 95, "rps": 0, "most": 100}
 
@@ -104,6 +110,10 @@ def answer(proxy: Proxy, path: str, status: int, headers: str = "", trailers: st
     proxy.origin().on(path, raw(text))
 
 
+def ask(client: Client, path: str) -> Response:
+    return client.send(request_bytes(path)).read()
+
+
 def counts(proxy: Proxy, name: str) -> dict[str, int]:
     """Envoy has them from the first request on."""
     prefix = f"http.{name}.admission_control."
@@ -113,15 +123,36 @@ def counts(proxy: Proxy, name: str) -> dict[str, int]:
 
 def test_a_failure_has_what_follows_refused(proxy: Proxy) -> None:
     answer(proxy, "/bad", 503)
-    assert proxy.ask("/good", "strict").status == 200
-    assert proxy.ask("/bad", "strict").status == 503
-    # One of two succeeded, and 95 % were to.
-    response = proxy.ask("/refused", "strict")
+    with proxy.client("strict") as client:
+        assert ask(client, "/good").status == 200
+        assert ask(client, "/bad").status == 503
+        # One of two succeeded, and 95 % were to.
+        response = ask(client, "/refused")
+        assert client.still_open()
     assert (response.status, response.body) == (503, b"")
     assert response.normal == [("content-length", "0"), ("date", "DATE"), ("server", "SERVER")]
     fields = proxy.log("strict").fields("/refused")
     assert (fields["flags"], fields["details"]) == ("-", "denied_by_admission_control")
     assert counts(proxy, "strict") == {"rq_success": 1, "rq_failure": 1, "rq_rejected": 1}
+
+
+def test_each_worker_judges_by_its_own_requests(proxy: Proxy) -> None:
+    clients = client_of_each(proxy, "each")
+    before = counts(proxy, "each")
+    answer(proxy, "/bad", 503)
+    for failed, client in enumerate(clients, 1):
+        assert [ask(each, "/good").status for each in clients[failed - 1 :]] == [200] * (
+            len(clients) - failed + 1
+        )
+        assert ask(client, "/bad").status == 503
+        assert [ask(each, "/good").status for each in clients[:failed]] == [503] * failed
+    after = counts(proxy, "each")
+    workers = proxy.concurrency
+    assert {key: after[key] - before[key] for key in after} == {
+        "rq_success": workers * (workers + 1) // 2,
+        "rq_failure": workers,
+        "rq_rejected": workers * (workers + 1) // 2,
+    }
 
 
 def test_defaults_do_not_refuse_what_succeeds(proxy: Proxy) -> None:
@@ -171,12 +202,14 @@ def test_not_refused(proxy: Proxy, name: str) -> None:
 
 def test_runtime(proxy: Proxy) -> None:
     answer(proxy, "/bad", 500)
-    assert [proxy.ask("/bad", "by_runtime").status for _ in range(2)] == [500, 503]
+    with proxy.client("by_runtime") as client:
+        assert [ask(client, "/bad").status for _ in range(2)] == [500, 503]
 
 
 def test_replies_of_our_own_count(proxy: Proxy) -> None:
-    assert proxy.ask("/direct", "checks").status == 500
-    assert proxy.ask("/direct", "checks").status == 503
+    with proxy.client("checks") as client:
+        assert ask(client, "/direct").status == 500
+        assert ask(client, "/direct").status == 503
     assert counts(proxy, "checks") == {"rq_success": 0, "rq_failure": 1, "rq_rejected": 1}
 
 
@@ -188,9 +221,10 @@ def test_health_checks_pass(proxy: Proxy) -> None:
 
 def test_old_failures_are_forgotten(proxy: Proxy) -> None:
     answer(proxy, "/bad", 500)
-    assert [proxy.ask("/bad", "window").status for _ in range(2)] == [500, 503]
-    time.sleep(1.05)
-    assert proxy.ask("/good", "window").status == 200
+    with proxy.client("window") as client:
+        assert [ask(client, "/bad").status for _ in range(2)] == [500, 503]
+        time.sleep(1.05)
+        assert ask(client, "/good").status == 200
 
 
 def test_a_head_of_garbage_is_counted(proxy: Proxy) -> None:

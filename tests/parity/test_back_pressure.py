@@ -12,9 +12,11 @@ import pytest
 from .harness import Proxy, wait_for
 from .origin import Exchange
 from .settings import Config, bootstrap, cluster, listener, routes_to
-from .wire import Client
+from .wire import Client, request_bytes
+from .workers import client_of_each
 
 pytestmark = pytest.mark.parity
+CONCURRENCY = (1, 2)
 SIZE = 48 * 1024 * 1024
 PIECE = bytes(range(256)) * 256
 
@@ -59,30 +61,42 @@ def pieces(client: Client, size: int) -> Iterator[bytes]:
         yield data
 
 
+def reaches(proxy: Proxy, name: str) -> bool:
+    """Whether a statistic counts once for each worker, at least."""
+    return bool(wait_for(lambda: proxy.stat(name) >= proxy.concurrency))
+
+
 def test_download_to_a_slow_client(proxy: Proxy) -> None:
+    """Through all workers at once."""
+    clients = client_of_each(proxy)
     senders: list[Sender] = []
 
     def answer(exchange: Exchange) -> None:
         exchange.send(f"HTTP/1.1 200 OK\r\ncontent-length: {SIZE}\r\n\r\n")
-        senders.append(Sender(exchange.sock))
-        senders[0].thread.join(30)
+        sender = Sender(exchange.sock)
+        senders.append(sender)
+        sender.thread.join(30)
 
     proxy.origin().on("/down", answer)
-    with proxy.client(timeout=20) as client:
-        client.send("GET /down HTTP/1.1\r\nhost: a\r\n\r\n")
-        assert client.read_head().status == 200
-        assert wait_for(lambda: senders)
-        assert senders[0].stuck_at() < SIZE // 2
-        assert proxy.stat("cluster.app.upstream_flow_control_paused_reading_total") >= 1
+    for client in clients:
+        assert client.send(request_bytes("/down")).read_head().status == 200
+    assert wait_for(lambda: len(senders) == len(clients))
+    for sender in senders:
+        assert sender.stuck_at() < SIZE // 2
+    assert reaches(proxy, "cluster.app.upstream_flow_control_paused_reading_total")
+    for client in clients:
         total = last = 0
         for data in pieces(client, SIZE):
             total += len(data)
             last = data[-1]
         assert (total, last) == (SIZE, 255)
-    assert proxy.stat("cluster.app.upstream_flow_control_resumed_reading_total") >= 1
+        client.close()
+    assert reaches(proxy, "cluster.app.upstream_flow_control_resumed_reading_total")
 
 
 def test_upload_to_a_slow_upstream(proxy: Proxy) -> None:
+    """Through all workers at once."""
+    clients = client_of_each(proxy)
     read = threading.Event()
 
     def answer(exchange: Exchange) -> None:
@@ -95,11 +109,14 @@ def test_upload_to_a_slow_upstream(proxy: Proxy) -> None:
         exchange.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
 
     proxy.origin().on("/up", answer)
-    with proxy.client(timeout=20) as client:
+    for client in clients:
         client.send(f"POST /up HTTP/1.1\r\nhost: a\r\ncontent-length: {SIZE}\r\n\r\n")
-        sender = Sender(client.socket)
+    senders = [Sender(client.socket) for client in clients]
+    for sender in senders:
         assert sender.stuck_at() < SIZE // 2
-        assert proxy.stat("http.main.downstream_flow_control_paused_reading_total") >= 1
-        read.set()
+    assert reaches(proxy, "http.main.downstream_flow_control_paused_reading_total")
+    read.set()
+    for client, sender in zip(clients, senders, strict=True):
         assert client.read().text == "ok"
         assert sender.sent == SIZE
+        client.close()

@@ -1,19 +1,22 @@
-"""Connections that are made before there are requests for them."""
+"""Connections that are made before there are requests for them: each worker makes them for its own."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from threading import Semaphore
 
 import pytest
 
 from .harness import Proxy, wait_for
-from .origin import raw
+from .origin import Exchange, text
 from .settings import Config, bootstrap, cluster, listener
 from .wire import Client
+from .workers import clients_of_each
 
 pytestmark = pytest.mark.parity
+CONCURRENCY = (1, 2)
 
-SLOW = raw(0.3, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+MANY = 1000
 HOSTS = {
     "each": 1,
     "three": 1,
@@ -45,8 +48,9 @@ def configure(proxy: Proxy) -> Config:
         made("both", 2, 2),
         cluster("dead", proxy.port("dead"), preconnect_policy={"per_upstream_preconnect_ratio": 2}),
         cluster("sick", proxy.origin("sick0").port, preconnect_policy={"per_upstream_preconnect_ratio": 2}),
+        cluster("worker", proxy.origin("worker").port),
     ]
-    sick = clusters[-1]["load_assignment"]["endpoints"][0]["lb_endpoints"][0]
+    sick = clusters[-2]["load_assignment"]["endpoints"][0]["lb_endpoints"][0]
     sick["health_status"] = "DEGRADED"
     routes = [
         {"match": {"prefix": f"/{each['name']}"}, "route": {"cluster": each["name"]}} for each in clusters
@@ -56,19 +60,41 @@ def configure(proxy: Proxy) -> Config:
 
 
 @pytest.fixture(autouse=True)
-def no_connections(proxy: Proxy) -> Iterator[None]:
-    """Envoy counts those of all clusters when it predicts: none may be left for the next test."""
-    for origin in proxy.origins.values():
-        origin.default = SLOW
-    yield
+def answers(proxy: Proxy) -> Iterator[Semaphore]:
+    """How many answers the hosts may give.
+
+    Envoy counts connections of all clusters when it predicts: none may be left for the next test.
+    """
+    allowed = Semaphore(0)
+
+    def held(exchange: Exchange) -> None:
+        allowed.acquire(timeout=5.0)
+        text("ok")(exchange)
+
+    for name, origin in proxy.origins.items():
+        if name != "worker":
+            origin.default = held
+    yield allowed
+    allowed.release(MANY)
+    hang_up(proxy)
+
+
+def hang_up(proxy: Proxy) -> None:
     for origin in proxy.origins.values():
         origin.hang_up()
     assert wait_for(lambda: not any(proxy.stats("upstream_cx_active$").values()))
 
 
-def start(proxy: Proxy, name: str) -> Client:
-    """Send a request, and wait until it has arrived at one of the hosts, which is slow."""
-    client = proxy.client().send(f"GET /{name} HTTP/1.1\r\nhost: a\r\n\r\n")
+def clients_of_workers(proxy: Proxy, count: int) -> list[list[Client]]:
+    """For each worker so many clients; what it took to know them is gone."""
+    clients = clients_of_each(proxy, count, path="/worker", origin="worker")
+    hang_up(proxy)
+    return clients
+
+
+def start(proxy: Proxy, client: Client, name: str) -> Client:
+    """Send a request, and wait until it has arrived at one of the hosts."""
+    client.send(f"GET /{name} HTTP/1.1\r\nhost: a\r\n\r\n")
     queues = [origin.queue for each, origin in proxy.origins.items() if each.startswith(name)]
     assert wait_for(lambda: any(not queue.empty() for queue in queues))
     next(queue for queue in queues if not queue.empty()).get()
@@ -77,6 +103,22 @@ def start(proxy: Proxy, name: str) -> Client:
 
 def connections(proxy: Proxy, name: str, count: int) -> bool:
     return proxy.stat_becomes(f"cluster.{name}.upstream_cx_total", count)
+
+
+def start_all(proxy: Proxy, name: str, totals: list[int], answers: Semaphore) -> list[list[Client]]:
+    """One request after the other to each worker, which has made so many connections then; then all are answered."""
+    clients = clients_of_workers(proxy, len(totals))
+    made = 0
+    for of_worker in clients:
+        for client, total in zip(of_worker, totals, strict=True):
+            start(proxy, client, name)
+            assert connections(proxy, name, made + total)
+        made += totals[-1]
+    answers.release(MANY)
+    for client in [client for of_worker in clients for client in of_worker]:
+        assert client.read().text == "ok"
+        client.close()
+    return clients
 
 
 @pytest.mark.parametrize(
@@ -88,33 +130,32 @@ def connections(proxy: Proxy, name: str, count: int) -> bool:
         ("sick", [1, 2]),
     ],
 )
-def test_of_each_host(proxy: Proxy, name: str, totals: list[int]) -> None:
-    clients = []
-    for total in totals:
-        clients.append(start(proxy, name))
-        assert connections(proxy, name, total)
-    for client in clients:
-        assert client.read().text == "ok"
+def test_of_each_host(proxy: Proxy, answers: Semaphore, name: str, totals: list[int]) -> None:
+    clients = start_all(proxy, name, totals, answers)
     assert proxy.ask(f"/{name}").text == "ok"
-    assert proxy.stat(f"cluster.{name}.upstream_cx_total") == totals[-1]
-    assert proxy.stat(f"cluster.{name}.upstream_cx_active") == totals[-1]
+    assert proxy.stat(f"cluster.{name}.upstream_cx_total") == totals[-1] * len(clients)
+    assert proxy.stat(f"cluster.{name}.upstream_cx_active") == totals[-1] * len(clients)
     assert proxy.stat(f"cluster.{name}.upstream_rq_pending_active") == 0
 
 
-def test_no_more_than_the_circuit_breaker_allows(proxy: Proxy) -> None:
+def test_no_more_than_the_circuit_breaker_allows(proxy: Proxy, answers: Semaphore) -> None:
+    """Of the worker whose connections are as many as all may have."""
     overflows = []
-    clients = []
-    for _ in range(2):
-        clients.append(start(proxy, "capped"))
+    clients = clients_of_workers(proxy, 4)[0]
+    for client in clients[:2]:
+        start(proxy, client, "capped")
         overflows.append(proxy.stat("cluster.capped.upstream_cx_overflow"))
-    for pending in (1, 2):
-        clients.append(proxy.client().send("GET /capped HTTP/1.1\r\nhost: a\r\n\r\n"))
+    for pending, client in enumerate(clients[2:], 1):
+        client.send("GET /capped HTTP/1.1\r\nhost: a\r\n\r\n")
         assert proxy.stat_becomes("cluster.capped.upstream_rq_pending_active", pending)
         overflows.append(proxy.stat("cluster.capped.upstream_cx_overflow"))
     assert overflows == [1, 2, 3, 4]
+    answers.release()
+    # One more while a request is left waiting behind the one that gets the first free connection.
+    assert proxy.stat_becomes("cluster.capped.upstream_cx_overflow", 5)
+    answers.release(MANY)
     for client in clients:
         assert client.read().text == "ok"
-    # One more while a request is left waiting behind the one that gets the first free connection.
     assert proxy.stat("cluster.capped.upstream_cx_overflow") == 5
     assert proxy.stat("cluster.capped.upstream_cx_total") == 2
 
@@ -135,19 +176,18 @@ def test_both_attempts_fail(proxy: Proxy) -> None:
         ("ring", [1, 2]),
     ],
 )
-def test_of_the_cluster(proxy: Proxy, name: str, totals: list[int]) -> None:
-    clients = []
-    for total in totals:
-        clients.append(start(proxy, name))
-        assert connections(proxy, name, total)
-    for client in clients:
-        assert client.read().text == "ok"
+def test_of_the_cluster(proxy: Proxy, answers: Semaphore, name: str, totals: list[int]) -> None:
+    start_all(proxy, name, totals, answers)
     if name == "ahead":  # those that come next are those that were predicted
-        assert sorted(proxy.origin(f"ahead{number}").count for number in range(4)) == [2, 2, 2, 2]
+        counts = [proxy.origin(f"ahead{number}").count for number in range(4)]
+        assert counts == [2 * proxy.concurrency] * 4
 
 
-def test_of_the_cluster_at_random(proxy: Proxy) -> None:
+def test_of_the_cluster_at_random(proxy: Proxy, answers: Semaphore) -> None:
     """At any host, which may have one already."""
-    client = start(proxy, "random")
-    assert proxy.stat("cluster.random.upstream_cx_total") in (3, 4)
-    assert client.read().text == "ok"
+    total = 0
+    for (client,) in clients_of_workers(proxy, 1):
+        start(proxy, client, "random")
+        before, total = total, proxy.stat("cluster.random.upstream_cx_total")
+        assert total - before in (3, 4)
+    answers.release(MANY)

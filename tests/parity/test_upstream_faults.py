@@ -9,9 +9,11 @@ import pytest
 from .harness import Proxy
 from .origin import Exchange, raw, silent
 from .settings import Config, access_log, bootstrap, cluster, listener, routes_to
-from .wire import Ended, Response
+from .wire import Client, Ended, Response, request_bytes
+from .workers import client_of_each, clients_of_each
 
 pytestmark = pytest.mark.parity
+CONCURRENCY = (1, 2)
 OK = "HTTP/1.1 200 OK\r\n"
 FORMAT = (
     "id=%REQ(:PATH)%\tcode=%RESPONSE_CODE%\tflags=%RESPONSE_FLAGS%\tdetails=%RESPONSE_CODE_DETAILS%"
@@ -67,15 +69,22 @@ BEFORE_HEAD = {
 
 @pytest.mark.parametrize("name", BEFORE_HEAD)
 def test_before_the_head_is_whole(proxy: Proxy, name: str) -> None:
-    pieces, then, flag, details = BEFORE_HEAD[name]
+    pieces, then, _, _ = BEFORE_HEAD[name]
     proxy.origin().on("/b", raw(*pieces, then=then))
-    with proxy.client() as client:
-        response = client.send(f"GET /b?{name} HTTP/1.1\r\nhost: a\r\n\r\n").read()
+    for number, client in enumerate(client_of_each(proxy)):
+        check_before_the_head(proxy, client, name, f"{name}-{number}")
+
+
+def check_before_the_head(proxy: Proxy, client: Client, name: str, word: str) -> None:
+    """What the client gets, what is logged, and that the connection to the upstream is ended."""
+    _, _, flag, details = BEFORE_HEAD[name]
+    with client:
+        response = client.send(f"GET /b?{word} HTTP/1.1\r\nhost: a\r\n\r\n").read()
         assert client.still_open()
     status, reason = (502, "protocol error") if flag == "UPE" else (503, "connection termination")
     assert (response.status, response.text) == (status, RESET + reason)
     assert response.normal == [("content-length", str(len(response.text))), *TEXT_HEADERS]
-    code, flags, said = logged(proxy, f"?{name}\t")
+    code, flags, said = logged(proxy, f"?{word}\t")
     assert (code, flags) == (str(status), flag)
     assert said.startswith(details.rstrip("}"))
     assert proxy.origin().take().connection_closed()
@@ -106,12 +115,13 @@ MID_BODY = {
 def test_within_the_body(proxy: Proxy, name: str) -> None:
     pieces, then, flag = MID_BODY[name]
     proxy.origin().on("/m", raw(OK, *pieces, then=then))
-    with proxy.client() as client:
-        client.send(f"GET /m?{name} HTTP/1.1\r\nhost: a\r\n\r\n")
-        with pytest.raises(Ended):
-            client.read()
-    code, flags, _ = logged(proxy, f"?{name}\t")
-    assert (code, flags) == ("200", flag)
+    for number, client in enumerate(client_of_each(proxy)):
+        with client:
+            client.send(f"GET /m?{name}-{number} HTTP/1.1\r\nhost: a\r\n\r\n")
+            with pytest.raises(Ended):
+                client.read()
+        code, flags, _ = logged(proxy, f"?{name}-{number}\t")
+        assert (code, flags) == ("200", flag)
 
 
 def test_status_of_two_digits(proxy: Proxy) -> None:
@@ -132,11 +142,12 @@ def test_body_to_the_end_of_a_reset_connection_counts_as_whole(proxy: Proxy) -> 
 
 def test_next_request_after_a_cut_answer_is_served(proxy: Proxy) -> None:
     proxy.origin().on("/m", raw(OK, "content-length: 10\r\n\r\nabc", then="close"))
-    with proxy.client() as client:
-        client.send("GET /m HTTP/1.1\r\nhost: a\r\n\r\n")
+    one, other = clients_of_each(proxy, 2)[0]
+    with one, other:
+        one.send("GET /m HTTP/1.1\r\nhost: a\r\n\r\n")
         with pytest.raises(Ended):
-            client.read()
-    assert proxy.ask("/after").status == 200
+            one.read()
+        assert other.send("GET /after HTTP/1.1\r\nhost: a\r\n\r\n").read().status == 200
 
 
 def early(proxy: Proxy, answer: str, then: str, sent: str, name: str) -> Response:
@@ -203,26 +214,31 @@ def test_second_answer_is_not_given_to_the_next_request(proxy: Proxy) -> None:
 
 def test_bytes_on_an_idle_upstream_connection_close_it(proxy: Proxy) -> None:
     proxy.origin().on("/idle", raw(OK, "content-length: 3\r\n\r\nabc", 0.05, "HTTP/1.1 200 OK\r\n\r\n"))
-    assert proxy.ask("/idle").text == "abc"
-    assert proxy.origin().take().connection_closed()
-    assert proxy.ask("/next").text == "hello"
+    for client in client_of_each(proxy):
+        assert client.send(request_bytes("/idle")).read().text == "abc"
+        assert proxy.origin().take().connection_closed()
+        assert client.send(request_bytes("/next")).read().text == "hello"
+        proxy.origin().take()
+        client.close()
 
 
 def test_upstream_closing_an_idle_connection_hurts_nobody(proxy: Proxy) -> None:
     proxy.origin().on("/bye", raw(OK, "content-length: 3\r\n\r\nabc", 0.02, then="close"))
+    clients = client_of_each(proxy)
     for _ in range(5):
-        assert proxy.ask("/bye").text == "abc"
+        for client in clients:
+            assert client.send(request_bytes("/bye")).read().text == "abc"
         time.sleep(0.06)
 
 
 def test_silent_upstream_is_left_when_the_client_leaves(proxy: Proxy) -> None:
     proxy.origin().on("/silent", silent())
-    client = proxy.client()
-    client.send("GET /silent?left HTTP/1.1\r\nhost: a\r\n\r\n")
-    seen = proxy.origin().take()
-    client.close()
-    assert seen.connection_closed(1.0)
-    assert logged(proxy, "?left\t") == ("0", "DC", "downstream_remote_disconnect")
+    for number, client in enumerate(client_of_each(proxy)):
+        client.send(request_bytes(f"/silent?left-{number}"))
+        seen = proxy.origin().take()
+        client.close()
+        assert seen.connection_closed(1.0)
+        assert logged(proxy, f"?left-{number}\t") == ("0", "DC", "downstream_remote_disconnect")
 
 
 def test_slow_head_in_pieces(proxy: Proxy) -> None:

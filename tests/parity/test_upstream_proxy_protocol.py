@@ -14,9 +14,12 @@ from .settings import Config, address, bootstrap, cluster, listener
 from .wire import Client
 
 pytestmark = pytest.mark.parity
+CONCURRENCY = (1, 2)
 
 _SOCKETS = "type.googleapis.com/envoy.extensions.transport_sockets."
 RAW = {"name": "raw_buffer", "typed_config": {"@type": _SOCKETS + "raw_buffer.v3.RawBuffer"}}
+#: So many connections come to both of two workers, but for once in 500 times, and then nothing is tested in vain.
+MANY = 10
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 
 
@@ -89,6 +92,7 @@ def configure(proxy: Proxy) -> Config:
         "mirror-one": proxied(version="V1"),
         "mirror-two": proxied(version="V2"),
         "counted": proxied(version="V1"),
+        "many": proxied(version="V1"),
         "plain": {"transport_socket": RAW},
     }
     clusters = []
@@ -141,6 +145,22 @@ def test_addresses_of_the_client(proxy: Proxy, name: str, where: str) -> None:
         elif name == "tlvs":
             expected = version_2(*ends(client), b"\xe1\0\3foo\xe2\0\3bar\xe1\0\3bar")
         assert upstream(proxy, name).next()[1] == expected
+
+
+def test_each_client_in_whichever_worker_has_its_own(proxy: Proxy) -> None:
+    clients = [proxy.client() for _ in range(MANY)]
+    connections = []
+    for client in clients:
+        ask(client, "many")
+        connection, header = upstream(proxy, "many").next()
+        assert header == version_1(*ends(client))
+        connections.append(connection)
+    for client, connection in zip(clients, connections, strict=True):
+        ask(client, "many")
+        assert upstream(proxy, "many").next()[0] == connection
+        client.close()
+    assert len(set(connections)) == MANY
+    assert proxy.stat("cluster.many.upstream_cx_total") == MANY
 
 
 def test_connections_belong_to_clients(proxy: Proxy) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -14,8 +14,12 @@ from .harness import Proxy, free_port, wait_for
 from .origin import Origin
 from .settings import Config, access_log, address, bootstrap, cluster, endpoint, listener
 from .sockets import count_sockets, sockets_to
+from .wire import Client, Response, request_bytes
+from .workers import client_of_each
 
 pytestmark = pytest.mark.parity
+CONCURRENCY = (1, 2)
+T = TypeVar("T")
 
 IP_FREEBIND, IP_BIND_ADDRESS_NO_PORT = 15, 24
 TOS = {"level": socket.IPPROTO_IP, "name": socket.IP_TOS, "int_value": 0x20, "state": "STATE_PREBIND"}
@@ -142,6 +146,7 @@ def configure(proxy: Proxy) -> Config:
             upstream_connection_options={"happy_eyeballs_config": {"first_address_family_count": 2}},
         ),
     ]
+    clusters.append(cluster("worker", proxy.origin("worker").port))
     routes: list[Config] = [
         {"match": {"path": f"/{each['name']}"}, "route": {"cluster": each["name"]}} for each in clusters
     ]
@@ -155,26 +160,51 @@ def configure(proxy: Proxy) -> Config:
 
 @pytest.fixture
 def ask(proxy: Proxy) -> Iterator[Callable[[str], Seen]]:
-    """Ask a cluster; its connection is ended after the test, so that the next one makes its own."""
+    """Ask a cluster in each worker; connections are ended after the test, so that the next one makes its own."""
+    clients = client_of_each(proxy, path="/worker", origin="worker")
 
     def asked(name: str) -> Seen:
-        response = proxy.ask(f"/{name}")
-        return Seen(proxy, name, response.status, response.text)
+        return Seen(proxy, name, clients)
 
     yield asked
+    for client in clients:
+        client.close()
     for origin in (proxy.origin(), six(proxy)):
         origin.hang_up()
 
 
-class Seen:
-    """One request: the answer, the log, and the socket of its connection to the upstream."""
+def the_same(found: list[T], count: int) -> T:
+    """What each worker has, which must be the same."""
+    assert len(found) == count, f"there should be one for each worker: {found}"
+    assert all(each == found[0] for each in found), found
+    return found[0]
 
-    def __init__(self, proxy: Proxy, name: str, status: int, text: str) -> None:
+
+class Seen:
+    """One request in each worker: the answer, the log, and the socket of its connection to the upstream.
+
+    They must be the same in all; what is counted is a part of the sum.
+    """
+
+    def __init__(self, proxy: Proxy, name: str, clients: list[Client]) -> None:
         self.name = name
         self.proxy = proxy
-        self.status = status
-        self.text = text
-        self.log = proxy.log().fields(f"path=/{name}\t")
+        self.clients = clients
+        self.workers = len(clients)
+        before = len(self._lines())
+        response = the_same([(each.status, each.text) for each in self.ask()], self.workers)
+        self.status, self.text = response
+        wait_for(lambda: len(self._lines()) >= before + self.workers)
+        line = the_same(self._lines()[before:], self.workers)
+        self.log = dict(part.split("=", 1) for part in line.split("\t"))
+
+    def _lines(self) -> list[str]:
+        return [line for line in self.proxy.log().lines() if f"path=/{self.name}\t" in line]
+
+    def ask(self, query: str = "") -> list[Response]:
+        """The same from each worker."""
+        request = request_bytes(f"/{self.name}{query}")
+        return [client.send(request).read() for client in self.clients]
 
     def option(self, level: int, name: int) -> int:
         """Of the connection's socket."""
@@ -183,17 +213,16 @@ class Seen:
         found = [
             one.getsockopt(level, name) for port in ports for one in sockets_to(self.proxy.process.pid, port)
         ]
-        assert len(found) == 1, "there should be one connection"
-        return found[0]
+        return the_same(found, self.workers)
 
     def peer(self) -> str:
         """Where the upstream saw the connection come from."""
-        (connection,) = [*self.proxy.origin().sockets.values(), *six(self.proxy).sockets.values()]
-        host: str = connection.getpeername()[0]
-        return host
+        found = [*self.proxy.origin().sockets.values(), *six(self.proxy).sockets.values()]
+        return the_same([connection.getpeername()[0] for connection in found], self.workers)
 
-    def counted(self, *names: str) -> list[int]:
-        return [self.proxy.stat(f"cluster.{self.name}.{name}") for name in names]
+    def counted(self, *names: str) -> list[float]:
+        """Of each worker."""
+        return [self.proxy.stat(f"cluster.{self.name}.{name}") / self.workers for name in names]
 
 
 @pytest.mark.parametrize(
@@ -300,7 +329,7 @@ def test_several_addresses(ask: Callable[[str], Seen], name: str, family: int, t
     )  # it keeps the name of its first one
     assert seen.counted("upstream_cx_total", "upstream_cx_http1_total") == [tried, 1]
     assert seen.counted("upstream_cx_connect_fail", "upstream_cx_active") == [0, 1]
-    assert seen.proxy.ask(f"/{name}?again").status == 200
+    assert the_same([each.status for each in seen.ask("?again")], seen.workers) == 200
     assert seen.counted("upstream_cx_total") == [tried]
 
 
