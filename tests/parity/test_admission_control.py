@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from .each_worker import client_of_each
 from .harness import Proxy
 from .origin import raw
 from .settings import ROUTER, Config, access_log, bootstrap, cluster, listener, protocol_options
 from .wire import Client, Response, request_bytes
-from .workers import client_of_each
 
 pytestmark = pytest.mark.parity
 CONCURRENCY = (1, 2)

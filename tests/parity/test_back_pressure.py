@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from .each_worker import client_of_each
 from .harness import Proxy, wait_for
 from .origin import Exchange
 from .settings import Config, bootstrap, cluster, listener, routes_to
 from .wire import Client, request_bytes
-from .workers import client_of_each
 
 pytestmark = pytest.mark.parity
 CONCURRENCY = (1, 2)

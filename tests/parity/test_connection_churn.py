@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from .each_worker import client_of_each, clients_of_each
 from .harness import Proxy, wait_for
 from .origin import raw, silent, text
 from .settings import Config, bootstrap, cluster, listener, protocol_options
 from .wire import Client
-from .workers import client_of_each, clients_of_each
 
 pytestmark = pytest.mark.parity
 CONCURRENCY = (1, 2)

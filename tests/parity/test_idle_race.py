@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from .each_worker import client_of_each
 from .harness import Proxy
 from .origin import Answer, Exchange, raw, text
 from .settings import Config, access_log, bootstrap, cluster, listener, routes_to
 from .wire import Client, Response, request_bytes
-from .workers import client_of_each
 
 pytestmark = pytest.mark.parity
 CONCURRENCY = (1, 2)

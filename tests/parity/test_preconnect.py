@@ -7,11 +7,11 @@ from threading import Semaphore
 
 import pytest
 
+from .each_worker import clients_of_each
 from .harness import Proxy, wait_for
 from .origin import Exchange, text
 from .settings import Config, bootstrap, cluster, listener
 from .wire import Client
-from .workers import clients_of_each
 
 pytestmark = pytest.mark.parity
 CONCURRENCY = (1, 2)

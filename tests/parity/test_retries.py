@@ -10,6 +10,7 @@ from .retry_policies import AGAIN, CLOSE, GRPC, counted, failing, logged, run, s
 from .retry_policies import configure as configure
 
 pytestmark = pytest.mark.parity
+CONCURRENCY = (1, 2)
 
 
 # policy, what fails, how often -> status, attempts at the origin, flags

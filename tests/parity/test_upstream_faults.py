@@ -6,11 +6,11 @@ import time
 
 import pytest
 
+from .each_worker import client_of_each, clients_of_each
 from .harness import Proxy
 from .origin import Exchange, raw, silent
 from .settings import Config, access_log, bootstrap, cluster, listener, routes_to
 from .wire import Client, Ended, Response, request_bytes
-from .workers import client_of_each, clients_of_each
 
 pytestmark = pytest.mark.parity
 CONCURRENCY = (1, 2)

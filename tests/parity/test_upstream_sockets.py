@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 
 import pytest
 
+from .each_worker import client_of_each
 from .harness import Proxy, free_port, wait_for
 from .origin import Origin
 from .settings import Config, access_log, address, bootstrap, cluster, endpoint, listener
 from .sockets import count_sockets, sockets_to
 from .wire import Client, Response, request_bytes
-from .workers import client_of_each
 
 pytestmark = pytest.mark.parity
 CONCURRENCY = (1, 2)

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
+from .each_worker import client_of_each
 from .harness import Proxy, wait_for
 from .origin import text
 from .settings import Config
 from .wire import request_bytes
-from .workers import client_of_each
 
 pytestmark = pytest.mark.parity
 CONCURRENCY = (1, 2)
