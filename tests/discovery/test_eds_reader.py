@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 from google.protobuf import text_format
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from twistproxy.discovery.eds_reader import EdsReader, parse_discovery_response
 from twistproxy.errors import ConfigError
@@ -168,6 +170,66 @@ def test_what_nobody_implements_may_be_only_told(tmp_path: Path) -> None:
     assert [problem.path for problem in world.reader.read().unread] == [
         "endpoints[0].leds_cluster_locality_config"
     ]
+
+
+#: Weights of the endpoints of each locality, what its locality says, and how the text is laid out.
+_VERSIONS = st.lists(
+    st.tuples(
+        st.lists(st.tuples(st.integers(0, 2), st.lists(st.integers(1, 9), max_size=6)), max_size=3),
+        st.sampled_from([{}, {"indent": 1}, {"separators": (",", ":")}]),
+    ),
+    min_size=2,
+    max_size=6,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(versions=_VERSIONS)
+def test_any_version_after_any_other(tmp_path_factory: pytest.TempPathFactory, versions: Any) -> None:
+    world = World(tmp_path_factory.mktemp("eds"), ".json")
+    for localities, layout in versions:
+        content = response(
+            *(
+                {
+                    "priority": 0 if priority == 2 else priority,
+                    "lb_endpoints": [host(port, load_balancing_weight=port) for port in ports],
+                }
+                for priority, ports in localities
+            )
+        )
+        world.path.write_text(json.dumps(content, **layout))
+        assert world.reader.read().endpoints == thorough(content)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        '[{"lb_endpoints":[0]}]',
+        '[{"lb_endpoints":[{},]}]',
+        '[{"lb_endpoints":[{} {}]}]',
+        '[{"lb_endpoints":[{}}]',
+        '[{"lb_endpoints":[{"endpoint":{}}]',
+        '[{"lb_endpoints":[',
+        '[{"lb_endpoint\\u0073":[false]}],"x":{"lb_endpoints":[]}',
+        '[{"lb_endpoints":[]}],"x":{"lb_endpoints":[]}',
+        '[{"lb_endpoints":[],"lb_endpoints":[]}]',
+        '"say \\"lb_endpoints\\":[{}]"',
+    ],
+)
+def test_text_that_is_no_assignment(tmp_path: Path, bad: str) -> None:
+    world = World(tmp_path, ".json")
+    before = world.read(CONTENT)
+    text = f'{{"resources":[{{"@type":"{TYPE}","cluster_name":"app","endpoints":{bad}}}]}}'
+    world.path.write_text(text)
+    with pytest.raises((ConfigError, ValueError)) as quick:
+        world.reader.read()
+    with pytest.raises((ConfigError, ValueError)) as slow:
+        world.reader._whole(parse_discovery_response(text.encode(), ".json"))
+    assert str(quick.value) == str(slow.value)
+    after = world.read(CONTENT)
+    assert before is not None
+    assert after is not None
+    assert all(one is other for one, other in zip(before, after, strict=True))
 
 
 def test_no_resources(tmp_path: Path) -> None:

@@ -2,16 +2,15 @@
 
 A file of 10,000 endpoints takes protobuf and our own checks more than a second, and of one version to the next little
 changes.  So the endpoints of a locality are taken out before the rest is read as any message is, and each is looked up
-by its bytes among those of the version before; only what is not found there is built.  Whatever is not plain on this
-way (a problem, a field that nothing implements, a name written in its other spelling) is read once more as a whole,
-which says what is wrong, and where.
+by its bytes among those of the version before; only what is not found there is built.  Of JSON, what is as it was is
+not even parsed (`discovery.eds_text`).  Whatever is not plain on this way (a problem, a field that nothing implements,
+a name written in its other spelling) is read once more as a whole, which says what is wrong, and where.
 """
 
 from __future__ import annotations
 
-import json
 import marshal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,8 @@ from google.protobuf import json_format, text_format
 from google.protobuf.message import DecodeError
 
 from twistproxy.config.fields import Reader, Report
-from twistproxy.discovery.load_assignment import Group, read_endpoint, read_load_assignment
+from twistproxy.discovery.eds_text import EndpointTexts, NotPlain
+from twistproxy.discovery.load_assignment import Group, ReadEndpoints, read_endpoint, read_load_assignment
 from twistproxy.errors import ConfigError, ConfigProblem
 from twistproxy.model.discovery import EdsFileSource
 from twistproxy.model.endpoint import AssignmentPolicy, Endpoint
@@ -45,13 +45,8 @@ class Assignment:
     unread: tuple[ConfigProblem, ...] = ()
 
 
-class _NotPlain(Exception):
-    """To be read as a whole."""
-
-
 #: What the quick way makes of what it does not understand.
 _DOUBTS = (
-    _NotPlain,
     AttributeError,
     DecodeError,
     KeyError,
@@ -62,6 +57,10 @@ _DOUBTS = (
 )
 
 
+#: The endpoints of a locality, each with its bytes.
+_Members = list[tuple[bytes, Any]]
+
+
 class EdsReader:
     """The reader of one source's file.  It remembers the endpoints of the version that it has read last."""
 
@@ -69,9 +68,9 @@ class EdsReader:
         self._source = source
         self._path = Path(source.path)
         self._name = source.service_name or source.cluster
-        # Endpoints by their bytes, each with the number of names in it.
-        self._known: dict[Group, dict[bytes, tuple[Endpoint, int]]] = {}
-        self._names = 0
+        # Endpoints by their bytes.
+        self._known: dict[Group, dict[bytes, Endpoint]] = {}
+        self._texts: EndpointTexts | None = None
 
     def read(self) -> Assignment:
         """The file as it is now.  OSError or ValueError if it cannot be read, ConfigError if it cannot be used."""
@@ -81,9 +80,9 @@ class EdsReader:
             if suffix == ".pb":
                 return self._binary(data)
             if suffix in (".yaml", ".yml"):
-                return self._plain(yaml.load(data, _StringDates))
+                return self._yaml(yaml.load(data, _StringDates))
             if suffix != ".pb_text":
-                return self._json(data)
+                return self._json(data.decode())
         except _DOUBTS:
             pass
         return self._whole(parse_discovery_response(data, suffix))
@@ -91,68 +90,66 @@ class EdsReader:
     def _binary(self, data: bytes) -> Assignment:
         """From protobuf's own format."""
         assignment = _only_assignment(discovery_pb2.DiscoveryResponse.FromString(data))
-        members: list[list[tuple[bytes, Any]]] = []
+        members: list[_Members] = []
         for locality in assignment.endpoints:
             members.append([(one.SerializeToString(), one) for one in locality.lb_endpoints])
             locality.ClearField("lb_endpoints")
-        return self._assignment(assignment, members, _as_it_is)
+        return self._looked_up(assignment, members, _build)
 
-    def _json(self, data: bytes) -> Assignment:
-        """From JSON, in which a name that an object has twice is a mistake.  To look for one in each object would take
-        as long as all the rest; so names are counted, in what was read and in the text."""
-        self._names = 0
-        found = self._plain(json.loads(data))
-        if b'\\"' in data or self._names != data.count(b'":') + data.count(b'" :'):
-            json.loads(data, object_pairs_hook=_without_repetitions)
-        return found
+    def _yaml(self, content: Any) -> Assignment:
+        """From what YAML has in it."""
+        assignment, lists = _without_endpoints(content)
+        # Version 2: later ones write an object that they have met before in another way.
+        members = [[(marshal.dumps(one, 2), one) for one in found] for found in lists]
+        return self._looked_up(assignment, members, _build_json)
 
-    def _plain(self, content: Any) -> Assignment:
-        """From what JSON or YAML have in them."""
-        (resource,) = content["resources"]
-        members: list[list[tuple[bytes, Any]]] = []
-        localities = []
-        for locality in resource.get("endpoints", ()):
-            bare = dict(locality)
-            found = bare.pop("lb_endpoints", [])
-            if not isinstance(found, list) or "lbEndpoints" in bare:
-                raise _NotPlain
-            # Version 2: later ones write an object that they have met before in another way.
-            members.append([(marshal.dumps(one, 2), one) for one in found])
-            localities.append(bare)
-            self._names += "lb_endpoints" in locality
-        rest = {**content, "resources": [{**resource, "endpoints": localities}]}
-        self._names += _names(rest)
-        response = discovery_pb2.DiscoveryResponse()
-        json_format.ParseDict(rest, response)
-        return self._assignment(_only_assignment(response), members, _from_json)
+    def _json(self, text: str) -> Assignment:
+        texts = EndpointTexts(self._texts)
+        assignment, lists = _without_endpoints(texts.parse(text))
+        # What is not a list of the text is one whose name is written in another way.
+        numbers = [found[0] for found in lists if found]
+        if numbers != list(range(texts.count)):
+            raise NotPlain
+        lists_left = iter(lists)
 
-    def _assignment(
+        def endpoints(_: Reader, group: Group) -> list[Endpoint]:
+            found = next(lists_left)
+            return texts.make(found[0], group, _build_json) if found else []
+
+        assigned = self._assignment(assignment, endpoints)
+        texts.settle()
+        self._texts = texts
+        return assigned
+
+    def _looked_up(
         self,
         assignment: endpoint_pb2.ClusterLoadAssignment,
-        members: list[list[tuple[bytes, Any]]],
-        message_of: Callable[[Any], endpoint_components_pb2.LbEndpoint],
+        members: list[_Members],
+        build: Callable[[Any, Group], Endpoint],
     ) -> Assignment:
         """`assignment` without its endpoints, which are `members`, locality by locality."""
-        known: dict[Group, dict[bytes, tuple[Endpoint, int]]] = {}
+        known: dict[Group, dict[bytes, Endpoint]] = {}
         rest = iter(members)
 
-        def endpoints(_: Reader, group: Group) -> Iterable[Endpoint]:
+        def endpoints(_: Reader, group: Group) -> list[Endpoint]:
             before = self._known.get(group, {})
             now = known.setdefault(group, {})
             found = []
             for key, one in next(rest):
-                built = before.get(key)
-                if built is None:
-                    built = _build(message_of(one), group), _names(one) if isinstance(one, dict) else 0
-                now[key] = built
-                found.append(built[0])
-                self._names += built[1]
+                now[key] = endpoint = before.get(key) or build(one, group)
+                found.append(endpoint)
             return found
 
+        assigned = self._assignment(assignment, endpoints)
+        self._known = known
+        return assigned
+
+    def _assignment(
+        self, assignment: endpoint_pb2.ClusterLoadAssignment, endpoints: ReadEndpoints
+    ) -> Assignment:
         found = read_load_assignment(assignment, self._name, endpoints)
         if found.problems or found.unread:
-            raise _NotPlain
-        self._known = known
+            raise NotPlain
         return Assignment(found.endpoints, found.policy, found.stale_after)
 
     def _whole(self, response: discovery_pb2.DiscoveryResponse) -> Assignment:
@@ -204,31 +201,27 @@ def parse_discovery_response(data: bytes, suffix: str) -> discovery_pb2.Discover
     return response
 
 
-def _names(content: Any) -> int:
-    """How many names all objects in there have together."""
-    total = 0
-    rest = [content]
-    while rest:
-        one = rest.pop()
-        if isinstance(one, dict):
-            total += len(one)
-            rest += one.values()
-        elif isinstance(one, list):
-            rest += one
-    return total
-
-
-def _without_repetitions(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise _NotPlain
-    return found
+def _without_endpoints(content: Any) -> tuple[endpoint_pb2.ClusterLoadAssignment, list[list[Any]]]:
+    """The message of what JSON or YAML have in them, but for the endpoints: those of each locality are beside it."""
+    (resource,) = content["resources"]
+    lists: list[list[Any]] = []
+    localities = []
+    for locality in resource.get("endpoints", ()):
+        bare = dict(locality)
+        found = bare.pop("lb_endpoints", [])
+        if not isinstance(found, list) or "lbEndpoints" in bare:
+            raise NotPlain
+        lists.append(found)
+        localities.append(bare)
+    response = discovery_pb2.DiscoveryResponse()
+    json_format.ParseDict({**content, "resources": [{**resource, "endpoints": localities}]}, response)
+    return _only_assignment(response), lists
 
 
 def _only_assignment(response: discovery_pb2.DiscoveryResponse) -> endpoint_pb2.ClusterLoadAssignment:
     assignment = endpoint_pb2.ClusterLoadAssignment()
     if len(response.resources) != 1 or not response.resources[0].Unpack(assignment):
-        raise _NotPlain
+        raise NotPlain
     return assignment
 
 
@@ -237,18 +230,14 @@ def _build(message: endpoint_components_pb2.LbEndpoint, group: Group) -> Endpoin
     reader = Reader(message, report)
     endpoint = read_endpoint(reader, group)
     if endpoint is None or report.problems or report.unread(reader):
-        raise _NotPlain
+        raise NotPlain
     return endpoint
 
 
-def _as_it_is(message: endpoint_components_pb2.LbEndpoint) -> endpoint_components_pb2.LbEndpoint:
-    return message
-
-
-def _from_json(value: Any) -> endpoint_components_pb2.LbEndpoint:
+def _build_json(value: Any, group: Group) -> Endpoint:
     message = endpoint_components_pb2.LbEndpoint()
     json_format.ParseDict(value, message)
-    return message
+    return _build(message, group)
 
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
