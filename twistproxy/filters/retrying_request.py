@@ -7,14 +7,12 @@ Only a request whose route or headers ask for any of it has a `RetryingRequest` 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from twistproxy.api.codec import ResetReason
 from twistproxy.filters.attempt import NEVER, Attempt
+from twistproxy.filters.attempt_maker import ATTEMPT_COUNT, AttemptMaker
 from twistproxy.filters.attempt_timers import AttemptTimers
 from twistproxy.filters.kept_request import KeptRequest
 from twistproxy.filters.response_counts import ResponseCounts
-from twistproxy.filters.retry_hosts import RetryContext
 from twistproxy.filters.retry_state import WHY_NOT, Decision, RetryState, Verdict
 from twistproxy.filters.timeouts import Timeouts
 from twistproxy.filters.upstream_request import answer_reset
@@ -23,10 +21,7 @@ from twistproxy.http.message import ResponseHead
 from twistproxy.model.retry import RequestPlan
 from twistproxy.observe import flags
 from twistproxy.stream.stream import Stream
-from twistproxy.upstream.cluster import Cluster
 from twistproxy.upstream.host import Host
-
-ATTEMPT_COUNT = b"x-envoy-attempt-count"
 
 
 class RetryingRequest:
@@ -40,11 +35,8 @@ class RetryingRequest:
         "_cluster",
         "_complete_at",
         "_counts",
-        "_envoy_headers",
-        "_get_cluster",
-        "_high_priority",
-        "_hosts",
         "_is_timeout_retry",
+        "_maker",
         "_plan",
         "_read_pauses",
         "_request",
@@ -59,31 +51,24 @@ class RetryingRequest:
     def __init__(
         self,
         stream: Stream,
-        cluster: Cluster,
         request: KeptRequest,
         plan: RequestPlan,
         timeouts: Timeouts,
         retry: RetryState | None,
-        hosts: RetryContext,
-        high_priority: bool,
-        envoy_headers: bool,
-        get_cluster: Callable[[str], Cluster | None],
+        maker: AttemptMaker,
         also: str,
     ) -> None:
         """`also`: a further name under which responses are counted, "" for none."""
         self._stream = stream
-        self._cluster = cluster
+        self._cluster = maker.cluster
         self._plan = plan
         self._timeouts = timeouts
         self._retry = retry
-        self._high_priority = high_priority
-        self._envoy_headers = envoy_headers
-        self._get_cluster = get_cluster
+        self._maker = maker
         self._request = request
         self._counts = ResponseCounts(stream, also)
         self._timers = AttemptTimers(self, timeouts, stream.context.monotonic, stream.context.deadlines)
         self._complete_at = 0.0
-        self._hosts = hosts
         self._is_timeout_retry = False
         self._response_from: Attempt | None = None
         self._started = False  # something of a response went out
@@ -91,7 +76,7 @@ class RetryingRequest:
 
     def start(self, host: Host) -> None:
         """Make the first attempt, at this host."""
-        self._attempt(host)
+        self._begin(self._maker.at(host, self))
         if self._request.complete:
             self._request_ended()
 
@@ -152,7 +137,7 @@ class RetryingRequest:
     # ---- from the attempts
 
     def host_tried(self, host: Host) -> None:
-        self._hosts.tried(host)
+        self._maker.hosts.tried(host)
 
     def attempt_connected(self, attempt: Attempt) -> None:
         self._timers.connected(attempt, self._request.complete)
@@ -292,53 +277,26 @@ class RetryingRequest:
 
     # ---- attempts
 
-    def _attempt(self, host: Host) -> None:
-        request = self._request
-        route = self._stream.route
-        rewrites = None if route is None else route.rewrites
-        if rewrites is not None and rewrites.auto_host:
-            rewrites.name_host(request.head, host.endpoint.hostname, self._envoy_headers)
-        self._timeouts.use_duration(self._cluster.of(host).max_stream_duration)
-        pool = self._cluster.pool(host, self._high_priority, self._stream.connection)
-        if pool is None:
-            self._no_host()
+    def _begin(self, attempt: Attempt | None) -> None:
+        """`attempt`: None if there is no host for it."""
+        if attempt is None:
+            self._counts.charge(self._cluster, 503, None)
+            self._fail(503, b"no healthy upstream", flags.UH, "no_healthy_upstream")
             return
-        attempt = Attempt(
-            self, self._stream, self._cluster, pool, request.head, request.head_only, self._envoy_headers
-        )
         self._timers.attempts.append(attempt)
         attempt.start()
         if attempt in self._timers.attempts:
-            request.send(attempt)
+            self._request.send(attempt)
 
     def try_again(self) -> None:
         """The back-off is over."""
         if self._retry is not None:
             self._retry.count()
-        stream = self._stream
-        stream.attempts += 1
-        cluster = self._get_cluster(stream.cluster)  # it may have changed meanwhile
-        host = None
-        if cluster is not None:
-            self._cluster = cluster
-            self._hosts.begin_retry()
-            host = cluster.choose(self._hosts)
-        if host is None:
-            self._no_host()
-            return
-        head = self._request.head
-        if self._plan.count_in_request:
-            head.set(ATTEMPT_COUNT, b"%d" % stream.attempts)
-        if self._plan.tell_timeout_retry:
-            head.set(b"x-envoy-is-timeout-retry", b"true" if self._is_timeout_retry else b"false")
-        since = self._complete_at
-        self._timeouts.tell(head, int((stream.context.monotonic() - since) * 1000) if since else 0)
-        self._attempt(host)
+        self._stream.attempts += 1
+        attempt = self._maker.again(self, self._is_timeout_retry, self._complete_at)
+        self._cluster = self._maker.cluster
+        self._begin(attempt)
         self.flush_request()  # a head that waits for content would wait for the client
-
-    def _no_host(self) -> None:
-        self._counts.charge(self._cluster, 503, None)
-        self._fail(503, b"no healthy upstream", flags.UH, "no_healthy_upstream")
 
     def _retry_reset(self, attempt: Attempt, reason: ResetReason, is_timeout: bool) -> bool:
         """Whether another attempt takes the place of this one, which has no response."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from twistproxy.filters.attempt_maker import ATTEMPT_COUNT, AttemptMaker
 from twistproxy.filters.balancer_context import RequestContext
 from twistproxy.filters.internal_redirect import Redirector
 from twistproxy.filters.kept_request import BUFFER_LIMIT, KeptRequest, body_limit
 from twistproxy.filters.retry_hosts import RetryContext
 from twistproxy.filters.retry_state import retry_state
-from twistproxy.filters.retrying_request import ATTEMPT_COUNT, RetryingRequest
+from twistproxy.filters.retrying_request import RetryingRequest
 from twistproxy.filters.router_headers import ROUTER_HEADERS, misspelt
 from twistproxy.filters.shadow import mirror
 from twistproxy.filters.timeouts import Timeouts, stream_duration
@@ -18,7 +19,7 @@ from twistproxy.filters.upstream_request import UpstreamRequest
 from twistproxy.http.headers import Header
 from twistproxy.http.message import RequestHead
 from twistproxy.model.http_manager import HttpManagerSettings
-from twistproxy.model.retry import NO_PLAN
+from twistproxy.model.retry import NO_PLAN, RequestPlan, RetryPolicy
 from twistproxy.model.upgrade import ConnectSettings
 from twistproxy.observe import flags
 from twistproxy.observe.manager_stats import HttpManagerStats
@@ -27,6 +28,7 @@ from twistproxy.stream.stream import Stream
 from twistproxy.upstream.cluster import Cluster
 
 _EXPECTED_TIMEOUT = b"x-envoy-expected-rq-timeout-ms"
+_ALSO = b"x-envoy-upstream-alt-stat-name"
 
 
 class RouterFilter:
@@ -170,14 +172,8 @@ class RouterFilter:
         """Forward a request of which the route, the cluster or the request itself wants more than one attempt within the
         route's timeout.  False if nobody does."""
         plan = route.plan
-        if self._strict:
-            wrong = misspelt(head, self._strict)
-            if wrong is not None:
-                name, value = wrong
-                body = b"invalid header '%b' with value '%b'" % (name, value)
-                details = f"request_headers_failed_strict_check{{{name.decode()}}}"
-                stream.local_reply(400, body, flags.IH, details)
-                return True
+        if self._strict and self._refuse_misspelt(stream, head):
+            return True
         if plan is not None:
             stream.set_limits(plan.idle_timeout, stream_duration(plan, head))
         if route.connect is not None or (not end_stream and (b"upgrade" in head.index or not head.path)):
@@ -193,9 +189,9 @@ class RouterFilter:
         if host is None:
             self._no_host(stream, cluster)
             return True
-        also = head.get(b"x-envoy-upstream-alt-stat-name")
+        also = head.get(_ALSO)
         if also is not None:
-            head.remove(b"x-envoy-upstream-alt-stat-name")
+            head.remove(_ALSO)
         timeouts = Timeouts(
             plan,
             route.timeout,
@@ -208,10 +204,32 @@ class RouterFilter:
             head.set(ATTEMPT_COUNT, b"1")
         if route.rewrites is not None:
             route.rewrites.apply(head, stream, self._envoy_headers)
+        kept = KeptRequest(head, body_limit(plan, self._buffer_limit), end_stream)
+        counted_as = "" if also is None else also.decode("latin-1")
+        request = self._retrying(stream, route, cluster, kept, plan, timeouts, hosts, policy, counted_as)
+        stream.upstream = request
+        request.start(host)
+        if route.watched:
+            self._watch(stream, route, cluster, head, end_stream, timeouts.total / 1000)
+        return True
+
+    def _retrying(
+        self,
+        stream: Stream,
+        route: Route,
+        cluster: Cluster,
+        kept: KeptRequest,
+        plan: RequestPlan,
+        timeouts: Timeouts,
+        hosts: RetryContext,
+        policy: RetryPolicy,
+        counted_as: str,
+    ) -> RetryingRequest:
+        """`counted_as`: a further name under which responses are counted, "" for none."""
         context = stream.context
         retry = retry_state(
             policy,
-            head,
+            kept.head,
             cluster.stats,
             cluster.limits[route.high_priority],
             context.random,
@@ -220,22 +238,28 @@ class RouterFilter:
         )
         if retry is not None:
             retry.counts = stream.counts
-        stream.upstream = request = RetryingRequest(
+        maker = AttemptMaker(
             stream,
             cluster,
-            KeptRequest(head, body_limit(plan, self._buffer_limit), end_stream),
+            kept,
             plan,
             timeouts,
-            retry,
             hosts,
             route.high_priority,
             self._envoy_headers,
             self._get_cluster,
-            "" if also is None else also.decode("latin-1"),
         )
-        request.start(host)
-        if route.watched:
-            self._watch(stream, route, cluster, head, end_stream, timeouts.total / 1000)
+        return RetryingRequest(stream, kept, plan, timeouts, retry, maker, counted_as)
+
+    def _refuse_misspelt(self, stream: Stream, head: RequestHead) -> bool:
+        """Whether a header for the router says what it cannot."""
+        wrong = misspelt(head, self._strict)
+        if wrong is None:
+            return False
+        name, value = wrong
+        body = b"invalid header '%b' with value '%b'" % (name, value)
+        details = f"request_headers_failed_strict_check{{{name.decode()}}}"
+        stream.local_reply(400, body, flags.IH, details)
         return True
 
     def _answer(self, stream: Stream, route: Route, head: RequestHead) -> None:

@@ -11,7 +11,6 @@ from twistproxy.model.address import Address, address_value
 from twistproxy.model.cluster import ClusterSettings
 from twistproxy.model.endpoint import AssignmentPolicy, Endpoint, EndpointChanges, insert
 from twistproxy.model.health import DEGRADED_OUTLIER_DETECTION, FAILED_OUTLIER_CHECK
-from twistproxy.observe.cluster_stats import ClusterStats
 from twistproxy.observe.stats import Snapshot
 from twistproxy.primitives.board import WorkerBoard
 from twistproxy.primitives.deadlines import Deadlines
@@ -21,40 +20,14 @@ from twistproxy.upstream.choosers.context import LoadBalancerContext
 from twistproxy.upstream.choosers.make import Say, make_chooser
 from twistproxy.upstream.choosers.params import LoadBalancerParams
 from twistproxy.upstream.choosers.peeking import PeekingChooser
+from twistproxy.upstream.cluster_counts import ClusterCounts
 from twistproxy.upstream.cluster_figures import Figures, collect_pools, describe
 from twistproxy.upstream.host import Host
 from twistproxy.upstream.lb.zone_aware import LocalCluster
 from twistproxy.upstream.outlier import OutlierRules
 from twistproxy.upstream.pool.http import HttpPool
-from twistproxy.upstream.pool.pools import SpecialPools
+from twistproxy.upstream.pool.pools import Pools
 from twistproxy.upstream.pool.special import Downstream
-from twistproxy.upstream.pool.tcp import TcpPool
-from twistproxy.upstream.resource_limits import ResourceLimits
-
-
-class ClusterCounts:
-    """What is counted of a cluster, beside its hosts.  It goes on with the cluster that takes the place of one: what that
-    one still has in use counts.
-
-    stats   its statistics
-    limits  its circuit breakers, by priority
-    """
-
-    __slots__ = ("limits", "stats")
-
-    def __init__(self, settings: ClusterSettings) -> None:
-        self.stats = ClusterStats()
-        self.limits = (ResourceLimits(settings.default_thresholds), ResourceLimits(settings.high_thresholds))
-
-    def use(self, settings: ClusterSettings) -> None:
-        """These are the settings now."""
-        default, high = self.limits
-        default.set_limits(settings.default_thresholds)
-        high.set_limits(settings.high_thresholds)
-
-    def in_use(self) -> bool:
-        """Whether there is a connection or a request, or a retry to come."""
-        return any(one.own_use() for one in self.limits)
 
 
 class Cluster:
@@ -105,9 +78,6 @@ class Cluster:
         self.figures: Figures | None = None
         self.changes = 0  # of the hosts, and of how requests are shared by them
         self.warm = settings.source is None
-        self._clock = clock
-        self._connector = connector
-        self._timeouts = timeouts
         #: per cent of the requests that are refused (runtime key upstream.maintenance_mode.<name>)
         self.maintenance = 0
         self._params = LoadBalancerParams(settings.balancing, self.stats, random, clock.monotonic)
@@ -120,7 +90,8 @@ class Cluster:
         self.pick: Callable[[], Host | None] = self.chooser.picking()
         self._outlier: OutlierRules | None = None
         self._board: WorkerBoard | None = None
-        self._pools = self._make_pools() if settings.has_special_pools else None
+        peek = self.chooser.peek if isinstance(self.chooser, PeekingChooser) else _nobody
+        self._pools = Pools(settings, counts, clock, connector, timeouts, self._use, peek)
         if settings.source is None:
             self.set_endpoints(settings.endpoints)
 
@@ -261,45 +232,19 @@ class Cluster:
         """`downstream`: the client's connection that the request came on.  None where the circuit breaker of pools is
         open."""
         pool: HttpPool | None = host.pools[high_priority]
-        if pool is None:
-            if host.cluster is not self and host.cluster is not None:
-                return self.of(host).pool(host, high_priority, downstream)
-            if self._pools is not None or host.endpoint.additional:
-                return self._special_pools().get(host, int(high_priority), downstream)
-            self._use(host)
-            pool = host.pools[high_priority] = HttpPool(
-                host,
-                self.settings,
-                self.stats,
-                self.limits[high_priority],
-                self._clock,
-                self._connector,
-                self._timeouts,
-            )
-        return pool
+        return self._pool(host, int(high_priority), downstream) if pool is None else pool
 
     def tcp_pool(
         self, host: Host, high_priority: bool, downstream: Downstream | None = None
     ) -> HttpPool | None:
         """Connections for tunnels that begin here, the rest as for `pool`."""
-        at = 2 + high_priority
-        pool: HttpPool | None = host.pools[at]
-        if pool is None:
-            if host.cluster is not self and host.cluster is not None:
-                return self.of(host).tcp_pool(host, high_priority, downstream)
-            if self._pools is not None or host.endpoint.additional:
-                return self._special_pools().get(host, at, downstream)
-            self._use(host)
-            pool = host.pools[at] = TcpPool(
-                host,
-                self.settings,
-                self.stats,
-                self.limits[high_priority],
-                self._clock,
-                self._connector,
-                self._timeouts,
-            )
-        return pool
+        pool: HttpPool | None = host.pools[2 + high_priority]
+        return self._pool(host, 2 + high_priority, downstream) if pool is None else pool
+
+    def _pool(self, host: Host, at: int, downstream: Downstream | None) -> HttpPool | None:
+        """One that is made now, or that belongs to a connection of a client.  `at`: its place (`Host.pools`)."""
+        owner = self.of(host)
+        return owner._pools.get(host, at, downstream)
 
     def _use(self, host: Host) -> None:
         if not self._reported:
@@ -325,24 +270,6 @@ class Cluster:
             owner.told_unhealthy(host)
         elif self.checked and self._say is not None:
             self._say("unhealthy", {"cluster": self.name, "address": address_value(host.address)})
-
-    def _special_pools(self) -> SpecialPools:
-        if self._pools is None:  # because of this host only
-            self._pools = self._make_pools()
-        return self._pools
-
-    def _make_pools(self) -> SpecialPools:
-        chooser = self.chooser
-        return SpecialPools(
-            self.settings,
-            self.stats,
-            self.limits,
-            self._clock,
-            self._connector,
-            self._timeouts,
-            self._use,
-            chooser.peek if isinstance(chooser, PeekingChooser) else _nobody,
-        )
 
     def charge(self, status: int, host: Host | None) -> None:
         """Count a response, or the one that we gave in its place; `host`: whose it was, if anybody's."""

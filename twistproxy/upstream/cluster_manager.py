@@ -15,7 +15,8 @@ from twistproxy.primitives.board import WorkerBoard
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import RuntimeValues
 from twistproxy.upstream.choosers.make import Say
-from twistproxy.upstream.cluster import Cluster, ClusterCounts
+from twistproxy.upstream.cluster import Cluster
+from twistproxy.upstream.cluster_counts import ClusterCounts
 from twistproxy.upstream.lb.zone_aware import LocalCluster
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 
 from twistproxy.api.clock import Clock
-from twistproxy.api.transport import ConnectAttempt, Connector, Transport, TransportHandler
+from twistproxy.api.transport import Connector, Transport, TransportHandler
 from twistproxy.api.upstream import PoolCallbacks, PoolFailure
 from twistproxy.codec.h1_client import Http1ClientConnection
 from twistproxy.codec.h1_extended import ExtendedClientConnection
@@ -258,13 +258,14 @@ class HttpPool:
         host_stats = self.host.stats
         host_stats.cx_total += 1
         host_stats.cx_active += 1
-        attempt = Connecting(self, self._clock.monotonic())
-        self._connecting.add(attempt)
-        attempt.attempt = self._dial(attempt)
+        self._connecting.add(self._begin(self._clock.monotonic()))
         return may
 
-    def _dial(self, attempt: Connecting) -> ConnectAttempt:
-        return self._connector.connect(self.host.address, self._settings.connect_timeout, attempt)
+    def _begin(self, now: float) -> Connecting:
+        """Begin an attempt to connect."""
+        attempt = Connecting(self, now)
+        self._connector.connect(self.host.address, self._settings.connect_timeout, attempt)
+        return attempt
 
     def connected(self, attempt: Connecting, transport: Transport) -> TransportHandler:
         now = self._clock.monotonic()
@@ -298,12 +299,6 @@ class HttpPool:
             # Envoy's words: a Unix socket refuses at once, TCP after the call has returned.
             when = "immediate" if isinstance(self.host.address, PipeAddress) else "delayed"
             self._failed(attempt, PoolFailure.CONNECT_FAILURE, f"{when} connect error: {reason}")
-
-    def dial_failed(self, attempt: Connecting, reason: str, local: bool, binding: bool) -> None:
-        raise NotImplementedError  # only some pools dial
-
-    def tried_another(self) -> None:
-        raise NotImplementedError
 
     def _failed(self, attempt: Connecting, failure: PoolFailure, reason: str) -> None:
         """An attempt to connect came to nothing: so do the requests that wait."""
@@ -380,23 +375,16 @@ class HttpPool:
 
 
 class Connecting:
-    """One attempt to connect: `api.transport.DialCallbacks`."""
+    """One attempt to connect: `api.transport.ConnectCallbacks`."""
 
-    __slots__ = ("attempt", "pool", "started")
+    __slots__ = ("pool", "started")
 
     def __init__(self, pool: HttpPool, started: float) -> None:
         self.pool = pool
         self.started = started
-        self.attempt: ConnectAttempt | None = None
 
     def connected(self, transport: Transport) -> TransportHandler:
         return self.pool.connected(self, transport)
 
     def connect_failed(self, reason: str, timed_out: bool) -> None:
         self.pool.connect_failed(self, reason, timed_out)
-
-    def tried_another(self) -> None:
-        self.pool.tried_another()
-
-    def dial_failed(self, reason: str, local: bool, binding: bool) -> None:
-        self.pool.dial_failed(self, reason, local, binding)

@@ -1,4 +1,4 @@
-"""Which pools a cluster has that wants more than one of a kind for each host (Envoy: ClusterManagerImpl, ConnPoolMap,
+"""Which pools the hosts of a cluster have (Envoy: ClusterManagerImpl, ConnPoolMap,
 arch_overview/upstream/connection_pooling)."""
 
 from __future__ import annotations
@@ -8,19 +8,74 @@ from collections.abc import Callable
 from twistproxy.api.clock import Clock
 from twistproxy.api.transport import Connector
 from twistproxy.model.cluster import ClusterSettings
-from twistproxy.observe.cluster_stats import ClusterStats
 from twistproxy.primitives.deadlines import Deadlines
+from twistproxy.upstream.cluster_counts import ClusterCounts
 from twistproxy.upstream.host import Host
+from twistproxy.upstream.pool.http import HttpPool
 from twistproxy.upstream.pool.special import MOST_AT_ONCE, Downstream, SpecialPool
-from twistproxy.upstream.resource_limits import ResourceLimits
+from twistproxy.upstream.pool.tcp import TcpPool
 
 
-class SpecialPools:
-    """Makes the pools of one cluster, and knows them as long as they have connections or requests.
+class Pools:
+    """Makes the pools of one cluster: of the usual kind, unless the cluster or the host wants more.
 
     use   told of each host for which a pool is made
     peek  the host that a coming request will get, None if that cannot be said
     """
+
+    __slots__ = ("_clock", "_connector", "_counts", "_peek", "_settings", "_special", "_timeouts", "_use")
+
+    def __init__(
+        self,
+        settings: ClusterSettings,
+        counts: ClusterCounts,
+        clock: Clock,
+        connector: Connector,
+        timeouts: Deadlines,
+        use: Callable[[Host], None],
+        peek: Callable[[], Host | None],
+    ) -> None:
+        self._settings = settings
+        self._counts = counts
+        self._clock = clock
+        self._connector = connector
+        self._timeouts = timeouts
+        self._use = use
+        self._peek = peek
+        self._special = self._make_special() if settings.has_special_pools else None
+
+    def get(self, host: Host, at: int, downstream: Downstream | None) -> HttpPool | None:
+        """The pool at this place (`Host.pools`) of a host that has none there, for requests from a client's connection;
+        None if there may be no further one."""
+        if self._special is None:
+            if not host.endpoint.additional:
+                pool = host.pools[at] = self._usual(host, at)
+                return pool
+            self._special = self._make_special()  # because of this host only
+        return self._special.get(host, at, downstream)
+
+    def _usual(self, host: Host, at: int) -> HttpPool:
+        self._use(host)
+        counts = self._counts
+        limits = counts.limits[at % 2]
+        kind = HttpPool if at < 2 else TcpPool
+        return kind(host, self._settings, counts.stats, limits, self._clock, self._connector, self._timeouts)
+
+    def _make_special(self) -> SpecialPools:
+        return SpecialPools(
+            self._settings,
+            self._counts,
+            self._clock,
+            self._connector,
+            self._timeouts,
+            self._use,
+            self._peek,
+        )
+
+
+class SpecialPools:
+    """Makes pools that want more, maybe several of a kind for each host, and knows them as long as they have connections
+    or requests.  Parameters as those of `Pools`."""
 
     __slots__ = (
         "_clock",
@@ -39,8 +94,7 @@ class SpecialPools:
     def __init__(
         self,
         settings: ClusterSettings,
-        stats: ClusterStats,
-        limits: tuple[ResourceLimits, ResourceLimits],
+        counts: ClusterCounts,
         clock: Clock,
         connector: Connector,
         timeouts: Deadlines,
@@ -48,8 +102,8 @@ class SpecialPools:
         peek: Callable[[], Host | None],
     ) -> None:
         self._settings = settings
-        self._stats = stats
-        self._limits = limits
+        self._stats = counts.stats
+        self._limits = counts.limits
         self._clock = clock
         self._connector = connector
         self._timeouts = timeouts
@@ -58,7 +112,7 @@ class SpecialPools:
         self._predictive = settings.predictive_preconnect_ratio
         self._keyed = settings.pool_per_downstream_connection or settings.proxy_protocol is not None
         # Whether pools come and go: otherwise a host has one of each kind, for ever.
-        self._kept = not (self._keyed or any(one.max_pools is not None for one in limits))
+        self._kept = not (self._keyed or any(one.max_pools is not None for one in counts.limits))
 
     def get(self, host: Host, at: int, downstream: Downstream | None) -> SpecialPool | None:
         """The pool at this place (`Host.pools`) of a host, for requests from a client's connection; None if there may

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from twistproxy.api.clock import Clock
-from twistproxy.api.transport import ConnectAttempt, Connector, Transport
+from twistproxy.api.transport import Connector, Transport
 from twistproxy.api.upstream import PoolCallbacks, PoolFailure
 from twistproxy.codec.h1_client import Http1ClientConnection
 from twistproxy.codec.tcp_client import TcpClientConnection
@@ -122,9 +122,11 @@ class SpecialPool(HttpPool):
 
     # ---- how they are made
 
-    def _dial(self, attempt: Connecting) -> ConnectAttempt:
+    def _begin(self, now: float) -> Connecting:
         self.host.tell_connections()
-        return self._connector.dial(self._ways, self._settings.connect_timeout, attempt)
+        attempt = Dialling(self, now)
+        self._connector.dial(self._ways, self._settings.connect_timeout, attempt)
+        return attempt
 
     def connection(self, transport: Transport, now: float) -> Http1ClientConnection:
         connection: Http1ClientConnection
@@ -145,9 +147,6 @@ class SpecialPool(HttpPool):
         if proxy.version == "V2":
             return proxy_header("V2", "", "")
         return proxy_header("V1", _text(transport.getHost()), _text(transport.getPeer()))
-
-    def tried_another(self) -> None:
-        self.stats.upstream_cx_total += 1
 
     def dial_failed(self, attempt: Connecting, reason: str, local: bool, binding: bool) -> None:
         if binding:
@@ -183,6 +182,22 @@ class SpecialPool(HttpPool):
     def _look_whether_empty(self) -> None:
         if self.is_empty():
             self._owner.emptied(self)
+
+
+class Dialling(Connecting):
+    """One attempt to connect, maybe at several addresses: `api.transport.DialCallbacks`."""
+
+    __slots__ = ("_pool",)
+
+    def __init__(self, pool: SpecialPool, started: float) -> None:
+        super().__init__(pool, started)
+        self._pool = pool
+
+    def tried_another(self) -> None:
+        self._pool.stats.upstream_cx_total += 1
+
+    def dial_failed(self, reason: str, local: bool, binding: bool) -> None:
+        self._pool.dial_failed(self, reason, local, binding)
 
 
 def _text(address: object) -> str:
