@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from .harness import ENGINES, Proxy
+from .workers import Workers
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -35,6 +36,14 @@ def proxy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield running
     finally:
         running.stop()
+
+
+@pytest.fixture(scope="module")
+def workers(proxy: Proxy) -> Iterator[Workers]:
+    """The engine's workers one by one."""
+    made = Workers(proxy)
+    yield made
+    made.close()
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from .harness import Proxy, wait_for
 from .settings import Config
+from .workers import Workers
 
 #: Often enough for tests, and not so often that a busy machine cannot follow.
 INTERVAL = "0.1s"
@@ -29,6 +30,22 @@ def check(**fields: Any) -> Config:
 def http_check(path: str = "/health", **fields: Any) -> Config:
     """One over HTTP; `http` are further fields of that part."""
     return check(http_health_check={"path": path, **fields.pop("http", {})}, **fields)
+
+
+#: Hosts whose checks fail are asked by nobody, and workers hear of it at once.
+STRICT: Config = {"healthy_panic_threshold": {"value": 0}, "update_merge_window": "0s"}
+
+
+def routes(clusters: list[Config]) -> list[Config]:
+    """One virtual host with a path for each cluster: /its-name/."""
+    found = [{"match": {"prefix": f"/{one['name']}/"}, "route": {"cluster": one["name"]}} for one in clusters]
+    return [{"name": "all", "domains": ["*"], "routes": found}]
+
+
+def all_find(workers: Workers, cluster: str, answer: str) -> bool:
+    """Whether all workers get this answer of a cluster with `STRICT`; 503 where no host passes its checks."""
+    wanted = [[answer]] * len(workers.numbers)
+    return bool(wait_for(lambda: workers.ask(f"/{cluster}/asked") == wanted))
 
 
 def counts(proxy: Proxy, cluster: str) -> dict[str, int]:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
+from threading import Event
 
 import pytest
 
-from .harness import Proxy
-from .origin import raw, silent
+from .harness import Proxy, wait_for
+from .origin import Exchange, silent, text
 from .settings import Config, access_log, bootstrap, cluster, listener
-from .wire import Client
+from .wire import Client, Response
+from .workers import Workers
 
 pytestmark = pytest.mark.parity
+CONCURRENCY = (1, 2)
 OVERFLOW = "upstream connect error or disconnect/reset before headers. reset reason: overflow"
-SLOW = raw(0.25, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+MOST = 2**64 - 1
+#: Set: the upstreams answer.
+ANSWERED = Event()
 
 LIMITS: dict[str, Config] = {
     "cx1pend1": {"max_connections": 1, "max_pending_requests": 1},
@@ -52,18 +58,40 @@ def configure(proxy: Proxy) -> Config:
     return bootstrap(proxy.port("admin"), [main], clusters)
 
 
-def start(proxy: Proxy, path: str) -> Client:
-    """Send a request; the caller reads the answer."""
-    return proxy.client().send(f"GET {path} HTTP/1.1\r\nhost: a\r\n\r\n")
+@pytest.fixture(autouse=True)
+def no_connections(proxy: Proxy) -> Iterator[None]:
+    """What one test has connected is no other's."""
+    yield
+    for origin in proxy.origins.values():
+        origin.hang_up()
+    assert wait_for(lambda: not any(proxy.stats("upstream_cx_active$").values()))
 
 
-def slow(proxy: Proxy, name: str, count: int = 1) -> list[Client]:
-    """Requests that are waiting at the upstream, each sent when the one before had arrived there."""
-    proxy.origin(name).on(f"/{name}", SLOW)
+def start(workers: Workers, path: str, worker: int = 0) -> Client:
+    """Send a request to a worker; the caller reads the answer."""
+    return workers.client(worker).send(f"GET {path} HTTP/1.1\r\nhost: a\r\n\r\n")
+
+
+def ask(workers: Workers, path: str, worker: int) -> Response:
+    with start(workers, path, worker) as client:
+        return client.read()
+
+
+def held(exchange: Exchange) -> None:
+    ANSWERED.wait(5.0)
+    text("ok")(exchange)
+
+
+def slow(workers: Workers, name: str, at: Sequence[int] = (0,)) -> list[Client]:
+    """Requests to these workers that are waiting at the upstream, each sent when the one before had arrived there, until
+    `finish`."""
+    ANSWERED.clear()
+    origin = workers.proxy.origin(name)
+    origin.on(f"/{name}", held)
     clients = []
-    for _ in range(count):
-        clients.append(start(proxy, f"/{name}"))
-        proxy.origin(name).take()
+    for worker in at:
+        clients.append(start(workers, f"/{name}", worker))
+        origin.take()
     return clients
 
 
@@ -76,31 +104,34 @@ def counted(proxy: Proxy, name: str) -> dict[str, int]:
     }
 
 
-def check_overflow(proxy: Proxy, name: str, word: str) -> None:
-    response = proxy.ask(f"/{name}?{word}")
-    assert (response.status, response.text) == (503, OVERFLOW)
-    assert response.normal == [
-        ("content-length", str(len(OVERFLOW))),
-        ("content-type", "text/plain"),
-        ("date", "DATE"),
-        ("server", "SERVER"),
-        ("x-envoy-overloaded", "true"),
-    ]
-    line = proxy.log().line(f"?{word}|")
-    assert line == f"/{name}?{word}|503|UO|upstream_reset_before_response_started{{overflow}}"
+def check_overflow(proxy: Proxy, workers: Workers, name: str, word: str) -> None:
+    """Every worker refuses."""
+    for worker in workers.numbers:
+        response = ask(workers, f"/{name}?{word}{worker}", worker)
+        assert (response.status, response.text) == (503, OVERFLOW)
+        assert response.normal == [
+            ("content-length", str(len(OVERFLOW))),
+            ("content-type", "text/plain"),
+            ("date", "DATE"),
+            ("server", "SERVER"),
+            ("x-envoy-overloaded", "true"),
+        ]
+        line = proxy.log().line(f"?{word}{worker}|")
+        assert line == f"/{name}?{word}{worker}|503|UO|upstream_reset_before_response_started{{overflow}}"
 
 
 def finish(clients: list[Client]) -> None:
+    ANSWERED.set()
     for client in clients:
         assert client.read().text == "ok"
         client.close()
 
 
-def test_second_waits_and_third_is_refused(proxy: Proxy) -> None:
-    clients = slow(proxy, "cx1pend1")
-    clients.append(start(proxy, "/cx1pend1"))
+def test_second_waits_and_third_is_refused(proxy: Proxy, workers: Workers) -> None:
+    clients = slow(workers, "cx1pend1")
+    clients.append(start(workers, "/cx1pend1"))
     assert proxy.stat_becomes("cluster.cx1pend1.upstream_rq_pending_active", 1)
-    check_overflow(proxy, "cx1pend1", "third")
+    check_overflow(proxy, workers, "cx1pend1", "third")
     found = proxy.stats("^cluster.cx1pend1.(upstream_rq_pending_overflow|circuit_breakers.default.*open)$")
     assert found == {
         "cluster.cx1pend1.circuit_breakers.default.cx_open": 1,
@@ -108,7 +139,7 @@ def test_second_waits_and_third_is_refused(proxy: Proxy) -> None:
         "cluster.cx1pend1.circuit_breakers.default.rq_open": 0,
         "cluster.cx1pend1.circuit_breakers.default.rq_pending_open": 1,
         "cluster.cx1pend1.circuit_breakers.default.rq_retry_open": 0,
-        "cluster.cx1pend1.upstream_rq_pending_overflow": 1,
+        "cluster.cx1pend1.upstream_rq_pending_overflow": proxy.concurrency,
     }
     finish(clients)
     assert proxy.origin("cx1pend1").take().connection == 1
@@ -116,59 +147,63 @@ def test_second_waits_and_third_is_refused(proxy: Proxy) -> None:
     assert proxy.stat("cluster.cx1pend1.upstream_cx_total") == 1
 
 
-def test_two_connections(proxy: Proxy) -> None:
-    clients = slow(proxy, "cx2pend1", 2)
-    clients.append(start(proxy, "/cx2pend1"))
+def test_two_connections(proxy: Proxy, workers: Workers) -> None:
+    clients = slow(workers, "cx2pend1", (0, workers.numbers[-1]))
+    clients.append(start(workers, "/cx2pend1"))
     assert proxy.stat_becomes("cluster.cx2pend1.upstream_rq_pending_active", 1)
-    check_overflow(proxy, "cx2pend1", "fourth")
+    check_overflow(proxy, workers, "cx2pend1", "fourth")
     finish(clients)
     assert proxy.stat("cluster.cx2pend1.upstream_cx_total") == 2
 
 
-def test_one_request(proxy: Proxy) -> None:
-    clients = slow(proxy, "rq1")
-    check_overflow(proxy, "rq1", "second")
-    assert proxy.stat("cluster.rq1.circuit_breakers.default.rq_open") == 1
-    finish(clients)
-    assert proxy.stat_becomes("cluster.rq1.circuit_breakers.default.rq_open", 0)
-    assert proxy.ask("/rq1/again").status == 200
+def test_one_request(proxy: Proxy, workers: Workers) -> None:
+    for worker in workers.numbers:
+        clients = slow(workers, "rq1", (worker,))
+        check_overflow(proxy, workers, "rq1", f"beside{worker}-")
+        assert proxy.stat("cluster.rq1.circuit_breakers.default.rq_open") == 1
+        finish(clients)
+        assert proxy.stat_becomes("cluster.rq1.circuit_breakers.default.rq_open", 0)
+    for worker in workers.numbers:
+        assert ask(workers, "/rq1/again", worker).status == 200
 
 
-def test_no_request(proxy: Proxy) -> None:
-    check_overflow(proxy, "rq0", "none")
+def test_no_request(proxy: Proxy, workers: Workers) -> None:
+    check_overflow(proxy, workers, "rq0", "none")
     assert counted(proxy, "rq0") == {
-        "cx_active": 1,
-        "cx_http1_total": 1,
-        "cx_total": 1,
-        "rq_active_overflow": 1,
-        "rq_completed": 1,
-        "rq_pending_total": 1,
+        "cx_active": proxy.concurrency,
+        "cx_http1_total": proxy.concurrency,
+        "cx_total": proxy.concurrency,
+        "rq_active_overflow": proxy.concurrency,
+        "rq_completed": proxy.concurrency,
+        "rq_pending_total": proxy.concurrency,
     }
 
 
-def test_no_queue(proxy: Proxy) -> None:
+def test_no_queue(proxy: Proxy, workers: Workers) -> None:
     """A request that needs a new connection waits for it in the queue."""
-    check_overflow(proxy, "pend0", "none-queued")
-    assert counted(proxy, "pend0") == {"rq_completed": 1, "rq_pending_overflow": 1}
+    check_overflow(proxy, workers, "pend0", "none-queued")
+    expected = {"rq_completed": proxy.concurrency, "rq_pending_overflow": proxy.concurrency}
+    assert counted(proxy, "pend0") == expected
 
 
-def test_no_connection(proxy: Proxy) -> None:
-    """Envoy makes one connection even so."""
-    assert proxy.ask("/cx0").status == 200
+def test_no_connection(proxy: Proxy, workers: Workers) -> None:
+    """Envoy makes one connection even so, in each worker."""
+    assert workers.ask("/cx0", 2) == [["hello"] * 2] * proxy.concurrency
+    assert proxy.stat("cluster.cx0.upstream_cx_total") == proxy.concurrency
 
 
-def test_remaining(proxy: Proxy) -> None:
+def test_remaining(proxy: Proxy, workers: Workers) -> None:
     prefix = "cluster.tracked.circuit_breakers.default.remaining_"
     names = ("cx", "cx_pools", "pending", "retries", "rq")
-    assert [proxy.stat(prefix + name) for name in names] == [7, 18446744073709551615, 6, 4, 5]
-    clients = slow(proxy, "tracked", 2)
-    assert [proxy.stat(prefix + name) for name in names] == [5, 18446744073709551614, 6, 4, 3]
+    assert [proxy.stat(prefix + name) for name in names] == [7, MOST, 6, 4, 5]
+    clients = slow(workers, "tracked", (0, workers.numbers[-1]))
+    assert [proxy.stat(prefix + name) for name in names] == [5, MOST - proxy.concurrency, 6, 4, 3]
     finish(clients)
 
 
-def test_a_client_that_leaves_frees_its_place_in_the_queue(proxy: Proxy) -> None:
-    clients = slow(proxy, "cx1pend1")
-    waiting = start(proxy, "/cx1pend1")
+def test_a_client_that_leaves_frees_its_place_in_the_queue(proxy: Proxy, workers: Workers) -> None:
+    clients = slow(workers, "cx1pend1")
+    waiting = start(workers, "/cx1pend1")
     assert proxy.stat_becomes("cluster.cx1pend1.upstream_rq_pending_active", 1)
     waiting.close()
     assert proxy.stat_becomes("cluster.cx1pend1.upstream_rq_pending_active", 0)
@@ -176,22 +211,29 @@ def test_a_client_that_leaves_frees_its_place_in_the_queue(proxy: Proxy) -> None
     assert proxy.origin("cx1pend1").nothing()
 
 
-def test_a_client_that_leaves_frees_the_connection(proxy: Proxy) -> None:
+def test_a_client_that_leaves_frees_the_connection(proxy: Proxy, workers: Workers) -> None:
     proxy.origin("cx1pend1").on("/cx1pend1", silent())
-    client = start(proxy, "/cx1pend1")
+    client = start(workers, "/cx1pend1", workers.numbers[-1])
     proxy.origin("cx1pend1").take()
     client.close()
     assert proxy.stat_becomes("cluster.cx1pend1.upstream_cx_active", 0)
-    assert proxy.ask("/cx1pend1/again").status == 200
+    assert workers.ask("/cx1pend1/again") == [["hello"]] * proxy.concurrency
 
 
-def test_priorities_have_limits_of_their_own(proxy: Proxy) -> None:
-    assert (proxy.ask("/both").text, proxy.ask("/both-high").text) == (OVERFLOW, "hello")
+def test_priorities_have_limits_of_their_own(proxy: Proxy, workers: Workers) -> None:
+    for worker in workers.numbers:
+        assert ask(workers, "/both", worker).text == OVERFLOW
+        assert ask(workers, "/both-high", worker).text == "hello"
 
 
 def test_many_at_once_by_default(proxy: Proxy) -> None:
     started = time.monotonic()
-    clients = slow(proxy, "default", 40)
+    ANSWERED.clear()
+    proxy.origin("default").on("/default", held)
+    clients = []
+    for _ in range(40):
+        clients.append(proxy.client().send("GET /default HTTP/1.1\r\nhost: a\r\n\r\n"))
+        proxy.origin("default").take()
     finish(clients)
     assert time.monotonic() - started < 5
     assert proxy.stat("cluster.default.upstream_cx_total") == 40

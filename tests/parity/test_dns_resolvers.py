@@ -5,9 +5,20 @@ from __future__ import annotations
 import pytest
 
 from .harness import Proxy, wait_for
-from .settings import Config, address, bootstrap, cluster, dns_resolver, endpoint
+from .settings import (
+    Config,
+    access_log,
+    address,
+    bootstrap,
+    cluster,
+    dns_resolver,
+    endpoint,
+    listener,
+)
+from .workers import Workers
 
 pytestmark = pytest.mark.parity
+CONCURRENCY = (1, 2)
 
 NEVER = "600s"
 DNS_CLUSTER = "type.googleapis.com/envoy.extensions.clusters.dns.v3.DnsCluster"
@@ -46,7 +57,7 @@ def configure(proxy: Proxy) -> Config:
     def named(name: str, host: str, **fields: object) -> Config:
         settings: Config = {"type": "STRICT_DNS", "dns_refresh_rate": NEVER, "dns_lookup_family": "V4_ONLY"}
         settings["wait_for_warm_on_init"] = name != "silent"
-        return cluster(name, endpoint(80, host), **settings, **fields)
+        return cluster(name, endpoint(proxy.port("nobody"), host), **settings, **fields)
 
     def asking(*ports: int, **options: object) -> Config:
         resolver = dns_resolver(ports[0], **options)
@@ -85,7 +96,11 @@ def configure(proxy: Proxy) -> Config:
         named("getaddrinfo-none", "missing.invalid.", typed_dns_resolver_config=system),
     ]
     resolver = dns_resolver(main.port, query_tries=3)
-    return bootstrap(proxy.port("admin"), [], clusters, typed_dns_resolver_config=resolver)
+    routes = [{"match": {"path_separated_prefix": f"/{name}"}, "route": {"cluster": name}} for name in FOUND]
+    hosts = [{"name": "all", "domains": ["*"], "routes": routes}]
+    log = access_log(proxy.log().path, "%REQ(:PATH)%|%UPSTREAM_HOST%\n")
+    main_listener = listener("main", proxy.port(), hosts, access_log=[log])
+    return bootstrap(proxy.port("admin"), [main_listener], clusters, typed_dns_resolver_config=resolver)
 
 
 def test_who_is_asked(proxy: Proxy) -> None:
@@ -94,6 +109,17 @@ def test_who_is_asked(proxy: Proxy) -> None:
         hosts = each.get("host_statuses", [])
         found[each["name"]] = " ".join(host["address"]["socket_address"]["address"] for host in hosts)
     assert found == FOUND
+
+
+def test_all_workers_know(proxy: Proxy, workers: Workers) -> None:
+    """Nobody listens there, but each worker knows where it is."""
+    for name, found in FOUND.items():
+        assert workers.ask(f"/{name}/asked") == [["503"]] * proxy.concurrency
+        where = f"{found}:{proxy.port('nobody')}" if found else "-"
+        wanted = [f"/{name}/asked|{where}"] * proxy.concurrency
+        assert wait_for(
+            lambda name=name, wanted=wanted: [x for x in proxy.log().lines() if f"/{name}/" in x] == wanted
+        )
 
 
 def test_over_tcp_or_not(proxy: Proxy) -> None:

@@ -6,7 +6,8 @@ expected was seen at Envoy.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import cycle
 
 import pytest
 import xxhash
@@ -15,8 +16,10 @@ from .harness import Proxy, wait_for
 from .hash_choices import CHOICES, POLICY_CHOICES
 from .origin import Seen, silent, text
 from .settings import Config, bootstrap, cluster, endpoint, listener
+from .workers import Workers
 
 pytestmark = pytest.mark.parity
+CONCURRENCY = (1, 2)
 NAMES = "abc"
 PREVIOUS_HOSTS = "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
 KEYS = [f"key-{number}" for number in range(200)]
@@ -134,6 +137,8 @@ def group(made: Config) -> None:
 
 
 def configure(proxy: Proxy) -> Config:
+    for name in NAMES:
+        proxy.origin(name).default = text(name)
     clusters = [cluster(name, *hosts(proxy, name), **fields) for name, fields in CLUSTERS.items()]
     for made in clusters:
         group(made)
@@ -193,19 +198,14 @@ def configure(proxy: Proxy) -> Config:
     return bootstrap(proxy.port("admin"), [listener("main", proxy.port(), virtual)], clusters)
 
 
-def chosen(proxy: Proxy, requests: Iterator[tuple[str, str]]) -> str:
-    """Which host each request (path, header lines) went to, one after the other on one connection."""
-    for name in NAMES:
-        proxy.origin(name).forget()
+def chosen(workers: Workers, requests: Iterable[tuple[str, str]]) -> str:
+    """Which host each request (path, header lines) went to, one after the other, by turns to each worker."""
     found = ""
-    with proxy.client() as client:
-        for path, lines in requests:
-            client.send(f"GET {path} HTTP/1.1\r\nhost: a\r\n{lines}\r\n")
-            assert client.read().status == 200
-            for name in NAMES:
-                if not proxy.origin(name).queue.empty():
-                    proxy.origin(name).take()
-                    found += name
+    clients = cycle(workers.clients())
+    for path, lines in requests:
+        client = next(clients)
+        client.send(f"GET {path} HTTP/1.1\r\nhost: a\r\n{lines}\r\n")
+        found += client.read().text
     return found
 
 
@@ -217,43 +217,43 @@ def policy_requests(name: str) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("name", CLUSTERS)
-def test_which_host(proxy: Proxy, name: str) -> None:
+def test_which_host(workers: Workers, name: str) -> None:
     """Over one connection nothing is ever active: a bound on the load changes nothing."""
-    found = chosen(proxy, ((f"/to/{name}", f"x-key: {key}\r\n") for key in KEYS))
+    found = chosen(workers, ((f"/to/{name}", f"x-key: {key}\r\n") for key in KEYS))
     assert found == CHOICES[name]
 
 
 @pytest.mark.parametrize("path", ["/own", "/own-only"])
-def test_a_clusters_own_policies(proxy: Proxy, path: str) -> None:
+def test_a_clusters_own_policies(workers: Workers, path: str) -> None:
     """They go before the route's."""
     lines = (f"x-key: other\r\nx-other: {key}\r\n" for key in KEYS[:40])
-    assert chosen(proxy, ((path, each) for each in lines)) == CHOICES["ring"][:40]
+    assert chosen(workers, ((path, each) for each in lines)) == CHOICES["ring"][:40]
 
 
 @pytest.mark.parametrize("name", POLICY_CHOICES)
-def test_what_is_hashed(proxy: Proxy, name: str) -> None:
-    assert chosen(proxy, policy_requests(name)) == POLICY_CHOICES[name]
+def test_what_is_hashed(workers: Workers, name: str) -> None:
+    assert chosen(workers, policy_requests(name)) == POLICY_CHOICES[name]
 
 
-def test_equal_hashes(proxy: Proxy) -> None:
+def test_equal_hashes(workers: Workers) -> None:
     """A policy that finds nothing leaves the hash as it is; a pattern decides on what is the same."""
     assert POLICY_CHOICES["terminal"] == POLICY_CHOICES["header"]
     keys = [f"/{letter}/{number}" for number in range(10) for letter in "pq"]
-    found = chosen(proxy, (("/rewritten", f"x-key: {key}\r\n") for key in keys))
+    found = chosen(workers, (("/rewritten", f"x-key: {key}\r\n") for key in keys))
     assert found == found[:2] * 10
 
 
 @pytest.mark.parametrize("name", ["no-address", "header", "cookie", "query"])
-def test_nothing_to_hash(proxy: Proxy, name: str) -> None:
+def test_nothing_to_hash(workers: Workers, name: str) -> None:
     """Any host will do."""
-    found = chosen(proxy, ((f"/{name}", "") for _ in range(40)))
+    found = chosen(workers, ((f"/{name}", "") for _ in range(40)))
     assert set(found) == set(NAMES)
 
 
-def test_cookie_forms(proxy: Proxy) -> None:
+def test_cookie_forms(workers: Workers) -> None:
     """Quotes do not count; of two the first does; a longer name is another cookie."""
     forms = ["sid=key-3", 'sid="key-3"', "sid=key-3; sid=key-0", "xsid=key-0;sid=key-3", "a;  sid=key-3"]
-    found = chosen(proxy, (("/cookie", f"cookie: {form}\r\n") for form in forms))
+    found = chosen(workers, (("/cookie", f"cookie: {form}\r\n") for form in forms))
     assert found == CHOICES["ring"][3] * len(forms)
     assert CHOICES["ring"][0] != CHOICES["ring"][3]
 
@@ -270,12 +270,12 @@ def test_a_cookie_is_given(proxy: Proxy) -> None:
     assert found == [given, f'sid="{value}"; HttpOnly', None]
 
 
-def test_a_given_cookie_leads_to_the_same_host(proxy: Proxy) -> None:
+def test_a_given_cookie_leads_to_the_same_host(proxy: Proxy, workers: Workers) -> None:
     with proxy.client() as client:
         client.send("GET /given HTTP/1.1\r\nhost: a\r\n\r\n")
-        cookie = (client.read()["set-cookie"] or "").partition(";")[0]
-    [first] = [name for name in NAMES if not proxy.origin(name).queue.empty()]
-    assert chosen(proxy, (("/given", f"cookie: {cookie}\r\n") for _ in range(5))) == first * 5
+        first = client.read()
+    cookie = (first["set-cookie"] or "").partition(";")[0]
+    assert chosen(workers, (("/given", f"cookie: {cookie}\r\n") for _ in range(5))) == first.text * 5
 
 
 def test_no_cookie_is_given_where_no_balancer_asks(proxy: Proxy) -> None:
@@ -365,15 +365,16 @@ def ring(name: str, size: int, fewest: int, most: int) -> dict[str, int]:
     }
 
 
-def test_bounded_load(proxy: Proxy) -> None:
-    """Requests of one key that are not answered fill its host, then the others in a certain order."""
+def test_bounded_load(proxy: Proxy, workers: Workers) -> None:
+    """Requests of one key that are not answered fill its host, then the others in a certain order, whichever worker
+    has them."""
     for name in NAMES:
         proxy.origin(name).on("/to/ring-bounded", silent())
     clients = []
     found = ""
-    for _ in range(9):
+    for number in range(9):
         request = "GET /to/ring-bounded HTTP/1.1\r\nhost: a\r\nx-key: key-1\r\n\r\n"
-        clients.append(proxy.client().send(request))
+        clients.append(workers.client(number % proxy.concurrency).send(request))
         assert wait_for(lambda: any(not proxy.origin(name).queue.empty() for name in NAMES))
         for name in NAMES:
             if not proxy.origin(name).queue.empty():

@@ -9,8 +9,10 @@ import pytest
 from .harness import Proxy
 from .origin import text
 from .settings import Config, bootstrap, cluster, endpoint, listener
+from .workers import Workers
 
 pytestmark = pytest.mark.parity
+CONCURRENCY = (1, 2)
 
 # name: (health of the hosts of each priority, hosts that get requests, panic, members healthy, degraded, excluded)
 CASES: dict[str, tuple[list[list[str]], str, bool, tuple[int, int, int]]] = {
@@ -49,18 +51,17 @@ def configure(proxy: Proxy) -> Config:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_who_is_asked(proxy: Proxy, name: str) -> None:
+def test_who_is_asked(proxy: Proxy, workers: Workers, name: str) -> None:
     priorities, asked, panic, members = CASES[name]
     count = sum(len(states) for states in priorities)
     for number in range(count):
         proxy.origin(f"{name}{number}").default = text(str(number))
-    with proxy.client() as client:
-        found = [client.send(f"GET /{name}/ HTTP/1.1\r\nhost: a\r\n\r\n").read().text for _ in range(60)]
-    assert "".join(sorted(set(found))) == asked
+    for found in workers.ask(f"/{name}/", 60):
+        assert "".join(sorted(set(found))) == asked
     stats = proxy.stats(f"^cluster.{name}.(lb_healthy|membership)")
     prefix = f"cluster.{name}."
     assert stats == {
-        prefix + "lb_healthy_panic": 60 if panic else 0,
+        prefix + "lb_healthy_panic": 60 * proxy.concurrency if panic else 0,
         prefix + "membership_change": len(priorities),
         prefix + "membership_healthy": members[0],
         prefix + "membership_degraded": members[1],

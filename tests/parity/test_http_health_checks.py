@@ -7,11 +7,24 @@ from typing import Any
 import pytest
 
 from .harness import Proxy, wait_for
-from .health import attempted, check, counts, events, flags_become, http_check, kinds
+from .health import (
+    STRICT,
+    all_find,
+    attempted,
+    check,
+    counts,
+    events,
+    flags_become,
+    http_check,
+    kinds,
+    routes,
+)
 from .origin import Answer, raw, silent, text
 from .settings import Config, bootstrap, cluster, endpoint, listener
+from .workers import Workers
 
 pytestmark = pytest.mark.parity
+CONCURRENCY = (1, 2)
 
 _HEALTHY = "healthy"
 _FAILED = "/failed_active_hc"
@@ -193,7 +206,7 @@ def configure(proxy: Proxy) -> Config:
         if answer is not None:
             proxy.origin(name).default = answer
             port = proxy.origin(name).port
-        clusters.append(cluster(name, port, health_checks=[http_check(http=fields)]))
+        clusters.append(cluster(name, port, health_checks=[http_check(http=fields)], common_lb_config=STRICT))
     for name, (fields, target, *_) in SENT.items():
         where = endpoint(proxy.origin(f"sent_{name}").port)
         where["endpoint"]["health_check_config"] = target
@@ -204,6 +217,7 @@ def configure(proxy: Proxy) -> Config:
             name,
             proxy.origin(name).port,
             health_checks=[http_check(event_log_path=log, always_log_health_check_success=True, **fields)],
+            common_lb_config=STRICT,
         )
         for name, fields in {
             "threshold": {
@@ -233,21 +247,20 @@ def configure(proxy: Proxy) -> Config:
     other["endpoint"]["health_check_config"] = {"disable_active_health_check": True}
     clusters.append(cluster("disabled", other, health_checks=[http_check()]))
     clusters.append(cluster("rare", proxy.origin("rare").port, health_checks=[check(**_RARE)]))
-    return bootstrap(proxy.port("admin"), [listener("main", proxy.port(), _hosts())], clusters)
+    return bootstrap(proxy.port("admin"), [listener("main", proxy.port(), routes(clusters))], clusters)
 
 
 _RARE = {"http_health_check": {"path": "/health"}, "no_traffic_interval": "1s"}
 
 
-def _hosts() -> list[Config]:
-    route = {"match": {"prefix": "/rare"}, "route": {"cluster": "rare"}}
-    return [{"name": "all", "domains": ["*"], "routes": [route]}]
-
-
 @pytest.mark.parametrize("name", VERDICTS)
-def test_verdict(proxy: Proxy, name: str) -> None:
+def test_verdict(proxy: Proxy, workers: Workers, name: str) -> None:
+    """What is found once is true for all workers."""
     *_, wanted, counted = VERDICTS[name]
     assert flags_become(proxy, name, wanted) == wanted
+    if _FAILED not in wanted:
+        proxy.origin(name).on(f"/{name}/asked", text("asked"))
+    assert all_find(workers, name, "503" if _FAILED in wanted else "asked")
     found = counts(proxy, name)
     assert found.pop("attempt") > 0
     assert found.pop("healthy") == (_FAILED not in wanted)
@@ -263,17 +276,20 @@ def test_sent(proxy: Proxy, name: str) -> None:
     assert seen.body == content.encode()
 
 
-def test_failures_of_the_network_count(proxy: Proxy) -> None:
+def test_failures_of_the_network_count(proxy: Proxy, workers: Workers) -> None:
     origin = proxy.origin("threshold")
+    origin.on("/threshold/asked", text("asked"))
     path = proxy.log("events").path
     assert wait_for(lambda: len(events(path, "threshold")) > 2)
     start = len(events(path, "threshold"))
     assert kinds(events(path, "threshold"))[:2] == ["add_healthy", "successful_health_check"]
     origin.default = raw(then="reset")
     assert flags_become(proxy, "threshold", _FAILED) == _FAILED
+    assert all_find(workers, "threshold", "503")
     assert attempted(proxy, "threshold", 2)
     origin.default = text()
     assert flags_become(proxy, "threshold", _HEALTHY) == _HEALTHY
+    assert all_find(workers, "threshold", "asked")
     words = {
         "successful_health_check": "ok",
         "health_check_failure NETWORK": "failed",
@@ -357,7 +373,7 @@ def test_not_checked(proxy: Proxy) -> None:
 def test_a_cluster_that_nobody_uses_is_checked_rarely(proxy: Proxy) -> None:
     before = counts(proxy, "rare")["attempt"]
     assert counts(proxy, "sent_plain")["attempt"] > 2 * before
-    assert proxy.ask("/rare").status == 200
+    assert proxy.ask("/rare/").status == 200
     # Within the time of four checks.
     assert wait_for(lambda: counts(proxy, "rare")["attempt"] > before + 8, 4.0)
 

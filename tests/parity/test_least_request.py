@@ -10,8 +10,9 @@ import pytest
 from .harness import Proxy, wait_for
 from .origin import silent, text
 from .settings import Config, bootstrap, cluster, endpoint, listener
-from .test_localities import chosen, policy
+from .test_localities import policy
 from .wire import Client
+from .workers import Workers
 
 pytestmark = pytest.mark.parity
 CONCURRENCY = (1, 2)
@@ -90,13 +91,12 @@ def held(request: pytest.FixtureRequest, proxy: Proxy) -> Iterator[Held]:
 
 
 @pytest.mark.parametrize("held", ["scan"], indirect=True)
-def test_full_scan(proxy: Proxy, held: Held) -> None:
+def test_full_scan(proxy: Proxy, workers: Workers, held: Held) -> None:
     """Of all hosts the one with the fewest, whichever worker gave it the others."""
     assert sorted(held.more(3).values()) == [1, 1, 1]
     assert sorted(held.more(2).values()) == [1, 2, 2]
     (freer,) = [host for host, count in held.counts().items() if count == 1]
-    for _ in range(10):
-        assert chosen(proxy, "/scan/free", 1) == [freer]
+    assert workers.ask("/scan/free", 10) == [[freer] * 10] * proxy.concurrency
 
 
 @pytest.mark.parametrize("held", ["choices"], indirect=True)
@@ -106,15 +106,16 @@ def test_choice_count(proxy: Proxy, held: Held) -> None:
 
 
 @pytest.mark.parametrize("held", ["unbiased"], indirect=True)
-def test_no_bias(proxy: Proxy, held: Held) -> None:
+def test_no_bias(workers: Workers, held: Held) -> None:
     held.more(3)
-    assert Counter(chosen(proxy, "/unbiased/free", 60)) == {"a": 20, "b": 40}
+    for found in workers.ask("/unbiased/free", 60):
+        assert Counter(found) == {"a": 20, "b": 40}
 
 
 @pytest.mark.parametrize("held", ["biased"], indirect=True)
-def test_bias(proxy: Proxy, held: Held) -> None:
+def test_bias(workers: Workers, held: Held) -> None:
     """Weights count less and less with each request."""
     (busy,) = [host for host, count in held.more(1).items() if count]
     for _ in range(2):
-        found = Counter(chosen(proxy, "/biased/free", 20))
-        assert found[busy] <= 1, found
+        for found in workers.ask("/biased/free", 20):
+            assert found.count(busy) <= 1, found

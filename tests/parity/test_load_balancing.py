@@ -7,14 +7,18 @@ from collections import Counter
 import pytest
 
 from .harness import Proxy, wait_for
-from .origin import silent
+from .origin import silent, text
 from .settings import Config, bootstrap, cluster, endpoint, listener
+from .workers import Workers
 
 pytestmark = pytest.mark.parity
+CONCURRENCY = (1, 2)
 NAMES = "abc"
 
 
 def configure(proxy: Proxy) -> Config:
+    for name in NAMES:
+        proxy.origin(name).default = text(name)
     ports = [proxy.origin(name).port for name in NAMES]
     weighted = [endpoint(port, weight=weight) for port, weight in zip(ports, (1, 2, 3))]
     clusters = [
@@ -35,86 +39,79 @@ def configure(proxy: Proxy) -> Config:
     return bootstrap(proxy.port("admin"), [listener("main", proxy.port(), hosts)], clusters)
 
 
-def chosen(proxy: Proxy, path: str, count: int) -> str:
-    """The names of the upstreams that one request after the other went to."""
-    found = ""
-    with proxy.client() as client:
-        for _ in range(count):
-            client.send(f"GET {path} HTTP/1.1\r\nhost: a\r\n\r\n")
-            assert client.read().status == 200
-            for name in NAMES:
-                if not proxy.origin(name).queue.empty():
-                    proxy.origin(name).take()
-                    found += name
-    assert len(found) == count
-    return found
+def chosen(workers: Workers, path: str, count: int) -> list[str]:
+    """The names of the upstreams that so many requests to each worker went to, one after the other."""
+    return ["".join(names) for names in workers.ask(path, count)]
 
 
 @pytest.mark.parametrize("path", ["/robin", "/explicit"])
-def test_round_robin(proxy: Proxy, path: str) -> None:
-    found = chosen(proxy, path, 99)
-    assert Counter(found) == {"a": 33, "b": 33, "c": 33}
-    assert found == found[:3] * 33
+def test_round_robin(workers: Workers, path: str) -> None:
+    for found in chosen(workers, path, 99):
+        assert Counter(found) == {"a": 33, "b": 33, "c": 33}
+        assert found == found[:3] * 33
 
 
-def test_round_robin_with_weights(proxy: Proxy) -> None:
+def test_round_robin_with_weights(workers: Workers) -> None:
     """Over any six requests each endpoint has its share, and none has it all at once."""
-    found = chosen(proxy, "/weighted", 120)
-    assert Counter(found) == {"a": 20, "b": 40, "c": 60}
-    assert found == found[:6] * 20
-    assert found[:6] in "cbcabc" * 2  # it begins anywhere
+    for found in chosen(workers, "/weighted", 120):
+        assert Counter(found) == {"a": 20, "b": 40, "c": 60}
+        assert found == found[:6] * 20
+        assert found[:6] in "cbcabc" * 2  # it begins anywhere
 
 
-def test_least_request(proxy: Proxy) -> None:
-    found = Counter(chosen(proxy, "/least", 150))
-    assert set(found) == set(NAMES)
-    assert min(found.values()) >= 20
+def test_least_request(workers: Workers) -> None:
+    for found in map(Counter, chosen(workers, "/least", 150)):
+        assert set(found) == set(NAMES)
+        assert min(found.values()) >= 20
 
 
-def test_least_request_with_weights(proxy: Proxy) -> None:
+def test_least_request_with_weights(workers: Workers) -> None:
     """With nothing active it is a weighted round robin."""
-    found = Counter(chosen(proxy, "/least-weighted", 120))
-    assert found == {"a": 20, "b": 40, "c": 60}
+    for found in chosen(workers, "/least-weighted", 120):
+        assert Counter(found) == {"a": 20, "b": 40, "c": 60}
 
 
-def test_least_request_avoids_the_busy_one(proxy: Proxy) -> None:
+def test_least_request_avoids_the_busy_one(proxy: Proxy, workers: Workers) -> None:
+    """For every worker it is busy, whichever has made it so."""
+    clients = []
     for name in NAMES:
         proxy.origin(name).on("/pair/busy", silent())
-    clients = []
     for _ in range(3):
-        clients.append(proxy.client().send("GET /pair/busy HTTP/1.1\r\nhost: a\r\n\r\n"))
+        clients.append(workers.client(0))
+        clients[-1].send("GET /pair/busy HTTP/1.1\r\nhost: a\r\n\r\n")
         assert proxy.stat_becomes("cluster.pair.upstream_rq_active", len(clients))
     wait_for(lambda: sum(proxy.origin(name).queue.qsize() for name in "ab") == 3)
     held = {name: proxy.origin(name).queue.qsize() for name in "ab"}
     assert sorted(held.values()) == [1, 2]
     freer = min(held, key=lambda name: held[name])
-    for name in NAMES:
-        proxy.origin(name).forget()
-    found = Counter(chosen(proxy, "/pair/free", 20))
-    assert found[freer] >= 18
+    for found in chosen(workers, "/pair/free", 20):
+        assert found.count(freer) >= 18
     for client in clients:
         client.close()
 
 
-def test_random(proxy: Proxy) -> None:
-    found = chosen(proxy, "/random", 150)
-    counts = Counter(found)
-    assert set(counts) == set(NAMES)
-    assert min(counts.values()) >= 20
-    assert found != found[:3] * 50
+def test_random(workers: Workers) -> None:
+    """And no worker repeats what another does."""
+    sequences = chosen(workers, "/random", 150)
+    assert len(set(sequences)) == len(sequences)
+    for found in sequences:
+        counts = Counter(found)
+        assert set(counts) == set(NAMES)
+        assert min(counts.values()) >= 20
+        assert found != found[:3] * 50
 
 
-def test_a_dead_endpoint_is_still_chosen(proxy: Proxy) -> None:
+def test_a_dead_endpoint_is_still_chosen(workers: Workers) -> None:
     """Nothing takes it out without health checks; each second request fails."""
-    statuses = [proxy.ask("/one-dead").status for _ in range(8)]
-    assert sorted(statuses) == [200] * 4 + [503] * 4
+    for found in workers.ask("/one-dead", 8):
+        assert sorted(found) == ["503"] * 4 + ["a"] * 4
 
 
-def test_requests_of_each_host_are_counted(proxy: Proxy) -> None:
+def test_requests_of_each_host_are_counted(proxy: Proxy, workers: Workers) -> None:
     before = hosts(proxy)
-    chosen(proxy, "/robin", 6)
+    chosen(workers, "/robin", 6)
     after = hosts(proxy)
-    assert [after[port] - before[port] for port in sorted(after)] == [2, 2, 2]
+    assert [after[port] - before[port] for port in sorted(after)] == [2 * proxy.concurrency] * 3
 
 
 def hosts(proxy: Proxy) -> dict[int, int]:

@@ -10,6 +10,7 @@ import pytest
 from .harness import Proxy
 from .origin import text
 from .settings import Config, bootstrap, cluster, endpoint, listener
+from .workers import Workers
 
 pytestmark = pytest.mark.parity
 CONCURRENCY = (1, 2)
@@ -161,19 +162,10 @@ def configure(proxy: Proxy) -> Config:
     return bootstrap(proxy.port("admin"), [listener("main", proxy.port(), hosts_)], clusters)
 
 
-def chosen(proxy: Proxy, path: str, count: int) -> list[str]:
-    """Who answered one request after the other on one connection."""
-    with proxy.client() as client:
-        found = []
-        for _ in range(count):
-            response = client.send(f"GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").read()
-            found.append(response.text if response.status == 200 else str(response.status))
-    return found
-
-
 @pytest.mark.parametrize("name", WEIGHTS)
-def test_localities_by_weight(proxy: Proxy, name: str) -> None:
+def test_localities_by_weight(workers: Workers, name: str) -> None:
     _, _, count, expected = WEIGHTS[name]
-    found = Counter(each[0] for each in chosen(proxy, f"/{name}", count))
-    assert set(found) == set(expected)
-    assert all(abs(found[place] - expected[place]) <= 1 for place in expected), found
+    for answers in workers.ask(f"/{name}", count):
+        found = Counter(each[0] for each in answers)
+        assert set(found) == set(expected)
+        assert all(abs(found[place] - expected[place]) <= 1 for place in expected), found

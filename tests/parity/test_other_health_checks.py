@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from .harness import Proxy, wait_for
-from .health import attempted, check, counts, events, flags_become, kinds
+from .health import STRICT, all_find, check, counts, events, flags_become, kinds, routes
 from .health_peers import HEAD, SERVING, GrpcAnswer, GrpcPeer, Server, TcpPeer
-from .settings import HTTP_OPTIONS, Config, bootstrap, cluster, endpoint, listener, routes_to
+from .settings import HTTP_OPTIONS, Config, bootstrap, cluster, endpoint, listener
+from .workers import Workers
 
 pytestmark = pytest.mark.parity
+CONCURRENCY = (1, 2)
 
 _HEALTHY = "healthy"
 _FAILED = "/failed_active_hc"
@@ -128,55 +130,64 @@ def peer(proxy: Proxy, name: str, made: Callable[[], Server]) -> Any:
     return proxy.origins[name]
 
 
+def where(proxy: Proxy, port: int, **fields: Any) -> Config:
+    """The host of requests, an ordinary upstream, which is checked at another port."""
+    found = endpoint(proxy.origin("app").port)
+    found["endpoint"]["health_check_config"] = {"port_value": port, **fields}
+    return found
+
+
 def configure(proxy: Proxy) -> Config:
     clusters: list[Config] = []
     for name, (fields, greeting, answer, *_) in TCP.items():
         server = peer(
             proxy, f"tcp_{name}", lambda answer=answer, greeting=greeting: TcpPeer(answer, greeting)
         )  # type: ignore[misc]
-        clusters.append(cluster(f"tcp_{name}", server.port, health_checks=[check(tcp_health_check=fields)]))
-    clusters.append(cluster("tcp_nobody", proxy.port("nobody"), health_checks=[check(tcp_health_check={})]))
+        clusters.append(tcp_cluster(f"tcp_{name}", where(proxy, server.port), fields))
+    clusters.append(tcp_cluster("tcp_nobody", where(proxy, proxy.port("nobody")), {}))
     once = {"send": hexed(b"x"), "receive": [hexed(b"x")]}
     server = peer(proxy, "tcp_once", lambda: TcpPeer(echo))
     log = str(proxy.log("events").path)
     clusters.append(
-        cluster(
-            "tcp_once",
-            server.port,
-            health_checks=[check(tcp_health_check=once, reuse_connection=False, event_log_path=log)],
-        )
+        tcp_cluster("tcp_once", where(proxy, server.port), once, reuse_connection=False, event_log_path=log)
     )
     for name, (answer, *_) in GRPC.items():
         server = peer(proxy, f"grpc_{name}", lambda answer=answer: GrpcPeer(answer))  # type: ignore[misc]
-        clusters.append(grpc_cluster(f"grpc_{name}", server.port, {}))
-    for name in ("named", "meta", "once", "stops"):
+        clusters.append(grpc_cluster(f"grpc_{name}", where(proxy, server.port), {}))
+    for name in ("meta", "once", "stops"):
         peer(proxy, f"grpc_{name}", lambda: GrpcPeer(GrpcAnswer()))
     fields = {
         "service_name": "s" * 200,
         "authority": "auth.example",
         "initial_metadata": [{"header": {"key": "x-meta", "value": "1"}}],
     }
-    clusters.append(grpc_cluster("grpc_meta", proxy.origins["grpc_meta"].port, fields))
-    where = endpoint(proxy.origins["grpc_once"].port)
-    where["endpoint"]["health_check_config"] = {"hostname": "own.example"}
-    clusters.append(grpc_cluster("grpc_once", where, {}, reuse_connection=False))
-    clusters.append(grpc_cluster("grpc_stops", proxy.origins["grpc_stops"].port, {}, event_log_path=log))
+    meta, once_more, stops = (proxy.origins[f"grpc_{name}"].port for name in ("meta", "once", "stops"))
+    clusters.append(grpc_cluster("grpc_meta", where(proxy, meta), fields))
+    own = where(proxy, once_more, hostname="own.example")
+    clusters.append(grpc_cluster("grpc_once", own, {}, reuse_connection=False))
+    clusters.append(grpc_cluster("grpc_stops", where(proxy, stops), {}, event_log_path=log))
     for name, answer in (("http1", b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"), ("mute", b"")):
         server = peer(proxy, f"grpc_{name}", lambda answer=answer: TcpPeer(lambda data: answer))  # type: ignore[misc]
-        clusters.append(grpc_cluster(f"grpc_{name}", server.port, {}))
-    where = endpoint(proxy.origin("app").port)
-    where["endpoint"]["health_check_config"] = {"port_value": proxy.origins["grpc_named"].port}
-    clusters.append(grpc_cluster("app", where, {}))
-    return bootstrap(proxy.port("admin"), [listener("main", proxy.port(), routes_to("app"))], clusters)
+        clusters.append(grpc_cluster(f"grpc_{name}", where(proxy, server.port), {}))
+    return bootstrap(proxy.port("admin"), [listener("main", proxy.port(), routes(clusters))], clusters)
 
 
-def grpc_cluster(name: str, where: int | Config, fields: Config, **more: Any) -> Config:
+def tcp_cluster(name: str, host: Config, fields: Config, **more: Any) -> Config:
+    checks = [check(tcp_health_check=fields, **more)]
+    return cluster(name, host, health_checks=checks, common_lb_config=STRICT)
+
+
+def grpc_cluster(name: str, host: Config, fields: Config, **more: Any) -> Config:
     checks = [check(grpc_health_check=fields, **more)]
-    return cluster(name, where, health_checks=checks, typed_extension_protocol_options=both_versions())
+    options = {"typed_extension_protocol_options": both_versions()}
+    return cluster(name, host, health_checks=checks, common_lb_config=STRICT, **options)
 
 
-def verdict(proxy: Proxy, name: str, wanted: str, counted: str) -> None:
+def verdict(workers: Workers, name: str, wanted: str, counted: str) -> None:
+    """What is found once is true for all workers."""
+    proxy = workers.proxy
     assert flags_become(proxy, name, wanted) == wanted
+    assert all_find(workers, name, "hello" if wanted == _HEALTHY else "503")
     found = counts(proxy, name)
     assert found.pop("attempt") > 0
     assert found.pop("healthy") == (wanted == _HEALTHY)
@@ -184,19 +195,23 @@ def verdict(proxy: Proxy, name: str, wanted: str, counted: str) -> None:
 
 
 @pytest.mark.parametrize("name", TCP)
-def test_tcp(proxy: Proxy, name: str) -> None:
-    verdict(proxy, f"tcp_{name}", *TCP[name][3:])
+def test_tcp(workers: Workers, name: str) -> None:
+    verdict(workers, f"tcp_{name}", *TCP[name][3:])
 
 
-def test_tcp_without_a_listener(proxy: Proxy) -> None:
-    verdict(proxy, "tcp_nobody", _FAILED, "failure network_failure")
+def test_tcp_without_a_listener(workers: Workers) -> None:
+    verdict(workers, "tcp_nobody", _FAILED, "failure network_failure")
+
+
+def attempted_thrice(proxy: Proxy, name: str) -> bool:
+    """Whether a cluster is checked so often, since the start."""
+    return bool(wait_for(lambda: counts(proxy, name)["attempt"] >= 3, 6.0))
 
 
 def test_tcp_connections(proxy: Proxy) -> None:
     for name, kept in (("echo", True), ("connects", False), ("once", False), ("wrong", False)):
-        before = proxy.origins[f"tcp_{name}"]
-        assert attempted(proxy, f"tcp_{name}", 3)
-        assert (before.connections == 1) is kept  # type: ignore[attr-defined]
+        assert attempted_thrice(proxy, f"tcp_{name}")
+        assert (proxy.origins[f"tcp_{name}"].connections == 1) is kept, name  # type: ignore[attr-defined]
 
 
 def test_tcp_sends(proxy: Proxy) -> None:
@@ -210,11 +225,12 @@ def test_tcp_sends(proxy: Proxy) -> None:
         assert data == f"PROXY TCP4 127.0.0.1 127.0.0.1 {peer_port} {server.port}\r\n".encode()
 
 
-def test_tcp_events(proxy: Proxy) -> None:
+def test_tcp_events(proxy: Proxy, workers: Workers) -> None:
     path = proxy.log("events").path
     server: Any = proxy.origins["tcp_once"]
     server.answer = lambda data: None
     assert flags_become(proxy, "tcp_once", _FAILED) == _FAILED
+    assert all_find(workers, "tcp_once", "503")
     assert wait_for(lambda: len(events(path, "tcp_once")) > 1)
     found = events(path, "tcp_once")
     assert kinds(found) == ["add_healthy", "eject_unhealthy NETWORK"]
@@ -222,13 +238,13 @@ def test_tcp_events(proxy: Proxy) -> None:
 
 
 @pytest.mark.parametrize("name", GRPC)
-def test_grpc(proxy: Proxy, name: str) -> None:
-    verdict(proxy, f"grpc_{name}", *GRPC[name][1:])
+def test_grpc(workers: Workers, name: str) -> None:
+    verdict(workers, f"grpc_{name}", *GRPC[name][1:])
 
 
-def test_grpc_to_a_server_of_http1(proxy: Proxy) -> None:
-    verdict(proxy, "grpc_http1", _FAILED, "failure network_failure")
-    verdict(proxy, "grpc_mute", _TIMEOUT, "failure network_failure")
+def test_grpc_to_a_server_of_http1(workers: Workers) -> None:
+    verdict(workers, "grpc_http1", _FAILED, "failure network_failure")
+    verdict(workers, "grpc_mute", _TIMEOUT, "failure network_failure")
 
 
 def test_grpc_sends(proxy: Proxy) -> None:
@@ -260,23 +276,23 @@ def test_grpc_connections(proxy: Proxy) -> None:
         ("once", False),
         ("leaving", False),
     ):
-        assert attempted(proxy, f"grpc_{name}", 2)
+        assert attempted_thrice(proxy, f"grpc_{name}")
         assert (proxy.origins[f"grpc_{name}"].connections == 1) is kept, name  # type: ignore[attr-defined]
     assert wait_for(lambda: proxy.origins["grpc_silent"].resets > 0)  # type: ignore[attr-defined]
 
 
-def test_grpc_events(proxy: Proxy) -> None:
+def test_grpc_events(proxy: Proxy, workers: Workers) -> None:
     path = proxy.log("events").path
     server: Any = proxy.origins["grpc_stops"]
     server.answer = GrpcAnswer(data=b"\0\0\0\0\2\x08\2")
     assert flags_become(proxy, "grpc_stops", _FAILED) == _FAILED
+    assert all_find(workers, "grpc_stops", "503")
     assert wait_for(lambda: len(events(path, "grpc_stops")) > 1)
     found = events(path, "grpc_stops")
     assert kinds(found) == ["add_healthy", "eject_unhealthy ACTIVE"]
     assert {one["health_checker_type"] for one in found} == {"GRPC"}
 
 
-def test_clients_of_http1_are_served_over_http1(proxy: Proxy) -> None:
-    assert flags_become(proxy, "app", _HEALTHY) == _HEALTHY
-    assert proxy.ask("/x").status == 200
+def test_clients_of_http1_are_served_over_http1(proxy: Proxy, workers: Workers) -> None:
+    assert all_find(workers, "grpc_serving", "hello")
     assert proxy.origin("app").take().version == "HTTP/1.1"

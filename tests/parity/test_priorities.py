@@ -11,9 +11,12 @@ import pytest
 from .harness import Proxy, wait_for
 from .origin import text
 from .settings import Config, bootstrap, cluster, endpoint, listener
-from .test_localities import HEALTH, chosen, policy
+from .test_localities import HEALTH, policy
+from .workers import Workers
 
 pytestmark = pytest.mark.parity
+CONCURRENCY = (1, 2)
+#: By all workers together.
 ASKED = 200
 ASSIGNMENT = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 
@@ -140,9 +143,9 @@ def configure(proxy: Proxy) -> Config:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_shares(proxy: Proxy, name: str) -> None:
+def test_shares(proxy: Proxy, workers: Workers, name: str) -> None:
     _, _, _, loads, panic = CASES[name]
-    found = Counter(each[0] for each in chosen(proxy, f"/{name}", ASKED))
+    found = Counter(each[0] for each in workers.share(f"/{name}", ASKED))
     if not any(loads):
         assert found == {"5": ASKED}
     for priority, load in enumerate(loads):
@@ -154,22 +157,22 @@ def test_shares(proxy: Proxy, name: str) -> None:
     assert (panics > 0) is panic
 
 
-def test_discovered_policy(proxy: Proxy) -> None:
+def test_discovered_policy(proxy: Proxy, workers: Workers) -> None:
     """What the factor is goes with the endpoints, and counts though they are the same."""
-    assert {each[0] for each in chosen(proxy, "/eds", 60)} == {"0"}
+    assert {each[0] for each in workers.share("/eds", 60)} == {"0"}
     write(proxy, {"overprovisioning_factor": 100})
-    assert wait_for(lambda: {each[0] for each in chosen(proxy, "/eds", 20)} == {"0", "1"})
+    assert wait_for(lambda: {each[0] for each in workers.share("/eds", 20)} == {"0", "1"})
     write(proxy, {})
-    assert wait_for(lambda: sum(each[0] == "0" for each in chosen(proxy, "/eds", 60)) >= 40)
+    assert wait_for(lambda: sum(each[0] == "0" for each in workers.share("/eds", 60)) >= 40)
 
 
-def test_stale_assignment(proxy: Proxy) -> None:
+def test_stale_assignment(proxy: Proxy, workers: Workers) -> None:
     """Endpoints that are not renewed in time are forgotten, until there are others."""
     before = proxy.stats("^cluster.eds.assignment_")
     try:
         write(proxy, {"endpoint_stale_after": "0.2s"})
         assert proxy.stat_becomes("cluster.eds.membership_total", 0)
-        assert set(chosen(proxy, "/eds", 1)) == {"503"}
+        assert wait_for(lambda: workers.ask("/eds") == [["503"]] * proxy.concurrency)
     finally:
         write(proxy, {})
     assert proxy.stat_becomes("cluster.eds.membership_total", 4)

@@ -9,7 +9,8 @@ import pytest
 from .harness import Proxy
 from .origin import text
 from .settings import Config, bootstrap, cluster, endpoint, listener
-from .test_localities import HEALTH, chosen, policy, zone
+from .test_localities import HEALTH, policy, zone
+from .workers import Workers
 
 pytestmark = pytest.mark.parity
 CONCURRENCY = (1, 2)
@@ -102,9 +103,9 @@ def configure(proxy: Proxy) -> Config:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_zones(proxy: Proxy, name: str) -> None:
+def test_zones(proxy: Proxy, workers: Workers, name: str) -> None:
     _, _, asked, counted = CASES[name]
-    found = chosen(proxy, f"/{name}", ASKED)
+    found = workers.share(f"/{name}", ASKED)
     assert "".join(sorted({each[0] for each in found})) == asked
     stats = proxy.stats(f"^cluster.{name}.lb_")
     counts = {each: stats[f"cluster.{name}.{each}"] for each in (ALL, SAMPLED, ACROSS)}
@@ -120,17 +121,17 @@ def test_zones(proxy: Proxy, name: str) -> None:
     assert stats[f"cluster.{name}.lb_healthy_panic"] == (ASKED if name.startswith("panic") else 0)
 
 
-def test_how_much_stays(proxy: Proxy) -> None:
+def test_how_much_stays(workers: Workers) -> None:
     """A third of the upstream hosts are here, and half of the proxies: two of three requests stay."""
-    found = chosen(proxy, "/some-there", 400)
+    found = workers.share("/some-there", 400)
     stayed = sum(each[0] == "a" for each in found)
     assert 210 <= stayed <= 325
 
 
-def test_runtime(proxy: Proxy) -> None:
+def test_runtime(proxy: Proxy, workers: Workers) -> None:
     try:
         assert proxy.admin("/runtime_modify?upstream.zone_routing.enabled=0", "POST").status == 200
-        assert {each[0] for each in chosen(proxy, "/direct", 20)} == {"a", "b"}
+        assert {each[0] for each in workers.share("/direct", 20)} == {"a", "b"}
     finally:
         assert proxy.admin("/runtime_modify?upstream.zone_routing.enabled=", "POST").status == 200
-    assert {each[0] for each in chosen(proxy, "/direct", 20)} == {"a"}
+    assert {each[0] for each in workers.share("/direct", 20)} == {"a"}
