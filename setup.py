@@ -41,7 +41,7 @@ COMPILED = """
     upstream/choosers/priorities upstream/choosers/subsets upstream/cluster upstream/cluster_counts
     upstream/cluster_figures upstream/host
     upstream/outlier upstream/resource_limits upstream/pool/http upstream/pool/pools upstream/pool/special
-    upstream/pool/tcp upstream/lb/bounded_load
+    upstream/pool/tcp upstream/lb/balancer upstream/lb/bounded_load
     upstream/lb/hash_keys upstream/lb/least_request upstream/lb/localities upstream/lb/locality_weighted
     upstream/lb/maglev upstream/lb/random_choice upstream/lb/ring_hash upstream/lb/round_robin
     upstream/lb/shares upstream/lb/slow_start upstream/lb/zone_aware

@@ -37,7 +37,7 @@ class Balancer:
         self.hosts = some
         found = priorities(some, AssignmentPolicy(), 50)
         self.balancers.begin(found)
-        self.pick = self.balancers.of(found[0], False) if found[0].healthy else lambda: None
+        self.pick = self.balancers.of(found[0], False).pick if found[0].healthy else lambda: None
 
     def picks(self, count: int) -> list[int]:
         """The numbers of the hosts that are picked."""

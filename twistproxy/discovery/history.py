@@ -77,11 +77,24 @@ class History:
         if not known:
             return None
         moved_here = {a for a, (_, moved) in touched.items() if moved and a in endpoints}
-        places = enumerate(endpoints) if moved_here else ()
         return EndpointChanges(
             cluster,
             version,
             tuple(endpoints[a] for a, (_, moved) in touched.items() if not moved),
-            tuple((place, endpoints[a]) for place, a in places if a in moved_here),
+            tuple((place, endpoints[a]) for place, a in _places(endpoints, moved_here)),
             tuple(a for a, (was_there, moved) in touched.items() if was_there and moved),
         )
+
+
+def _places(endpoints: dict[Address, Endpoint], some: set[Address]) -> list[tuple[int, Address]]:
+    """Where these are, in ascending order.  Sought from the end: there new ones are, if there are many."""
+    found: list[tuple[int, Address]] = []
+    place = len(endpoints)
+    for address in reversed(endpoints):
+        if len(found) == len(some):
+            break
+        place -= 1
+        if address in some:
+            found.append((place, address))
+    found.reverse()
+    return found

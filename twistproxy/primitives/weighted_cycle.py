@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -17,14 +17,25 @@ _LONGEST = 1000.0
 _EARLY = 1e-6
 
 
+class _Turns:
+    """Of one item: its weight, and whether it has turns at all."""
+
+    __slots__ = ("item", "over", "weight")
+
+    def __init__(self, item: Any, weight: float) -> None:
+        self.item = item
+        self.weight = weight
+        self.over = False
+
+
 class WeightedCycle(Generic[T]):
-    """`next()` gives each item in proportion to its weight, evenly spread.  Costs O(log n).
+    """`next()` gives each item in proportion to its weight, evenly spread.  Costs O(log n), as `put` and `remove` do.
 
     `weigh(item, weight)` may change a weight each time the item comes up.  Nothing is done before the first `next`: a
     schedule that is soon replaced costs nothing.
     """
 
-    __slots__ = ("_heap", "_items", "_order", "_random", "_weigh", "_weights")
+    __slots__ = ("_heap", "_items", "_order", "_over", "_random", "_turns", "_weigh", "_weights")
 
     def __init__(
         self,
@@ -38,27 +49,76 @@ class WeightedCycle(Generic[T]):
         self._random = random
         self._weigh = weigh
         self._order = len(items)
-        self._heap: list[tuple[float, int, float, T]] = []
+        #: by deadlines; those that are over leave when they come up, or when they become many
+        self._heap: list[tuple[float, int, _Turns]] = []
+        self._over = 0
+        #: by item, from the first change on
+        self._turns: dict[T, _Turns] | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether there has been a `next`: only then it can be changed."""
+        return bool(self._heap)
 
     def next(self) -> T:
         heap = self._heap
         if not heap:
             self._begin()
             heap = self._heap
-        deadline, _, weight, item = heap[0]
+        deadline, _, turns = heap[0]
+        while turns.over:
+            heapq.heappop(heap)
+            self._over -= 1
+            deadline, _, turns = heap[0]
         self._order += 1
-        effective = weight if self._weigh is None else max(self._weigh(item, weight), _LEAST)
-        heapq.heapreplace(heap, (deadline + 1.0 / effective, self._order, weight, item))
+        item: T = turns.item
+        heapq.heapreplace(heap, (deadline + 1.0 / self._effective(item, turns.weight), self._order, turns))
         return item
+
+    def put(self, item: T, weight: float) -> None:
+        """It has this weight from now on, whether it was there or not.  A new one begins anywhere in its period."""
+        turns = self._by_item()
+        old = turns.get(item)
+        if old is not None:
+            if old.weight == weight:
+                return
+        turns[item] = new = _Turns(item, weight)
+        self._order += 1
+        deadline = self._heap[0][0] + self._random.random() / self._effective(item, weight)
+        heapq.heappush(self._heap, (deadline, self._order, new))
+        if old is not None:
+            self._end(old)
+
+    def remove(self, item: T) -> None:
+        """It is not there any more.  One must stay."""
+        old = self._by_item().pop(item, None)
+        if old is not None:
+            self._end(old)
+
+    def _end(self, turns: _Turns) -> None:
+        turns.over = True
+        self._over += 1
+        if self._over * 2 > len(self._heap):
+            self._heap = [one for one in self._heap if not one[2].over]
+            heapq.heapify(self._heap)
+            self._over = 0
+
+    def _by_item(self) -> dict[T, _Turns]:
+        found = self._turns
+        if found is None:
+            found = self._turns = {turns.item: turns for _, _, turns in self._heap}
+        return found
+
+    def _effective(self, item: T, weight: float) -> float:
+        return weight if self._weigh is None else max(self._weigh(item, weight), _LEAST)
 
     def _begin(self) -> None:
         """As the schedule is at some moment of its cycle: not every worker begins with the same item."""
-        weigh = self._weigh
-        pairs = zip(self._items, self._weights, strict=True)
-        effective = [weight if weigh is None else max(weigh(item, weight), _LEAST) for item, weight in pairs]
+        pairs = list(zip(self._items, self._weights, strict=True))
+        effective = [self._effective(item, weight) for item, weight in pairs]
         moment = self._random.random() * min(_LONGEST, max(1.0, 1.0 / min(effective)))
         self._heap = [
-            ((int(moment * now) + 1 - _EARLY) / now, at, weight, item)
-            for at, (item, weight, now) in enumerate(zip(self._items, self._weights, effective))
+            ((int(moment * now) + 1 - _EARLY) / now, at, _Turns(item, weight))
+            for at, ((item, weight), now) in enumerate(zip(pairs, effective))
         ]
         heapq.heapify(self._heap)

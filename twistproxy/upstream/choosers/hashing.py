@@ -60,7 +60,7 @@ class HashChooser(Chooser):
 
     def _balancer(self, priority: Priority) -> HashBalancer:
         params, settings = self._params, self._settings
-        hosts: Sequence[Host] = priority.hosts if priority.panic else priority.healthy
+        hosts: Sequence[Host] = list(priority.hosts if priority.panic else priority.healthy)
         shares: Sequence[float] | None = None
         if params.locality_weighted:
             localities = params.localities(priority.hosts, priority.number)

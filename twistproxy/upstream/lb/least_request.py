@@ -9,15 +9,16 @@ from random import Random
 
 from twistproxy.primitives.weighted_cycle import WeightedCycle
 from twistproxy.upstream.host import Host
+from twistproxy.upstream.lb.balancer import Weighted
 from twistproxy.upstream.lb.slow_start import SlowStart
 
 
-class LeastRequest:
+class LeastRequest(Weighted):
     """choices  how many hosts are compared, 0 for all
     bias     how much active requests count against different weights
     """
 
-    __slots__ = ("_bias", "_choices", "_cycle", "_hosts", "_random", "_slow_start")
+    __slots__ = ("_bias", "_choices", "_random")
 
     def __init__(
         self,
@@ -27,16 +28,13 @@ class LeastRequest:
         bias: float = 1.0,
         slow_start: SlowStart | None = None,
     ) -> None:
-        self._hosts = hosts
-        self._random = random.random
+        self._random = random
         self._choices = choices
         self._bias = bias
-        self._slow_start = slow_start
-        self._cycle: WeightedCycle[Host] | None = None
-        weights = [host.weight for host in hosts]
-        slow = slow_start is not None and slow_start.active()
-        if hosts and (slow or len(set(weights)) > 1):
-            self._cycle = WeightedCycle(hosts, weights, random, self._weigh)
+        super().__init__(hosts, slow_start)
+
+    def _scheduled(self, hosts: Sequence[Host], weights: list[int]) -> WeightedCycle[Host]:
+        return WeightedCycle(hosts, weights, self._random, self._weigh)
 
     def pick(self) -> Host | None:
         if self._cycle is not None:
@@ -47,7 +45,7 @@ class LeastRequest:
             return None
         if not self._choices:
             return self._scan()
-        random = self._random
+        random = self._random.random
         best = hosts[int(random() * count)]
         least = best.active()
         for _ in range(self._choices - 1):
@@ -72,7 +70,7 @@ class LeastRequest:
                 equals = 1
             elif active == least:
                 equals += 1
-                if self._random() * equals < 1.0:
+                if self._random.random() * equals < 1.0:
                     best = hosts[at]
         return best
 

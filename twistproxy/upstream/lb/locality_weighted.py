@@ -7,13 +7,14 @@ from random import Random
 
 from twistproxy.primitives.weighted_cycle import WeightedCycle
 from twistproxy.upstream.host import Host
+from twistproxy.upstream.lb.balancer import Balancer
 from twistproxy.upstream.lb.localities import LocalityHosts
 
 #: A balancer's method.
 Pick = Callable[[], Host | None]
 
 
-class LocalityWeighted:
+class LocalityWeighted(Balancer):
     """A balancer over the balancers of localities.  There must be one."""
 
     __slots__ = ("_cycle",)

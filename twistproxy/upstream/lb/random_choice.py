@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from random import Random
 
 from twistproxy.upstream.host import Host
+from twistproxy.upstream.lb.balancer import Balancer
 
 
-class RandomChoice:
+class RandomChoice(Balancer):
     __slots__ = ("_hosts", "_random")
 
     def __init__(self, hosts: Sequence[Host], random: Random) -> None:
@@ -18,3 +19,7 @@ class RandomChoice:
     def pick(self) -> Host | None:
         hosts = self._hosts
         return hosts[int(self._random() * len(hosts))] if hosts else None
+
+    def follow(self, hosts: dict[Host, None], touched: Sequence[Host]) -> bool:
+        self._hosts = list(hosts)
+        return True

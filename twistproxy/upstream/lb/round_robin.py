@@ -7,24 +7,24 @@ from random import Random
 
 from twistproxy.primitives.weighted_cycle import WeightedCycle
 from twistproxy.upstream.host import Host
+from twistproxy.upstream.lb.balancer import Weighted
 from twistproxy.upstream.lb.slow_start import SlowStart
 
 
-class RoundRobin:
+class RoundRobin(Weighted):
     """Equal weights take a plain turn, others an earliest-deadline-first schedule."""
 
-    __slots__ = ("_cycle", "_hosts", "_next")
+    __slots__ = ("_next", "_random")
 
     def __init__(self, hosts: Sequence[Host], random: Random, slow_start: SlowStart | None = None) -> None:
-        self._hosts = hosts
         # Not every worker begins with the same host.
         self._next = int(random.random() * len(hosts))
-        self._cycle: WeightedCycle[Host] | None = None
-        weights = [host.weight for host in hosts]
-        if slow_start is not None and slow_start.active():
-            self._cycle = WeightedCycle(hosts, weights, random, slow_start.weight) if hosts else None
-        elif len(set(weights)) > 1:
-            self._cycle = WeightedCycle(hosts, weights, random)
+        self._random = random
+        super().__init__(hosts, slow_start)
+
+    def _scheduled(self, hosts: Sequence[Host], weights: list[int]) -> WeightedCycle[Host]:
+        slow_start = self._slow_start
+        return WeightedCycle(hosts, weights, self._random, None if slow_start is None else slow_start.weight)
 
     def pick(self) -> Host | None:
         if self._cycle is not None:

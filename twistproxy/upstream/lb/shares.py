@@ -12,9 +12,9 @@ from twistproxy.upstream.host import Host
 class Priority:
     """The hosts of one priority, in their order.
 
-    hosts      all, whatever their health
+    hosts      all, whatever their health; these and the following as keys
     healthy, degraded  those of them that are
-    excluded   how many do not count
+    excluded   those that do not count
     available, available_degraded  per cent of its requests that the healthy hosts, and the degraded ones, can take
     panic      too few are left: health does not count
     """
@@ -32,13 +32,39 @@ class Priority:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.hosts: list[Host] = []
-        self.healthy: list[Host] = []
-        self.degraded: list[Host] = []
-        self.excluded = 0
+        self.hosts: dict[Host, None] = {}
+        self.healthy: dict[Host, None] = {}
+        self.degraded: dict[Host, None] = {}
+        self.excluded: dict[Host, None] = {}
         self.available = 0
         self.available_degraded = 0
         self.panic = False
+
+    def add(self, host: Host) -> None:
+        """One more, the last of all."""
+        self.hosts[host] = None
+        if host.healthy:
+            self.healthy[host] = None
+        elif host.degraded:
+            self.degraded[host] = None
+        if host.excluded:
+            self.excluded[host] = None
+
+    def judge(self, host: Host) -> None:
+        """It may be in another health than before."""
+        for part, belongs in (
+            (self.healthy, host.healthy),
+            (self.degraded, host.degraded),
+            (self.excluded, host.excluded),
+        ):
+            if not belongs:
+                part.pop(host, None)
+            elif host not in part:
+                part[host] = None
+
+    def remove(self, host: Host) -> None:
+        for part in (self.hosts, self.healthy, self.degraded, self.excluded):
+            part.pop(host, None)
 
 
 class Load:
@@ -63,25 +89,23 @@ def priorities(hosts: Collection[Host], policy: AssignmentPolicy, panic_threshol
         number = host.endpoint.priority
         while number >= len(found):
             found.append(Priority(len(found)))
-        priority = found[number]
-        priority.hosts.append(host)
-        if host.healthy:
-            priority.healthy.append(host)
-        elif host.degraded:
-            priority.degraded.append(host)
-        if host.excluded:
-            priority.excluded += 1
+        found[number].add(host)
+    measure(found, policy, panic_threshold)
+    return found
+
+
+def measure(found: list[Priority], policy: AssignmentPolicy, panic_threshold: int) -> None:
+    """What they can take, and which of them are in a panic."""
     for priority in found:
         _measure(priority, policy)
     find_panics(found, panic_threshold)
-    return found
 
 
 def find_panics(found: list[Priority], panic_threshold: int) -> None:
     """Which of them are in a panic."""
     enough = _total(found) >= 100
     for priority in found:
-        size = len(priority.hosts) - priority.excluded
+        size = len(priority.hosts) - len(priority.excluded)
         usable = len(priority.healthy) + len(priority.degraded)
         panic = (100 * usable < panic_threshold * size) if size else panic_threshold > 0
         priority.panic = panic and not enough
@@ -118,7 +142,7 @@ def has_usable(found: list[Priority], without: frozenset[int]) -> bool:
 
 def _measure(priority: Priority, policy: AssignmentPolicy) -> None:
     healthy, degraded = len(priority.healthy), len(priority.degraded)
-    size = len(priority.hosts) - priority.excluded
+    size = len(priority.hosts) - len(priority.excluded)
     if size and policy.weighted_priority_health:
         healthy = sum([host.weight for host in priority.healthy])
         degraded = sum([host.weight for host in priority.degraded])

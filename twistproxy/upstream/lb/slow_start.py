@@ -3,7 +3,7 @@ load_balancing/slow_start)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
 from twistproxy.model.balancing import SlowStartSettings
 from twistproxy.upstream.host import Host
@@ -25,8 +25,8 @@ class SlowStart:
         #: when the last host began; none has before the set itself did
         self._latest = monotonic()
 
-    def begin(self, hosts: Sequence[Host]) -> None:
-        """These are the healthy hosts now: those that were not before begin."""
+    def begin(self, hosts: Iterable[Host]) -> None:
+        """These are healthy now: those that were not before begin."""
         now = self._monotonic()
         latest = self._latest
         for host in hosts:

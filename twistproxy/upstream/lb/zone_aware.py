@@ -10,6 +10,7 @@ from twistproxy.model.balancing import ZoneAwareSettings
 from twistproxy.model.endpoint import Locality
 from twistproxy.observe.cluster_stats import ClusterStats
 from twistproxy.upstream.host import Host
+from twistproxy.upstream.lb.balancer import Balancer
 from twistproxy.upstream.lb.localities import LocalityHosts, by_locality
 
 #: A balancer's method.
@@ -105,7 +106,7 @@ def plan(
     return ZonePlan(False, stay, residual)
 
 
-class ZoneAware:
+class ZoneAware(Balancer):
     """A balancer over those of localities, by a plan.
 
     picks    of the localities, in the plan's order
