@@ -10,6 +10,7 @@ from twistproxy.api.upstream import PoolFailure
 from twistproxy.http.message import RequestHead, ResponseHead
 from twistproxy.model.cluster import ClusterSettings, Thresholds
 from twistproxy.model.endpoint import Endpoint
+from twistproxy.observe.stats import Snapshot
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.testing.clock import FakeClock
 from twistproxy.testing.connector import FakeConnector
@@ -45,7 +46,7 @@ class Request:
 
     def on_reset(self, reason: ResetReason, detail: str) -> None:
         self.failed = (PoolFailure.CONNECT_FAILURE, reason.name)
-        self.pool.stream_lost()
+        self.pool.stream_gone()
 
 
 class Bed:
@@ -249,3 +250,26 @@ def test_who_is_told_of_a_failure_may_cancel_another_request() -> None:
     assert bed.cluster.stats.upstream_rq_cancelled == 1
     bed.connector.attempts[1].fail()
     bed.finish()
+
+
+def test_bytes_of_a_connection_count_once_and_on_when_its_host_goes() -> None:
+    bed = Bed()
+    bed.ask()
+    bed.clock.advance()
+    (connection,) = bed.connector.connections
+    connection.receive(OK[:20])
+
+    def counted() -> tuple[int, int]:
+        out = Snapshot()
+        bed.cluster.collect(out)
+        prefix = "cluster.app.upstream_cx_"
+        return out.counters[prefix + "rx_bytes_total"], out.counters[prefix + "tx_bytes_total"]
+
+    received, sent = counted()
+    assert received == 20
+    assert sent > 0
+    bed.cluster.set_endpoints(())
+    assert counted() == (received, sent)
+    connection.receive(OK[20:])
+    bed.finish()
+    assert counted() == (len(OK), sent)

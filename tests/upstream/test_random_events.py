@@ -83,7 +83,7 @@ class Request:
 
     def on_reset(self, reason: ResetReason, detail: str) -> None:
         self._end(reason.name)
-        self.pool.stream_lost()
+        self.pool.stream_gone()
 
     def cancel(self) -> None:
         self._end("cancelled")
@@ -91,7 +91,7 @@ class Request:
             self.pool.cancel(self)
         else:
             self.encoder.reset()
-            self.pool.stream_reset()
+            self.pool.stream_gone()
 
     def _end(self, how: str) -> None:
         self.ends.append(how)

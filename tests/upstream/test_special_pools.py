@@ -51,7 +51,7 @@ class Request:
     def decode_data(self, data: bytes, end_stream: bool) -> None: ...
 
     def on_reset(self, reason: ResetReason, detail: str) -> None:
-        self.pool.stream_lost()
+        self.pool.stream_gone()
 
 
 def client(number: int, port: int) -> Any:

@@ -209,7 +209,7 @@ class Shadow:
             self._pool.cancel(self)
         else:
             self._encoder.reset()
-            self._pool.stream_reset()
+            self._pool.stream_gone()
 
     def _request_ended(self) -> None:
         self._ended_at = now = self._monotonic()
@@ -278,7 +278,7 @@ class Shadow:
         if self.done:
             return
         self._finish()
-        self._pool.stream_lost()
+        self._pool.stream_gone()
         outlier = self._pool.host.outlier
         if outlier is not None:
             outlier.disconnected()

@@ -260,7 +260,7 @@ class UpstreamRequest:
             self._pool.cancel(self)
         else:
             encoder.reset()
-            self._pool.stream_reset()
+            self._pool.stream_gone()
 
     # ---- from the upstream's codec: `ResponseDecoder`
 
@@ -337,7 +337,7 @@ class UpstreamRequest:
             self._repeat()
             return
         self._done = True
-        self._pool.stream_lost()
+        self._pool.stream_gone()
         outlier = self._pool.host.outlier
         if outlier is not None:
             outlier.disconnected()
@@ -364,7 +364,7 @@ class UpstreamRequest:
         )
 
     def _repeat(self) -> None:
-        self._pool.stream_lost()
+        self._pool.stream_gone()
         self._encoder = None
         self._repeats += 1
         self._late = False

@@ -39,6 +39,7 @@ class HttpPool:
         "_pending",
         "_settings",
         "_timeouts",
+        "_told",
         "deadline",
         "host",
         "limits",
@@ -72,6 +73,8 @@ class HttpPool:
         self._pending: deque[PoolCallbacks] = deque()
         self._failing = self._pending  # those of a failure that have not been told yet
         self._draining = False
+        #: of its open connections, the bytes that statistics have already (`drain`)
+        self._told: dict[Http1ClientConnection, tuple[int, int]] = {}
         self._limited = bool(settings.max_requests_per_connection or settings.max_connection_duration)
 
     # ---- streams
@@ -142,7 +145,7 @@ class HttpPool:
 
     def stream_done(self, connection: Http1ClientConnection, reusable: bool) -> None:
         """From the codec: the stream is over, the connection is still there."""
-        self._stream_gone()
+        self.stream_gone()
         if reusable:
             if not self._draining and not (self._limited and self._is_worn_out(connection)):
                 if self._pending:
@@ -168,15 +171,9 @@ class HttpPool:
             return True
         return False
 
-    def stream_reset(self) -> None:
-        """From the request: it reset its stream, and with it an HTTP/1 connection."""
-        self._stream_gone()
-
-    def stream_lost(self) -> None:
-        """From the request: its stream was reset by the other side."""
-        self._stream_gone()
-
-    def _stream_gone(self) -> None:
+    def stream_gone(self) -> None:
+        """Also from the request: its stream was reset, by itself or by the other side, and with it an HTTP/1
+        connection."""
         self.limits.count_requests(-1)
         self.stats.upstream_rq_active -= 1
         self.host.end_request()
@@ -329,8 +326,13 @@ class HttpPool:
                 stats.upstream_cx_destroy_local_with_active_rq += 1
             else:
                 stats.upstream_cx_destroy_remote_with_active_rq += 1
-        stats.upstream_cx_rx_bytes_total += connection.bytes_received
-        stats.upstream_cx_tx_bytes_total += connection.bytes_sent
+        received, sent = connection.bytes_received, connection.bytes_sent
+        if self._told:
+            told = self._told.pop(connection, (0, 0))
+            received -= told[0]
+            sent -= told[1]
+        stats.upstream_cx_rx_bytes_total += received
+        stats.upstream_cx_tx_bytes_total += sent
         stats.length_ms.record(int((self._clock.monotonic() - connection.opened_at) * 1000))
         if connection in self._idle:
             self._idle.remove(connection)
@@ -359,7 +361,14 @@ class HttpPool:
 
     def drain(self) -> None:
         """The host is gone from its cluster: close what is free now, and the rest as it becomes free."""
+        if self._draining:
+            return
         self._draining = True
+        # Nobody asks for its `open_bytes` any more.
+        self._told = {one: (one.bytes_received, one.bytes_sent) for one in self._open}
+        received, sent = self.open_bytes()
+        self.stats.upstream_cx_rx_bytes_total += received
+        self.stats.upstream_cx_tx_bytes_total += sent
         idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
