@@ -243,3 +243,15 @@ def test_cancelled(reactor: Any, turns: int) -> None:
     assert caller.events == events or caller.events[-1].startswith("lost")
     assert open_sockets() == before
     listening.close()
+
+
+def test_a_connection_that_nobody_gets_is_a_time_out(reactor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    listening, address = listen()
+    before = open_sockets()
+    monkeypatch.setattr(reactor, "adoptStreamConnection", lambda *args: None)
+    caller = Caller()
+    ReactorConnector(reactor).dial((Way(address),), 0.1, caller)
+    until(reactor, lambda: caller.events)
+    assert caller.events == [("timed out", True)]
+    assert open_sockets() == before
+    listening.close()

@@ -52,9 +52,13 @@ class Dialling:
         self._stop()
 
     def _stop(self) -> None:
-        for call in (self._limit, self._next):
-            if call is not None and call.active():
-                call.cancel()
+        if self._limit.active():
+            self._limit.cancel()
+        self._stop_trying()
+
+    def _stop_trying(self) -> None:
+        if self._next is not None and self._next.active():
+            self._next.cancel()
         tries, self._tries = self._tries, []
         self._left.clear()
         for one in tries:
@@ -88,12 +92,13 @@ class Dialling:
             callbacks.dial_failed(str(problem), problem.local, problem.binding)
 
     def connected(self, attempt: _Try, sock: socket.socket) -> None:
-        """From an attempt: this socket, which is given away, is connected."""
-        self._stop()
+        """From an attempt: this socket, which is given away, is connected.  The time limit holds until whoever waits has
+        the connection."""
+        self._stop_trying()
         try:
             self._reactor.adoptStreamConnection(sock.fileno(), sock.family, _Factory(self))
         except OSError as problem:  # it was gone before we had a look at it
-            callbacks, self._callbacks = self._callbacks, None
+            callbacks = self.take_callbacks()
             if callbacks is not None:
                 callbacks.dial_failed(str(_delayed(problem.errno)), False, False)
         finally:
@@ -101,6 +106,7 @@ class Dialling:
 
     def take_callbacks(self) -> DialCallbacks | None:
         """For the connection, which goes to whoever waits for it; None: nobody does."""
+        self._stop()
         callbacks, self._callbacks = self._callbacks, None
         return callbacks
 
