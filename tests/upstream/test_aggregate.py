@@ -7,7 +7,7 @@ from dataclasses import replace
 from random import Random
 
 from twistproxy.model.address import TcpAddress
-from twistproxy.model.balancing import Balancing
+from twistproxy.model.balancing import Balancing, OverrideSource
 from twistproxy.model.cluster import ClusterSettings
 from twistproxy.model.endpoint import Endpoint
 from twistproxy.model.subsets import SubsetSelector, SubsetSettings
@@ -134,3 +134,15 @@ def test_a_subset_without_a_host_of_the_priority() -> None:
     assert world.all.choose(request_context(metadata_match={"v": 1})) is None
     found = world.all.choose(request_context(metadata_match={"v": 2}))
     assert found is not None and found.endpoint == far
+
+
+def test_what_a_request_wants_of_a_member_is_wanted_once() -> None:
+    """The next attempt goes to the next of the hosts that it names, as without an aggregate cluster."""
+    world = World("")
+    wishes = Balancing(overrides=(OverrideSource("x-hosts"),))
+    hosts = tuple(endpoint(port) for port in range(1, 5))
+    world.clusters["a"] = world.made(ClusterSettings("a", balancing=wishes, endpoints=hosts))
+    world.all = world.made(ClusterSettings("all", aggregate=("a",)))
+    request = request_context({"x-hosts": "10.0.0.1:3,10.0.0.1:2"})
+    found = [world.all.choose(request), world.all.choose(request)]
+    assert [host.endpoint for host in found if host is not None] == [hosts[2], hosts[1]]

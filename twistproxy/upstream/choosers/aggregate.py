@@ -82,7 +82,10 @@ class AggregateChooser(Chooser):
         avoided = context.avoided_priorities(self)
         load = self._draw(self._without(avoided) if avoided else self._loads)
         member, number = self._from[load.priority]
-        return member.chooser.choose(_Within(context, number, load.degraded))
+        within = _Within(context, number, load.degraded)
+        host = member.chooser.choose(within)
+        context.wanted = within.wanted
+        return host
 
     def has_others(self, priorities: frozenset[int]) -> bool:
         return has_usable(self._priorities, priorities)
@@ -142,6 +145,7 @@ class _Within(LoadBalancerContext):
         super().__init__(context.host_attempts)
         self._context = context
         self.only = (priority, degraded)
+        self.wanted = context.wanted
 
     def hash(self, own: OwnPolicies) -> int | None:
         return self._context.hash(own)
