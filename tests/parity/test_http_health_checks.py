@@ -124,7 +124,7 @@ VERDICTS: dict[str, tuple[dict[str, Any], Answer | None, str, str]] = {
     ),
     "slow_body": (
         {},
-        raw("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n", *[0.1, "x"] * 9),
+        raw("HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n", *[0.1, "x"] * 20),
         _FAILED + "/active_hc_timeout",
         "failure network_failure",
     ),
