@@ -16,6 +16,7 @@ from twistproxy.primitives.metadata_match import labels
 from twistproxy.testing.clock import FakeClock
 from twistproxy.testing.connector import FakeConnector
 from twistproxy.testing.requests import retry_context
+from twistproxy.upstream.choosers.priorities import PriorityChooser
 from twistproxy.upstream.cluster import Cluster
 from twistproxy.upstream.host import Host
 
@@ -104,13 +105,14 @@ def test_a_priority_without_a_usable_host_is_none() -> None:
     choice = context(priority_updates=1)
     choice.tried(pick(choice, cluster))
     assert pick(choice, cluster).address.port == 1
-    assert cluster.chooser.pick_without(frozenset((0,))) is None
+    assert isinstance(cluster.chooser, PriorityChooser)
+    assert not cluster.chooser.has_others(frozenset((0,)))
 
 
 def test_other_priorities_after_a_change_of_hosts() -> None:
     cluster = made(endpoint(1), endpoint(2, 1))
-    host = cluster.chooser.pick_without(frozenset((0,)))
-    assert host is not None and host.address.port == 2
+    choice = context(priority_updates=1)
+    choice.tried(pick(choice, cluster))
+    assert pick(choice, cluster).address.port == 2
     cluster.set_endpoints((endpoint(1), endpoint(3, 1)))
-    host = cluster.chooser.pick_without(frozenset((0,)))
-    assert host is not None and host.address.port == 3
+    assert pick(choice, cluster).address.port == 3

@@ -16,6 +16,7 @@ from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.murmur_hash import murmur_hash
 from twistproxy.testing.clock import FakeClock
 from twistproxy.testing.connector import FakeConnector
+from twistproxy.upstream.choosers.hashing import HashChooser
 from twistproxy.upstream.cluster import Cluster
 from twistproxy.upstream.host import Host
 from twistproxy.upstream.lb.bounded_load import BoundedLoad
@@ -136,6 +137,11 @@ def cluster(*endpoints: Endpoint) -> Cluster:
     return Cluster(settings, clock, FakeConnector(clock), timeouts, Random(1))
 
 
+def chooser_of(hashing: Cluster) -> HashChooser:
+    assert isinstance(hashing.chooser, HashChooser)
+    return hashing.chooser
+
+
 def test_priorities_share_by_the_hash() -> None:
     """A key has the same host each time, also where a second priority has a share."""
     addresses = [TcpAddress("127.0.0.1", port) for port in range(1, 7)]
@@ -143,8 +149,8 @@ def test_priorities_share_by_the_hash() -> None:
     split = cluster(
         *(Endpoint(a, health=h, priority=at // 3) for at, (a, h) in enumerate(zip(addresses, health)))
     )
-    first = [split.chooser.pick_hash(key, 0) for key in KEYS]
-    assert first == [split.chooser.pick_hash(key, 0) for key in KEYS]
+    first = [chooser_of(split).pick_hash(key, 0) for key in KEYS]
+    assert first == [chooser_of(split).pick_hash(key, 0) for key in KEYS]
     shares = [sum(host is not None and host.endpoint.priority == each for host in first) for each in (0, 1)]
     assert 60 < shares[0] < 120
     assert sum(shares) == 200
@@ -154,4 +160,4 @@ def test_a_cluster_picks_without_a_hash() -> None:
     two = cluster(Endpoint(TcpAddress("127.0.0.1", 1)), Endpoint(TcpAddress("127.0.0.1", 2)))
     assert len({two.pick() for _ in range(50)}) == 2
     assert cluster().pick() is None
-    assert cluster().chooser.pick_hash(5, 0) is None
+    assert chooser_of(cluster()).pick_hash(5, 0) is None

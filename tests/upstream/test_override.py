@@ -10,6 +10,7 @@ from twistproxy.model.address import TcpAddress
 from twistproxy.model.balancing import Balancing, MaglevSettings, OverrideSource
 from twistproxy.model.cluster import ClusterSettings
 from twistproxy.model.endpoint import Endpoint
+from twistproxy.model.hash_policy import HeaderHash
 from twistproxy.observe.cluster_stats import ClusterStats
 from twistproxy.observe.stats import Snapshot
 from twistproxy.testing.clock import FakeClock
@@ -68,9 +69,21 @@ def test_what_is_behind_it() -> None:
     balancing = Balancing("MAGLEV", hashing=MaglevSettings(11), overrides=SOURCES)
     made = chooser(1, 2, balancing=balancing)
     assert made.own_policies is not None
-    assert made.pick_hash(5, 0) is made.pick_hash(5, 0)
+    hashed = request_context({"x-key": "5"}, hash_policies=(HeaderHash("x-key"),))
+    assert made.choose(hashed) is made.choose(hashed)
     assert made.pick() is not None
     made.rebuild()
     out = Snapshot()
     made.collect("x.", out)
     assert out.gauges["x.maglev_lb.max_entries_per_host"] == 6
+
+
+def test_what_is_behind_it_may_tell_ahead() -> None:
+    clock = FakeClock()
+    settings = ClusterSettings("a", Balancing(overrides=SOURCES), predictive_preconnect_ratio=2.0)
+    params = LoadBalancerParams(settings.balancing, ClusterStats(), Random(1), clock.monotonic)
+    made = make_chooser(settings, params, clock, None, None)
+    made.update(HostsUpdate([Host(Endpoint(TcpAddress("10.0.0.1", number))) for number in (1, 2, 3)]))
+    told = [made.peek(), made.peek()]
+    assert [made.choose(request("")), made.choose(request(""))] == told
+    assert chooser(1).peek() is None

@@ -19,7 +19,6 @@ from twistproxy.upstream.choosers.base import HostsUpdate
 from twistproxy.upstream.choosers.context import LoadBalancerContext
 from twistproxy.upstream.choosers.make import Say, make_chooser
 from twistproxy.upstream.choosers.params import LoadBalancerParams
-from twistproxy.upstream.choosers.peeking import PeekingChooser
 from twistproxy.upstream.cluster_counts import ClusterCounts
 from twistproxy.upstream.cluster_figures import Figures, collect_pools, describe
 from twistproxy.upstream.host import Host
@@ -90,8 +89,7 @@ class Cluster:
         self.pick: Callable[[], Host | None] = self.chooser.picking()
         self._outlier: OutlierRules | None = None
         self._board: WorkerBoard | None = None
-        peek = self.chooser.peek if isinstance(self.chooser, PeekingChooser) else _nobody
-        self._pools = Pools(settings, counts, clock, connector, timeouts, self._use, peek)
+        self._pools = Pools(settings, counts, clock, connector, timeouts, self._use, self.chooser.peek)
         if settings.source is None:
             self.set_endpoints(settings.endpoints)
 
@@ -354,7 +352,3 @@ class Cluster:
         hosts = self.hosts.values() if out.scope == "hosts" else self.used
         out.hosts[self.name] = [host.describe() for host in hosts]
         out.clusters[self.name] = describe(self.settings, self.limits)
-
-
-def _nobody() -> Host | None:
-    return None

@@ -67,13 +67,9 @@ class Chooser:
         """`pick`, or what is shorter and does the same until the next update."""
         return self.pick
 
-    def pick_without(self, priorities: frozenset[int]) -> Host | None:
-        """As `pick`, with no share for these priorities.  None if the others have no usable host."""
-        raise NotImplementedError
-
-    def pick_hash(self, value: int | None, attempt: int) -> Host | None:
-        """The host of a hash, any where there is none.  `attempt`: how many hosts of it were not acceptable."""
-        return self.pick()
+    def peek(self) -> Host | None:
+        """One more host of those that will be chosen; None if that cannot be said."""
+        return None
 
     def choose(self, context: LoadBalancerContext) -> Host | None:
         """The host for this request: one that the context likes, if a few looks find one; else any."""

@@ -82,10 +82,6 @@ class HashChooser(Chooser):
     def pick(self) -> Host | None:
         return self.pick_hash(None, 0)
 
-    def pick_without(self, priorities: frozenset[int]) -> Host | None:
-        """A hash does not go elsewhere."""
-        return self.pick_hash(None, 0)
-
     def pick_hash(self, value: int | None, attempt: int) -> Host | None:
         params = self._params
         if value is None:

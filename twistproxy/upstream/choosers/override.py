@@ -50,11 +50,8 @@ class OverrideChooser(Chooser):
     def picking(self) -> Callable[[], Host | None]:
         return self._inner.picking()
 
-    def pick_without(self, priorities: frozenset[int]) -> Host | None:
-        return self._inner.pick_without(priorities)
-
-    def pick_hash(self, value: int | None, attempt: int) -> Host | None:
-        return self._inner.pick_hash(value, attempt)
+    def peek(self) -> Host | None:
+        return self._inner.peek()
 
     def collect(self, prefix: str, out: Snapshot) -> None:
         self._inner.collect(prefix, out)

@@ -21,13 +21,12 @@ def looking_ahead(chooser: Chooser, policy: str) -> Chooser:
 
 
 class PeekingChooser(Chooser):
-    """What `peek` has told is what is chosen next.  `inner` makes the choice."""
+    """What `peek` has told is what is chosen next.  `inner`, which does not look at requests, makes the choice."""
 
     __slots__ = ("_ahead", "_hosts", "_inner")
 
     def __init__(self, inner: Chooser) -> None:
-        super().__init__(inner.contextual)
-        self.own_policies = inner.own_policies
+        super().__init__(False)
         self._inner = inner
         self._ahead: deque[Host] = deque()
         self._hosts: Collection[Host] = ()
@@ -55,12 +54,6 @@ class PeekingChooser(Chooser):
 
     def pick(self) -> Host | None:
         return self._ahead.popleft() if self._ahead else self._inner.pick()
-
-    def pick_without(self, priorities: frozenset[int]) -> Host | None:
-        return self._inner.pick_without(priorities)
-
-    def pick_hash(self, value: int | None, attempt: int) -> Host | None:
-        return self._inner.pick_hash(value, attempt)
 
     def choose_once(self, context: LoadBalancerContext, attempt: int) -> Host | None:
         if self._ahead and context.only is None:

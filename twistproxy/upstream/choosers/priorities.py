@@ -100,9 +100,6 @@ class PriorityChooser(Chooser):
     def has_others(self, priorities: frozenset[int]) -> bool:
         return has_usable(self._priorities, priorities)
 
-    def pick_without(self, priorities: frozenset[int]) -> Host | None:
-        return self._draw(self._without(priorities)) if self.has_others(priorities) else None
-
     def _without(self, priorities: frozenset[int]) -> list[tuple[int, Pick]]:
         """The shares of the other priorities, which have a usable host."""
         parts = self._reduced.get(priorities)
