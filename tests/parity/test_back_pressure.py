@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from .each_worker import client_of_each
 from .harness import Proxy, wait_for
 from .origin import Exchange
-from .settings import Config, bootstrap, cluster, listener, routes_to
+from .settings import Config, access_log, bootstrap, cluster, listener, routes_to
 from .wire import Client, request_bytes
 
 pytestmark = pytest.mark.parity
 CONCURRENCY = (1, 2)
+FORMAT = "%REQ(:PATH)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS%\n"
 SIZE = 48 * 1024 * 1024
 PIECE = bytes(range(256)) * 256
 
 
 def configure(proxy: Proxy) -> Config:
-    main = listener("main", proxy.port(), routes_to("app"))
+    log = access_log(proxy.log().path, FORMAT)
+    main = listener("main", proxy.port(), routes_to("app"), access_log=[log])
     limited = main | {"per_connection_buffer_limit_bytes": 32768}
     app = cluster("app", proxy.origin().port, per_connection_buffer_limit_bytes=32768)
     return bootstrap(proxy.port("admin"), [limited], [app])
@@ -120,3 +123,50 @@ def test_upload_to_a_slow_upstream(proxy: Proxy) -> None:
         assert client.read().text == "ok"
         assert sender.sent == SIZE
         client.close()
+
+
+def fill(proxy: Proxy, client: Client) -> None:
+    """Send until no more is taken, because reading is paused."""
+
+    def paused() -> bool:
+        found = proxy.stats("^http.main.downstream_flow_control")
+        prefix = "http.main.downstream_flow_control_"
+        return found[prefix + "paused_reading_total"] > found[prefix + "resumed_reading_total"]
+
+    client.socket.settimeout(0.2)
+    for _ in range(20):
+        with contextlib.suppress(TimeoutError):
+            while client.socket.send(PIECE):
+                pass
+        if paused():
+            return
+    raise AssertionError("reading is not paused")
+
+
+@pytest.mark.parametrize("leave", [Client.close, Client.reset, Client.finish])
+def test_a_client_that_leaves_while_it_has_to_wait(proxy: Proxy, leave: Callable[[Client], None]) -> None:
+    """Nobody looks at a connection that is not read: it is noticed when the upstream goes on reading (or the stream's
+    idle time is over)."""
+    read, left = threading.Event(), threading.Event()
+
+    def answer(exchange: Exchange) -> None:
+        read.wait(20)
+        try:
+            while exchange.sock.recv(1 << 20):
+                pass
+        except ConnectionResetError:
+            pass
+        left.set()
+        raise ConnectionError
+
+    proxy.origin().on("/left", answer)
+    word = f"/left?{leave.__name__}-{proxy.concurrency}"
+    with proxy.client() as client:
+        client.send(f"POST {word} HTTP/1.1\r\nhost: a\r\ncontent-length: {SIZE}\r\n\r\n")
+        fill(proxy, client)
+        leave(client)
+        assert not left.wait(0.1)
+        assert word not in "".join(proxy.log().lines())
+        read.set()
+        assert left.wait(3)
+    assert proxy.log().line(word) == f"{word} 0 DC downstream_remote_disconnect"
