@@ -78,7 +78,7 @@ def test_too_early_is_retried_at_once(status: int, decision: Decision) -> None:
     state = made(policy)
     assert state.after_head(ResponseHead(status, [])) == decision
     if decision == Decision.NOW:
-        assert state.judge_head(ResponseHead(status, [])) == Verdict.YES
+        assert state.judge_head(ResponseHead(status, []), False) == Verdict.YES
         assert state.delay == 0.0
 
 
@@ -110,11 +110,11 @@ def test_a_retry_counts_until_the_next_verdict() -> None:
     stats = ClusterStats()
     first, second = (made(on("5xx"), limits=limits, stats=stats) for _ in range(2))
     bad = ResponseHead(500, [])
-    assert first.judge_head(bad) == Verdict.YES
-    assert second.judge_head(bad) == Verdict.OVERFLOW
+    assert first.judge_head(bad, False) == Verdict.YES
+    assert second.judge_head(bad, False) == Verdict.OVERFLOW
     first.count()
     assert limits.retries == 1
-    assert first.judge_head(ResponseHead(200, [])) == Verdict.NO
+    assert first.judge_head(ResponseHead(200, []), False) == Verdict.NO
     assert limits.retries == 0
     assert (stats.upstream_rq_retry, stats.upstream_rq_retry_success, stats.upstream_rq_retry_overflow) == (
         1,
@@ -126,7 +126,7 @@ def test_a_retry_counts_until_the_next_verdict() -> None:
 def test_a_retry_that_nobody_waits_for_any_more() -> None:
     limits = ResourceLimits(Thresholds())
     state = made(on("5xx"), limits=limits)
-    state.judge_head(ResponseHead(500, []))
+    state.judge_head(ResponseHead(500, []), False)
     state.release()
     state.release()
     assert limits.retries == 0
@@ -136,7 +136,7 @@ def test_no_more_than_the_policy_allows() -> None:
     stats = ClusterStats()
     state = made(RetryPolicy(RETRY_ON["5xx"], num_retries=2), stats=stats)
     bad = ResponseHead(500, [])
-    assert [state.judge_head(bad) for _ in range(3)] == [Verdict.YES, Verdict.YES, Verdict.LIMIT]
+    assert [state.judge_head(bad, False) for _ in range(3)] == [Verdict.YES, Verdict.YES, Verdict.LIMIT]
     assert stats.upstream_rq_retry_limit_exceeded == 1
 
 
@@ -160,7 +160,7 @@ def test_delay(headers: list[Header], least: float, most: float) -> None:
     )
     stats = ClusterStats()
     state = made(policy, stats=stats)
-    assert state.judge_head(ResponseHead(503, headers)) == Verdict.YES
+    assert state.judge_head(ResponseHead(503, headers), False) == Verdict.YES
     assert least <= state.delay <= most
     state.count()
     assert stats.upstream_rq_retry_backoff_ratelimited == (least > 0)
@@ -169,9 +169,11 @@ def test_delay(headers: list[Header], least: float, most: float) -> None:
 
 def test_the_runtime_has_its_say() -> None:
     bad = ResponseHead(500, [])
-    assert made(on("5xx"), runtime=RuntimeValues({"upstream.use_retry": 0})).judge_head(bad) == Verdict.NO
+    assert (
+        made(on("5xx"), runtime=RuntimeValues({"upstream.use_retry": 0})).judge_head(bad, False) == Verdict.NO
+    )
     state = made(on("5xx"), runtime=RuntimeValues({"upstream.base_retry_backoff_ms": 5000}))
-    state.judge_head(bad)
+    state.judge_head(bad, False)
     assert state.delay >= 0.5
 
 
@@ -181,3 +183,11 @@ def test_the_runtime_has_its_say() -> None:
 )
 def test_words(text: str, valid: bool) -> None:
     assert retry_words(text.split(","), RETRY_ON)[1] == valid
+
+
+def test_a_budget_counts_the_request_that_has_failed() -> None:
+    limits = ResourceLimits(Thresholds(retry_budget=(100.0, 0)))
+    bad = ResponseHead(500, [])
+    assert made(on("5xx"), limits=limits).judge_head(bad, False) == Verdict.OVERFLOW
+    assert made(on("5xx"), limits=limits).judge_head(bad, True) == Verdict.YES
+    assert made(on("5xx"), limits=limits).judge_head(bad, True) == Verdict.OVERFLOW

@@ -90,6 +90,7 @@ POLICIES: dict[str, tuple[Config | None, Config]] = {
     "breaker": ({"retry_on": "5xx", "num_retries": 2}, {}),
     "budget": ({"retry_on": "5xx", "num_retries": 2}, {}),
     "budget_low": ({"retry_on": "5xx", "num_retries": 2}, {}),
+    "budget_own": ({"retry_on": "5xx", "num_retries": 1, "per_try_timeout": "0.2s"}, {}),
     "body": ({"retry_on": "5xx", "num_retries": 2}, {}),
     "hedge": (
         {"retry_on": "5xx", "num_retries": 1, "per_try_timeout": "0.05s"},
@@ -99,6 +100,13 @@ POLICIES: dict[str, tuple[Config | None, Config]] = {
     "high": ({"retry_on": "5xx", "num_retries": 1}, {"priority": "HIGH"}),
 }
 CLUSTERS: dict[str, Config] = {
+    "budget_own": {
+        "circuit_breakers": {
+            "thresholds": [
+                {"retry_budget": {"budget_percent": {"value": 100}, "min_retry_concurrency": 0}},
+            ]
+        }
+    },
     "waiting": {"circuit_breakers": {"thresholds": [{"max_retries": 1, "track_remaining": True}]}},
     "breaker": {"circuit_breakers": {"thresholds": [{"max_retries": 0, "track_remaining": True}]}},
     "budget": {

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from .harness import Proxy
-from .origin import Exchange, raw, silent
+from .origin import Answer, Exchange, raw, silent
 from .retry_policies import CLOSE, RESET, counted, failing, logged, run, status
 from .retry_policies import configure as configure
 
@@ -127,6 +127,25 @@ def test_budget(proxy: Proxy) -> None:
     assert run(proxy, "budget", failing(1, status(503)), "empty")[1] == 2
     assert run(proxy, "budget_low", failing(1, status(503)), "low")[1] == 1
     assert counted(proxy, "budget_low") == {"retry_overflow": 1}
+
+
+@pytest.mark.parametrize(
+    ("case", "failure", "attempts"),
+    [
+        ("head", status(503, body=""), 2),
+        ("content", status(503), 2),
+        ("late-content", raw("HTTP/1.1 503 X\r\ncontent-length: 1\r\n\r\n", 0.05, "x"), 2),
+        ("chunks", raw("HTTP/1.1 503 X\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"), 2),
+        ("to-the-end", raw("HTTP/1.1 503 X\r\n\r\nx", then="close"), 2),
+        ("closed", CLOSE, 2),
+        ("reset", RESET, 2),
+        ("garbage", raw("garbage\r\n\r\n"), 2),
+        ("silence", silent(), 2),
+    ],
+)
+def test_whether_what_has_failed_is_active(proxy: Proxy, case: str, failure: Answer, attempts: int) -> None:
+    """As many retries as are active: one, while the failed request is."""
+    assert run(proxy, "budget_own", failing(1, failure), case, method="POST")[1] == attempts
 
 
 def test_a_body_is_sent_again(proxy: Proxy) -> None:

@@ -209,13 +209,14 @@ class RetryState:
 
     # ---- what comes of it
 
-    def judge_head(self, head: ResponseHead) -> Verdict:
+    def judge_head(self, head: ResponseHead, end_stream: bool) -> Verdict:
         decision = self.after_head(head)
         delay = self._told_delay(head) if decision == Decision.LATER else 0.0
-        return self.judge(decision, delay)
+        return self.judge(decision, delay, end_stream)
 
-    def judge(self, decision: Decision, told: float = 0.0) -> Verdict:
-        """`told`: the delay that the response asked for, in seconds, 0 if none."""
+    def judge(self, decision: Decision, told: float = 0.0, ended: bool = False) -> Verdict:
+        """`told`: the delay that the response asked for, in seconds, 0 if none.  `ended`: the pool counts the attempt
+        no longer."""
         stats = self._stats
         if self._armed and decision == Decision.NO:
             stats.upstream_rq_retry_success += 1  # an earlier retry has brought this
@@ -230,7 +231,7 @@ class RetryState:
                 self.counts.retry_limited()
             return Verdict.LIMIT
         self._left -= 1
-        if self._limits.retries_full():
+        if self._limits.retries_full(int(ended)):
             stats.upstream_rq_retry_overflow += 1
             if self.counts is not None:
                 self.counts.retry_overflowed()

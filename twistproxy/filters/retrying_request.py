@@ -160,7 +160,7 @@ class RetryingRequest:
             if attempt.retried:
                 unwanted = retry.after_head(head) != Decision.NO
             else:
-                verdict = retry.judge_head(head)
+                verdict = retry.judge_head(head, end_stream)
                 if verdict == Verdict.YES:
                     self._cluster.stats.count_also("retry", head.status)
                     self._retry_instead(attempt, end_stream, False)
@@ -197,7 +197,7 @@ class RetryingRequest:
         attempt.resume_request()
         if attempt not in self._timers.attempts:
             return
-        if self._retry_reset(attempt, reason, False):
+        if self._retry_reset(attempt, reason, False, attempt.sent):
             return
         self._timers.attempts.remove(attempt)
         if not self._started:
@@ -298,12 +298,14 @@ class RetryingRequest:
         self._begin(attempt)
         self.flush_request()  # a head that waits for content would wait for the client
 
-    def _retry_reset(self, attempt: Attempt, reason: ResetReason, is_timeout: bool) -> bool:
-        """Whether another attempt takes the place of this one, which has no response."""
+    def _retry_reset(
+        self, attempt: Attempt, reason: ResetReason, is_timeout: bool, ended: bool = False
+    ) -> bool:
+        """Whether another attempt takes the place of this one, which has no response.  `ended`: its stream is gone."""
         retry = self._retry
         if self._started or retry is None or attempt.retried:
             return False
-        verdict = retry.judge(retry.after_reset(reason, attempt.sent))
+        verdict = retry.judge(retry.after_reset(reason, attempt.sent), ended=ended)
         if verdict != Verdict.YES:
             self._stream.flags |= WHY_NOT[verdict]
             return False

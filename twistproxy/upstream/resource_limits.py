@@ -119,14 +119,15 @@ class ResourceLimits:
     def requests_full(self) -> bool:
         return self.requests + self._others(_REQUESTS) >= self.max_requests
 
-    def retries_full(self) -> bool:
-        """Whether no more retry may be under way at once."""
+    def retries_full(self, ended: int = 0) -> bool:
+        """Whether no more retry may be under way at once.  `ended`: how many requests a budget has as active although
+        they are no longer counted: the one that has just failed is, in Envoy."""
         retries = self.retries + self._others(_RETRIES)
         budget = self.retry_budget
         if budget is None:
             return retries >= self.max_retries
         percent, least = budget
-        active = self.requests + self.pending + self._others(_REQUESTS) + self._others(_PENDING)
+        active = ended + self.requests + self.pending + self._others(_REQUESTS) + self._others(_PENDING)
         return retries >= max(int(percent / 100 * active), least)
 
     def pools_full(self) -> bool:
