@@ -349,7 +349,8 @@ def run(proxy: Proxy, name: str, answer: Answer, word: str, **request: Any) -> t
     """One request; how many attempts reached the origin."""
     proxy.origin().on(f"/{name}", answer)
     response = proxy.ask(f"/{name}?{word}", **request)
-    count = 0
+    proxy.origin().take()  # on a busy machine it may come later than the answer to a time limit
+    count = 1
     while not proxy.origin().queue.empty():
         proxy.origin().queue.get()
         count += 1

@@ -142,13 +142,13 @@ def test_hosts_that_never_take_a_connection(proxy: Proxy) -> None:
     """The time limit is kept with each attempt."""
     started = time.monotonic()
     assert at_once(proxy, "/mute") == {503: CLIENTS}
-    assert 0.25 <= time.monotonic() - started < 1
+    assert 0.25 <= time.monotonic() - started < 3
     assert flags(proxy, "/mute", CLIENTS) == {"UF": CLIENTS}
     # The first to time out fails all requests of its worker.
     assert proxy.stat_becomes("cluster.mute.upstream_cx_connect_timeout", CLIENTS)
     started = time.monotonic()
     assert at_once(proxy, "/mute/again", 1) == {503: 1}
-    assert 0.5 <= time.monotonic() - started < 2
+    assert 0.5 <= time.monotonic() - started < 3
     assert flags(proxy, "/mute/again", 1) == {"URX,UF": 1}
 
 
