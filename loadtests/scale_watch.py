@@ -1,5 +1,9 @@
 """Which update a proxy's workers work with: requests over several connections, the kernel having spread those over the
 workers, and the answers tell (`scale_world`).
+
+An answer tells of an update only if its request met the marker.  So what one connection has learnt is known of its
+worker, and which connections have a worker in common is seen by the origin: to it their requests come on the same
+connections.
 """
 
 from __future__ import annotations
@@ -15,12 +19,15 @@ from loadtests.scale_world import update_of
 from loadtests.tools import LoadTestError
 
 _X_HOST = re.compile(rb"\r\nx-host: ([0-9.]+)\r\n", re.IGNORECASE)
+_UPSTREAM = re.compile(rb"\r\nx-connection: (\d+)\r\n", re.IGNORECASE)
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
 
 
 @dataclass
 class _Connection:
     socket: socket.socket
+    number: int
+    worker: int
     newest: int = -1
     buffer: bytes = b""
     waiting: bool = False
@@ -29,7 +36,7 @@ class _Connection:
 
 @dataclass
 class Watcher:
-    """`watch(seconds)` keeps asking; `seen[update]` has for each connection when it first knew of that update or a newer
+    """`watch(seconds)` keeps asking; `lags[update]` has for each connection when it first knew of that update or a newer
     one.  `requests` counts the answers, `failed` those that were not 200.
 
     pause_s  between the answer and the next request of a connection
@@ -43,13 +50,14 @@ class Watcher:
     updates: dict[int, float] = field(default_factory=dict)
     lags: dict[int, dict[int, float]] = field(default_factory=dict)
     _all: list[_Connection] = field(default_factory=list)
+    _upstream: dict[bytes, _Connection] = field(default_factory=dict)
     _by_fd: dict[int, _Connection] = field(default_factory=dict)
     _count: int = 0
 
     def __enter__(self) -> Watcher:
         self._poll = select.epoll()
-        for _ in range(self.connections):
-            one = _Connection(socket.create_connection(("127.0.0.1", self.port), 10))
+        for number in range(self.connections):
+            one = _Connection(socket.create_connection(("127.0.0.1", self.port), 10), number, number)
             one.socket.setblocking(False)
             self._all.append(one)
             self._by_fd[one.socket.fileno()] = one
@@ -67,11 +75,12 @@ class Watcher:
         self.lags[update] = {}
 
     def reached(self, update: int) -> bool:
-        """Whether all connections know of it."""
-        return all(one.newest >= update for one in self._all)
+        """Whether all workers know of it."""
+        late = {one.worker for one in self._all} - {one.worker for one in self._all if one.newest >= update}
+        return not late
 
     def watch(self, seconds: float, until: int | None = None) -> None:
-        """Ask for so long, or until all connections know of update `until`."""
+        """Ask for so long, or until all workers know of update `until`."""
         end = time.monotonic() + seconds
         while (now := time.monotonic()) < end and not (until is not None and self.reached(until)):
             for number, one in enumerate(self._all):
@@ -107,19 +116,30 @@ class Watcher:
         if not head.startswith(b"HTTP/1.1 200") or host is None:
             self.failed += 1
             return
+        upstream = _UPSTREAM.search(head + b"\r\n")
+        if upstream is not None:
+            self._same_worker(one, self._upstream.setdefault(upstream[1], one))
         update = update_of(host[1].decode())
         if update is not None and update > one.newest:
             self._news(one, update)
 
+    def _same_worker(self, one: _Connection, other: _Connection) -> None:
+        former = one.worker
+        for each in self._all:
+            if each.worker == former:
+                each.worker = other.worker
+
     def _news(self, one: _Connection, update: int) -> None:
         now = time.monotonic()
-        key = one.socket.fileno()
         for number in range(one.newest + 1, update + 1):
             if number in self.updates:
-                self.lags[number][key] = now - self.updates[number]
+                self.lags[number][one.number] = now - self.updates[number]
         one.newest = update
 
     def lag_s(self, update: int) -> float:
-        """Seconds until the last connection knew of it; endless if one never did."""
-        lags = self.lags[update]
-        return max(lags.values()) if len(lags) == len(self._all) else float("inf")
+        """Seconds until the last worker knew of it; endless if one never did."""
+        found: dict[int, float] = {}
+        for one in self._all:
+            lag = self.lags[update].get(one.number, float("inf"))
+            found[one.worker] = min(lag, found.get(one.worker, lag))
+        return max(found.values())

@@ -227,7 +227,7 @@ def start_proxy(name: str, world: World, core: int, workers: int, patience_s: fl
 
 
 def start_scale_origin(directory: Path, core: int) -> RunningPeer:
-    """An nginx on all addresses of the machine, which says on which one it was asked."""
+    """An nginx on all addresses of the machine, which says on which one it was asked, and on which connection."""
     (port,) = free_ports(1)
     file = directory / "scale-origin.conf"
     body = "x" * 1024
@@ -240,7 +240,7 @@ http {{
     access_log off; server_tokens off; keepalive_requests 1000000000; keepalive_timeout 1h;
     server {{
         listen 0.0.0.0:{port} backlog=4096;
-        location / {{ add_header x-host $server_addr; return 200 "{body}"; }}
+        location / {{ add_header x-host $server_addr; add_header x-connection $connection; return 200 "{body}"; }}
     }}
 }}
 """
