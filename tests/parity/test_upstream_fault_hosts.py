@@ -205,12 +205,15 @@ def test_and_nobody_notices_where_that_is_retried(proxy: Proxy) -> None:
 
 def test_all_hosts_are_gone_and_back(proxy: Proxy) -> None:
     assert at_once(proxy, "/coming", CLIENTS, 3) == {503: CLIENTS * 3}
+    assert wait_for(lambda: proxy.stat("cluster.coming.upstream_cx_active") == 0)
     proxy.origins["coming"] = origin = Origin(socket.create_server(("127.0.0.1", proxy.ports["coming"])))
     assert at_once(proxy, "/coming", CLIENTS, 3) == {200: CLIENTS * 3}
     origin.stop()
     proxy.origins.pop("coming")
     assert wait_for(lambda: proxy.stat("cluster.coming.upstream_cx_active") == 0)
     assert at_once(proxy, "/coming") == {503: CLIENTS}
+    # One that fails later would take requests that come then with it.
+    assert wait_for(lambda: proxy.stat("cluster.coming.upstream_cx_active") == 0)
     proxy.origins["coming"] = Origin(socket.create_server(("127.0.0.1", proxy.ports["coming"])))
     assert at_once(proxy, "/coming") == {200: CLIENTS}
 
