@@ -21,6 +21,7 @@ from twistproxy.process.configuration import rebuild
 from twistproxy.process.run_dir import DISCOVERY_SOCKET
 from twistproxy.process.settings import ProcessSettings
 from twistproxy.process.shrink_heap import shrink_heap
+from twistproxy.process.time_slice import take_long_slices
 from twistproxy.process.trial_clusters import clusters_on_trial
 from twistproxy.transport.clock import ReactorClock
 from twistproxy.transport.log_file import LogFiles
@@ -31,9 +32,11 @@ _log = Logger(namespace="twistproxy.discovery")
 def main(control: Any, settings: ProcessSettings) -> None:
     """What the forked discovery process does, until it is told to leave or the master is gone.
 
-    It runs on Twisted's own reactor: it moves hardly any bytes, and treq is at home there.
+    It runs on Twisted's own reactor: it moves hardly any bytes, and treq is at home there.  Workers, for whose requests
+    somebody waits, run before it.
     """
     prepare_process("discovery")
+    take_long_slices()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     reactor = make_reactor("epoll")
     DiscoveryProcess(reactor, control, settings)
