@@ -48,6 +48,12 @@ ENDS: dict[str, tuple[Config, dict[str, int]]] = {
 }
 
 
+ANSWERS = {
+    "closing": text(headers="connection: close\r\n"),
+    "cut": raw("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nab", then="close"),
+    "broken": raw("nonsense\r\n\r\n"),
+    "left": silent(),
+}
 LIMITS = {"small": 32768, "large": 32 << 20}
 
 
@@ -85,13 +91,7 @@ def answered(client: Client, name: str) -> None:
 @pytest.mark.parametrize("name", ENDS)
 def test_counted(proxy: Proxy, name: str) -> None:
     origin = proxy.origin(name)
-    answers = {
-        "closing": text(headers="connection: close\r\n"),
-        "cut": raw("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nab", then="close"),
-        "broken": raw("nonsense\r\n\r\n"),
-        "left": silent(),
-    }
-    origin.default = answers.get(name, text())
+    origin.default = ANSWERS.get(name, text())
     clients = client_of_each(proxy, path="/worker", origin="worker")
     for client in clients:
         client.send(f"GET /{name} HTTP/1.1\r\nhost: a\r\n\r\n")
@@ -120,6 +120,44 @@ def test_counted(proxy: Proxy, name: str) -> None:
     assert counted() == expected
     for client in clients:
         client.close()
+
+
+def samples(proxy: Proxy, cluster: str) -> tuple[int, int]:
+    """Of how many connections the number of requests was recorded, and the sum of those."""
+    page = proxy.admin("/stats/prometheus?filter=upstream_rq_per_cx&text_readouts").text
+    label = f'{{envoy_cluster_name="{cluster}"}} '
+    found = dict(line.rsplit(" ", 1) for line in page.splitlines() if label in line)
+    name = "envoy_cluster_upstream_rq_per_cx_"
+    return tuple(int(float(found.get(f"{name}{what}{label[:-1]}", 0))) for what in ("count", "sum"))
+
+
+def test_requests_of_a_connection(proxy: Proxy) -> None:
+    """Are recorded when it ends, in which way ever; of one that never was there is nothing to record."""
+    ended = {"idle", "worn", "closed", "cut", "left"}
+    names = {*ended, "refused", "mute", "kept"}
+    before = {name: samples(proxy, name) for name in names}
+    for name in names:
+        origin = proxy.origin(name)
+        origin.default = ANSWERS.get(name, text())
+        origin.forget()
+        client = proxy.client().send(f"GET /{name} HTTP/1.1\r\nhost: a\r\n\r\n")
+        if name == "left":
+            origin.take()
+        answered(client, name)
+    proxy.origin("closed").hang_up()
+
+    def recorded() -> set[str]:
+        return {name for name, (count, _) in before.items() if samples(proxy, name)[0] > count}
+
+    wait_for(lambda: recorded() == ended, 8.0)
+    assert recorded() == ended
+    assert all(count == total for count, total in (samples(proxy, name) for name in names))
+    many = proxy.client()
+    for _ in range(3):
+        assert many.send("GET /worker HTTP/1.1\r\nhost: a\r\n\r\n").read().status == 200
+    (_, requests) = samples(proxy, "worker")
+    proxy.origin("worker").hang_up()
+    assert wait_for(lambda: samples(proxy, "worker")[1] >= requests + 3, 8.0)
 
 
 def accepted(proxy: Proxy, client: Client, name: str) -> int:

@@ -191,6 +191,7 @@ class ClusterStats(Group):
         self.rq_time = Histogram()
         self.connect_ms = Histogram()
         self.length_ms = Histogram()
+        self.rq_per_cx = Histogram()
 
     def count_also(self, name: str, status: int) -> None:
         """Count a response under one more name.  Names may come from requests: there is an end to them."""
@@ -239,6 +240,7 @@ class ClusterStats(Group):
             ("upstream_rq_time", self.rq_time),
             ("upstream_cx_connect_ms", self.connect_ms),
             ("upstream_cx_length_ms", self.length_ms),
+            ("upstream_rq_per_cx", self.rq_per_cx),
         ):
             out.histograms[prefix + name] = histogram.snapshot()
 

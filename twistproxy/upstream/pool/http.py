@@ -334,6 +334,7 @@ class HttpPool:
         stats.upstream_cx_rx_bytes_total += received
         stats.upstream_cx_tx_bytes_total += sent
         stats.length_ms.record(int((self._clock.monotonic() - connection.opened_at) * 1000))
+        stats.rq_per_cx.record(connection.streams)
         if connection in self._idle:
             self._idle.remove(connection)
         if self._pending:
