@@ -57,8 +57,20 @@ def test_hosts_go_when_nobody_has_them_in_use() -> None:
     assert world.clock.getDelayedCalls() == []
 
 
+def test_hosts_of_an_earlier_process_stay_until_all_workers_can_have_told_of_them() -> None:
+    world = World()
+    world.hosts.used([A])
+    world.clock.advance(10.0)
+    assert not world.store.complete("app")
+    world.hosts.used([B])
+    world.clock.advance(5.0)
+    assert world.store.complete("app")
+    assert world.known == ["app1.2.3.4:80", "app1.2.3.5:80"]
+
+
 def test_a_source_that_is_stopped_has_no_timer() -> None:
     world = World()
     world.hosts.used([A])
+    assert world.clock.getDelayedCalls()
     world.hosts.stop()
     assert world.clock.getDelayedCalls() == []

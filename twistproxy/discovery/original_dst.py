@@ -26,16 +26,24 @@ class OriginalDstHosts:
         self._updates = updates
         self._used: dict[TcpAddress, float] = {}  # when that was told last
         self._timer: Timer | None = None
+        # Until workers have had the time to tell what they have from an earlier discovery process.
+        self._settling: Timer | None = None
 
     def start(self) -> None:
-        """There are none yet, and no request has to wait for any."""
+        """None are known yet, and no request has to wait for any."""
+        self._settling = self._reactor.callLater(self._source.cleanup_interval * _KEPT, self._settled)
         self._publish()
 
     def stop(self) -> None:
         self._updates.stop()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        for timer in (self._timer, self._settling):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._settling = None
+
+    def _settled(self) -> None:
+        self._settling = None
+        self._publish()
 
     def used(self, addresses: Iterable[TcpAddress]) -> None:
         """A worker has these in use, or has just met them."""
@@ -61,5 +69,6 @@ class OriginalDstHosts:
     def _publish(self) -> None:
         name = self._source.cluster
         self._updates.publish(
-            [Endpoint(address, hostname=host_name(name, address)) for address in self._used]
+            [Endpoint(address, hostname=host_name(name, address)) for address in self._used],
+            complete=self._settling is None,
         )
