@@ -80,9 +80,14 @@ def answers(proxy: Proxy) -> Iterator[Semaphore]:
 
 
 def hang_up(proxy: Proxy) -> None:
-    for origin in proxy.origins.values():
-        origin.hang_up()
-    assert wait_for(lambda: not any(proxy.stats("upstream_cx_active$").values()))
+    """Again and again: some connections may just be on their way."""
+
+    def none_left() -> bool:
+        for origin in proxy.origins.values():
+            origin.hang_up()
+        return not any(proxy.stats("upstream_cx_active$").values())
+
+    assert wait_for(none_left)
 
 
 def clients_of_workers(proxy: Proxy, count: int) -> list[list[Client]]:

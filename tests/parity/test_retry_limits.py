@@ -138,7 +138,7 @@ def test_budget(proxy: Proxy) -> None:
         ("chunks", raw("HTTP/1.1 503 X\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"), 2),
         ("to-the-end", raw("HTTP/1.1 503 X\r\n\r\nx", then="close"), 2),
         ("closed", CLOSE, 2),
-        ("reset", RESET, 2),
+        ("reset", raw(then="reset"), 2),
         ("garbage", raw("garbage\r\n\r\n"), 2),
         ("silence", silent(), 2),
     ],
