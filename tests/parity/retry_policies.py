@@ -67,11 +67,11 @@ POLICIES: dict[str, tuple[Config | None, Config]] = {
     "per_try": ({"retry_on": "5xx", "num_retries": 1, "per_try_timeout": "0.05s"}, {}),
     "per_try_no": ({"per_try_timeout": "0.05s"}, {}),
     "per_try_long": ({"retry_on": "5xx", "per_try_timeout": "0.1s"}, {"timeout": "0.1s"}),
-    "per_try_idle": ({"retry_on": "5xx", "num_retries": 1, "per_try_idle_timeout": "0.05s"}, {}),
+    "per_try_idle": ({"retry_on": "5xx", "num_retries": 1, "per_try_idle_timeout": "0.15s"}, {}),
     "total": ({"retry_on": "5xx", "num_retries": 9, "per_try_timeout": "0.1s"}, {"timeout": "0.15s"}),
     "waiting": (
         {"retry_on": "5xx", "num_retries": 9, "retry_back_off": {"base_interval": "10s"}},
-        {"timeout": "0.3s"},
+        {"timeout": "1s"},
     ),
     "asked": (
         {

@@ -53,7 +53,7 @@ def test_per_try_idle_timeout(proxy: Proxy) -> None:
     assert (response.status, count) == (504, 2)
     assert logged(proxy, "per_try_idle", "slow") == ("504", "URX,UT", "upstream_per_try_idle_timeout", "2")
     assert counted(proxy, "per_try_idle")["per_try_idle_timeout"] == 2
-    drops = raw("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n", 0.03, "a", 0.03, "b", 0.03, "c")
+    drops = raw("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n", 0.06, "a", 0.06, "b", 0.06, "c")
     response, count = run(proxy, "per_try_idle", drops, "drops")
     assert (response.status, response.text, count) == (200, "abc", 1)
 
