@@ -5,6 +5,7 @@ from dataclasses import replace
 from twistproxy.discovery.snapshot import EndpointStore
 from twistproxy.model.address import TcpAddress
 from twistproxy.model.endpoint import AssignmentPolicy, Endpoint, EndpointSet
+from twistproxy.model.health import FAILED_ACTIVE_HC, FAILED_OUTLIER_CHECK
 
 A, B, C = (Endpoint(TcpAddress("10.0.0.1", port)) for port in (1, 2, 3))
 
@@ -158,3 +159,57 @@ def test_the_policy_of_an_assignment() -> None:
     assert second.policy == AssignmentPolicy(100)
     assert second.version > first.version
     assert store.changes("a", first.version) is None
+
+
+class Timed(Store):
+    """Notes when endpoints became healthy, by a clock that the test moves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1.0
+        self._monotonic = lambda: self.now
+        self.note_times(["a"])
+        self.declare("a")
+
+    def since(self) -> list[float]:
+        found = self.get("a")
+        assert found is not None
+        return [endpoint.since for endpoint in found.endpoints]
+
+
+def test_when_endpoints_became_healthy() -> None:
+    store = Timed()
+    store.publish("a", (A, replace(B, health="UNHEALTHY")))
+    assert store.since() == [1.0, 0.0]
+    store.now = 2.0
+    store.publish("a", (replace(A, weight=2), B, C))
+    assert store.since() == [1.0, 2.0, 2.0]
+    store.now = 3.0
+    assert not store.publish("a", (replace(A, weight=2), B, C))
+    assert store.since() == [1.0, 2.0, 2.0]
+
+
+def test_health_checks_begin_anew_and_outlier_detection_does_not() -> None:
+    store = Timed()
+    store.publish("a", (A, B))
+    for flag in (FAILED_ACTIVE_HC, FAILED_OUTLIER_CHECK):
+        store.now += 1
+        store.set_flags("a", {A.address: flag}, flag)
+        store.now += 1
+        store.set_flags("a", {A.address: 0}, flag)
+        assert store.since() == [3.0, 1.0]
+
+
+def test_times_are_noted_of_some_clusters_only() -> None:
+    store = Timed()
+    store.declare("b")
+    store.publish("a", (A,))
+    store.publish("b", (A,))
+    assert store.get("b") == EndpointSet("b", (A,), store.version("b") or 0)
+    store.now = 2.0
+    store.note_times(["b"])
+    assert store.since() == [0.0]
+    found = store.get("b")
+    assert found is not None
+    assert found.endpoints == (replace(A, since=2.0),)
+    assert not store.publish("b", (A,))

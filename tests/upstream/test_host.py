@@ -39,8 +39,8 @@ def test_health(eds: str, flags: int, expected: str, names: list[str]) -> None:
     assert host.describe()["health"] == names
 
 
-def test_flags_travel_with_the_endpoint() -> None:
-    endpoint = Endpoint(ADDRESS, flags=health.FAILED_OUTLIER_CHECK)
+def test_flags_and_time_travel_with_the_endpoint() -> None:
+    endpoint = Endpoint(ADDRESS, flags=health.FAILED_OUTLIER_CHECK, since=12.25)
     assert Endpoint.from_json(endpoint.to_json()) == endpoint
     assert "f" not in Endpoint(ADDRESS).to_json()
 

@@ -164,6 +164,20 @@ def test_with_aggression_it_is_faster() -> None:
     assert 95 <= Counter(balancer.picks(300))[1] <= 105  # half, after a quarter of the time
 
 
+@pytest.mark.parametrize("policy", ["ROUND_ROBIN", "LEAST_REQUEST"])
+def test_hosts_that_began_before_this_worker_knew_them(policy: str) -> None:
+    clock = FakeClock()
+    began = [
+        Host(replace(host.endpoint, since=clock.monotonic() - age))
+        for host, age in zip(hosts(1, 1, 1), (20.0, 11.0, 5.0))
+    ]
+    balancer = Balancer(Balancing(policy, slow_start=SLOW), began, 3, clock)
+    counts = Counter(balancer.picks(250))
+    assert abs(counts[0] - 100) < 10
+    assert abs(counts[1] - 100) < 10
+    assert abs(counts[2] - 50) < 10
+
+
 def test_all_new_hosts_are_equal() -> None:
     counts = Counter(Balancer(Balancing(slow_start=SLOW), hosts(1, 1, 1), 3).picks(300))
     assert all(99 <= counts[at] <= 101 for at in range(3))

@@ -82,10 +82,10 @@ class DiscoveryService(Service):
         self._random = random
         self._resolvers = Resolvers(reactor, random, lambda path: Path(path).read_text("utf-8", "replace"))
         self._make_lookup = make_lookup or (lambda source: self._resolvers.get(source.resolver))
-        self.store = EndpointStore(self._changed)
+        clock = ReactorClock(reactor)
+        self.store = EndpointStore(self._changed, monotonic=clock.monotonic)
         self.fanout = Fanout(reactor, instance or f"{os.getpid()}-{os.urandom(8).hex()}", self.store, log)
         self.host_rows = HostRows(Board(1) if board is None else board)
-        clock = ReactorClock(reactor)
         #: what the runtime says at the moment
         self.runtime = RuntimeValues()
         self.outliers = OutlierDetection(

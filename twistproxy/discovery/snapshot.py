@@ -5,33 +5,18 @@ Pure: what publishes into it and who is told is elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
-from twistproxy.discovery.history import EndpointDelta, History
+from twistproxy.discovery.cluster_state import ClusterState, HealthChecker
+from twistproxy.discovery.history import EndpointDelta
 from twistproxy.model.address import Address
 from twistproxy.model.endpoint import AssignmentPolicy, Endpoint, EndpointChanges, EndpointSet
 from twistproxy.model.health import ACTIVE_CHECKS, PENDING_DYNAMIC_REMOVAL
 
 NO_CHANGE = EndpointDelta((), (), ())
-
-
-class HealthChecker(Protocol):
-    """Who checks the health of a cluster's endpoints, and so has a say in which there are.
-
-    warm  workers may know of the endpoints: the first that were found have been checked
-    """
-
-    @property
-    def warm(self) -> bool: ...
-
-    def keeps(self, before: Mapping[Address, Endpoint], found: Collection[Address]) -> Iterable[Address]:
-        """The source has found these; returns which of the others stay."""
-
-    def settle(self, delta: EndpointDelta) -> Mapping[Address, int]:
-        """The endpoints have changed so; returns flags of theirs (`model.health.ACTIVE_CHECKS`) that change with it."""
 
 
 class EndpointWatcher(Protocol):
@@ -44,21 +29,25 @@ class EndpointWatcher(Protocol):
         """It is gone."""
 
 
-#: Of more endpoints than these the order is not followed, which would cost each worker the more the more there are.
-_MANY = 2000
-
-
 class EndpointStore:
     """The newest endpoints of each cluster, and what has changed of late.
 
     changed  called with a cluster's name after its state has changed, or it is gone
     watcher  hears of endpoints that come and go
+    monotonic  the clock of `Endpoint.since`
     """
 
-    def __init__(self, changed: Callable[[str], None], watcher: EndpointWatcher | None = None) -> None:
+    def __init__(
+        self,
+        changed: Callable[[str], None],
+        watcher: EndpointWatcher | None = None,
+        monotonic: Callable[[], float] = float,
+    ) -> None:
         self._changed = changed
         self.watcher = watcher
-        self._clusters: dict[str, _State] = {}
+        self._monotonic = monotonic
+        self._timed: frozenset[str] = frozenset()
+        self._clusters: dict[str, ClusterState] = {}
         # One count for all clusters: a cluster that goes and comes back does not repeat a version.
         self._version = 0
 
@@ -103,8 +92,23 @@ class EndpointStore:
         What an earlier source of it found stays until this one answers.
         """
         if cluster not in self._clusters:
-            self._clusters[cluster] = _State()
-            self._put(cluster)
+            self._make(cluster)
+
+    def _make(self, cluster: str) -> ClusterState:
+        state = self._clusters[cluster] = ClusterState()
+        if cluster in self._timed:
+            state.monotonic = self._monotonic
+        self._put(cluster)
+        return state
+
+    def note_times(self, clusters: Iterable[str]) -> None:
+        """Of the endpoints of these clusters, and of no others, `Endpoint.since` is to be noted from now on."""
+        self._timed = frozenset(clusters)
+        for cluster, state in self._clusters.items():
+            timed = cluster in self._timed
+            if timed != (state.monotonic is not None):
+                state.monotonic = self._monotonic if timed else None
+                self.dress_again(cluster, state.time if timed else _untimed)
 
     def publish(
         self,
@@ -150,8 +154,7 @@ class EndpointStore:
         if state is None:
             if checker is None:
                 return
-            state = self._clusters[cluster] = _State()
-            self._put(cluster)
+            state = self._make(cluster)
         state.checker = checker
         if not state.resolved and not state.endpoints:
             return  # nothing is known yet
@@ -203,17 +206,16 @@ class EndpointStore:
             state.describe(changed)
             self._put(cluster)
 
-    def _take(self, cluster: str, state: _State, new: dict[Address, Endpoint]) -> EndpointDelta:
+    def _take(self, cluster: str, state: ClusterState, new: dict[Address, Endpoint]) -> EndpointDelta:
         """The endpoints are these; whoever wants to know hears of it."""
         delta = state.take(new, partial(self._dressed, cluster, state))
         self._forget(cluster, delta.removed)
         return delta
 
-    def _dressed(self, cluster: str, state: _State, endpoint: Endpoint) -> Endpoint:
+    def _dressed(self, cluster: str, state: ClusterState, endpoint: Endpoint) -> Endpoint:
         """A new endpoint as it is to be published."""
-        if self.watcher is None:
-            return endpoint
-        dressed = self.watcher.endpoint_added(cluster, endpoint)
+        dressed = endpoint if self.watcher is None else self.watcher.endpoint_added(cluster, endpoint)
+        dressed = state.time(dressed)
         if dressed is not endpoint:
             state.given[endpoint.address] = endpoint
         return dressed
@@ -253,104 +255,5 @@ class EndpointStore:
         self._changed(cluster)
 
 
-class _State:
-    """One cluster.
-
-    endpoints  by address, in their order
-    given      what the source said of those of which we say more: with flags or a row
-    checker    who checks their health, None for nobody
-    """
-
-    __slots__ = (
-        "_whole",
-        "checker",
-        "complete",
-        "endpoints",
-        "given",
-        "history",
-        "policy",
-        "resolved",
-        "version",
-    )
-
-    def __init__(self) -> None:
-        self.endpoints: dict[Address, Endpoint] = {}
-        self.given: dict[Address, Endpoint] = {}
-        self.history = History()
-        self.policy: AssignmentPolicy | None = None
-        self.version = 0
-        self.resolved = False
-        self.complete = False
-        self.checker: HealthChecker | None = None
-        self._whole: EndpointSet | None = None
-
-    def whole(self, cluster: str) -> EndpointSet:
-        """It as it travels."""
-        whole = self._whole
-        if whole is None or whole.version != self.version:
-            endpoints = tuple(self.endpoints.values())
-            whole = self._whole = EndpointSet(cluster, endpoints, self.version, self.resolved, self.policy)
-        return whole
-
-    def take(self, new: dict[Address, Endpoint], dress: Callable[[Endpoint], Endpoint]) -> EndpointDelta:
-        """The endpoints are these; `dress` says what is to be said of a new one.
-
-        Order does not count as long as they are the same: DNS servers rotate it from answer to answer.  Nor does it
-        where there are many: new ones come last then.  What did not change stays the same object."""
-        old, given = self.endpoints, self.given
-        added, changed = [], []
-        for address, endpoint in new.items():
-            was = old.get(address)
-            if was is endpoint:
-                continue
-            if was is None:
-                endpoint = new[address] = dress(endpoint)
-                added.append(endpoint)
-                continue
-            before = given.get(address, was)
-            if endpoint is before or endpoint == before:
-                new[address] = was
-                continue
-            if was.flags or was.row >= 0:
-                given[address] = endpoint
-                row = was.row if endpoint.row < 0 else endpoint.row
-                endpoint = new[address] = replace(endpoint, flags=was.flags, row=row)
-            changed.append(endpoint)
-        removed = [endpoint for address, endpoint in old.items() if address not in new]
-        delta = EndpointDelta(tuple(added), tuple(removed), tuple(changed))
-        if not delta:
-            return delta
-        for endpoint in removed:
-            given.pop(endpoint.address, None)
-        if len(old) > _MANY:
-            for endpoint in removed:
-                del old[endpoint.address]
-            for endpoint in (*changed, *added):
-                old[endpoint.address] = endpoint
-            self.history.add(self.version, delta, len(old))
-            return delta
-        if [address for address in old if address in new] == [address for address in new if address in old]:
-            self.history.add(self.version, delta, len(new))
-        else:
-            self.history.clear()
-        self.endpoints = new
-        return delta
-
-    def flag(self, flags: Mapping[Address, int], mask: int) -> bool:
-        """The part of these endpoints' flags that is under `mask` is this.  Returns whether it was not."""
-        changed = []
-        for address, value in flags.items():
-            endpoint = self.endpoints.get(address)
-            if endpoint is not None and (now := endpoint.flags & ~mask | value & mask) != endpoint.flags:
-                changed.append(replace(endpoint, flags=now))
-        if changed:
-            self.describe(changed)
-        return bool(changed)
-
-    def describe(self, changed: Sequence[Endpoint]) -> None:
-        """We say something else of these endpoints than before."""
-        endpoints, given = self.endpoints, self.given
-        for endpoint in changed:
-            given.setdefault(endpoint.address, endpoints[endpoint.address])
-            endpoints[endpoint.address] = endpoint
-        self.history.add(self.version, EndpointDelta((), (), tuple(changed)), len(endpoints))
+def _untimed(endpoint: Endpoint) -> Endpoint:
+    return replace(endpoint, since=0.0)

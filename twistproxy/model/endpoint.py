@@ -37,6 +37,8 @@ class Endpoint:
     row           where workers count together what happens to it (`primitives.board`), -1 if they do not
     check         how its health is checked, if not as that of the others; only discovery knows it
     additional    further addresses of it, for connections where the first does not answer (RFC 8305)
+    since         when it began to get requests, in seconds of the system's monotonic clock, which all processes share;
+                  0.0 if it does not get any yet, or nobody wants to know
     """
 
     address: Address
@@ -53,6 +55,7 @@ class Endpoint:
     row: int = -1
     check: CheckTarget | None = None
     additional: tuple[Address, ...] = ()
+    since: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON values, for workers; `from_json` is its inverse.  Defaults are left out, and `check` is."""
@@ -82,6 +85,8 @@ class Endpoint:
             out["x"] = self.row
         if self.additional:
             out["a"] = [_address_to_json(address) for address in self.additional]
+        if self.since:
+            out["t"] = self.since
         return out
 
     @classmethod
@@ -101,6 +106,7 @@ class Endpoint:
             data.get("f", 0),
             data.get("x", -1),
             additional=tuple(_address_from_json(one) for one in data.get("a", ())),
+            since=data.get("t", 0.0),
         )
 
 

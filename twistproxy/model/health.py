@@ -65,6 +65,11 @@ def eds_flags(status: str) -> int:
     return _EDS.get(status, 0)
 
 
+def is_healthy(status: str, flags: int) -> bool:
+    """Whether a host of this EDS health state and these flags gets requests like any other."""
+    return not (eds_flags(status) | flags) & (UNHEALTHY | DEGRADED)
+
+
 def flag_names(flags: int) -> list[str]:
     """The flags in words; `["healthy"]` if there are none."""
     return [name for bit, name in _NAMES if flags & bit] or ["healthy"]

@@ -102,6 +102,7 @@ class DiscoveryProcess:
         service.outliers.configure(OutlierPlan.of(clusters))
         if self._board is not None and self._board.several:
             service.shared_load.configure(clusters)
+        service.store.note_times(one.name for one in clusters if one.balancing.slow_start is not None)
         sources = [cluster.source for cluster in clusters if cluster.source is not None]
         service.configure(sources, checks)
         if not service.running:

@@ -113,7 +113,9 @@ class Host:
         self.healthy = not flags & (UNHEALTHY | DEGRADED)
         self.degraded = bool(flags & DEGRADED) and not flags & UNHEALTHY
         self.excluded = bool(flags & EXCLUDED)
-        if before & ~flags & FAILED_ACTIVE_HC:
+        if endpoint.since:
+            self.healthy_since = endpoint.since
+        elif before & ~flags & FAILED_ACTIVE_HC:
             self.healthy_since = None
 
     def begin_request(self) -> None:

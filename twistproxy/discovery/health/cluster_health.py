@@ -58,7 +58,7 @@ class HealthTools:
 
 
 class ClusterHealth:
-    """See `snapshot.HealthChecker` and `host_check.Checker`.
+    """See `cluster_state.HealthChecker` and `host_check.Checker`.
 
     warm      the first endpoints have all been checked once
     changed   flags that are not published yet, by address
@@ -86,7 +86,7 @@ class ClusterHealth:
         # Those that must be checked before the cluster is warm; None before there was an answer.
         self._awaited: set[HostCheck] | None = None
 
-    # ---- `snapshot.HealthChecker`
+    # ---- `cluster_state.HealthChecker`
 
     @property
     def warm(self) -> bool:

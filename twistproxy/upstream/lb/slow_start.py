@@ -22,8 +22,8 @@ class SlowStart:
         self._least = settings.min_weight
         self._monotonic = monotonic
         self.aggression = settings.aggression
-        #: when the last host began; none has before the set itself did
-        self._latest = monotonic()
+        #: when the last host began
+        self._latest = float("-inf")
 
     def begin(self, hosts: Iterable[Host]) -> None:
         """These are healthy now: those that were not before begin."""

@@ -1,0 +1,100 @@
+"""Workers that take the place of others know how long each host has been there."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from program import cluster, wait_for
+from test_reload_and_health import Host, RealProgram
+
+pytestmark = pytest.mark.integration
+_ASSIGNMENT = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
+
+#: Even a host that is a little younger than the others gets next to nothing.
+_SLOW = {
+    "slow_start_config": {
+        "slow_start_window": "3600s",
+        "aggression": {"default_value": 0.05, "runtime_key": "slow.aggression"},
+        "min_weight_percent": {"value": 0},
+    }
+}
+
+
+@pytest.fixture
+def hosts() -> Iterator[list[Host]]:
+    found = [Host(), Host(), Host()]
+    yield found
+    for host in found:
+        host.shutdown()
+        host.server_close()
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Iterator[RealProgram]:
+    one = RealProgram(tmp_path, "twistproxy")
+    yield one
+    one.clean()
+
+
+def app(program: RealProgram) -> dict[str, Any]:
+    found = cluster("app")
+    del found["load_assignment"]
+    source = {
+        "path_config_source": {"path": str(program.directory / "app.json")},
+        "resource_api_version": "V3",
+    }
+    eds = {"type": "EDS", "eds_cluster_config": {"eds_config": source}}
+    return {**found, **eds, "round_robin_lb_config": _SLOW}
+
+
+def write(program: RealProgram, hosts: list[Host]) -> None:
+    endpoints = [
+        {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": one.server_port}}}}
+        for one in hosts
+    ]
+    assignment = {
+        "@type": _ASSIGNMENT,
+        "cluster_name": "app",
+        "endpoints": [{"lb_endpoints": endpoints}],
+    }
+    new = program.directory / "new.json"
+    new.write_text(json.dumps({"resources": [assignment]}))
+    os.replace(new, program.directory / "app.json")
+
+
+def workers(program: RealProgram) -> dict[str, int]:
+    return {name: pid for name, pid in program.children().items() if name.startswith("worker")}
+
+
+def replace_workers(program: RealProgram) -> None:
+    """One after the other, as a rolling failure would."""
+    for name, pid in workers(program).items():
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda name=name, pid=pid: workers(program).get(name, pid) != pid, "the next worker")
+        wait_for(program.live, "it to listen")
+
+
+def shares(program: RealProgram, hosts: list[Host], count: int = 60) -> Counter[int]:
+    before = [host.requests for host in hosts]
+    assert program.statuses(count) == {200}
+    return Counter({at: host.requests - before[at] for at, host in enumerate(hosts)})
+
+
+def test_a_new_worker_does_not_begin_anew(program: RealProgram, hosts: list[Host]) -> None:
+    write(program, hosts[:2])
+    program.configure(app(program))
+    program.start()
+    time.sleep(2.0)  # the third host is so much younger
+    write(program, hosts)
+    wait_for(lambda: program.stat("cluster.app.membership_total") == 3, "the third to be known")
+    assert shares(program, hosts)[2] <= 2
+    replace_workers(program)
+    assert shares(program, hosts)[2] <= 2
