@@ -23,7 +23,7 @@ COMPILED = """
     filters/router_headers filters/shadow filters/timeouts filters/upgrade_request filters/upstream_request
     http/condition http/cookies http/date http/grpc http/header_match http/headers http/known_headers http/location
     http/message http/response_match http/path http/proxy_protocol http/status http/target
-    network/connection_life network/guarded_manager network/http_connection_manager
+    network/connection_life network/connection_record network/guarded_manager network/http_connection_manager
     observe/histogram observe/request_id observe/route_stats observe/stats observe/cluster_stats
     observe/manager_stats
     primitives/byte_meter primitives/deadlines primitives/described primitives/metadata_match

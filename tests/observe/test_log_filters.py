@@ -31,7 +31,6 @@ def stream(request_id: bytes = b"", runtime: dict[str, Any] | None = None, **cha
     context = SimpleNamespace(
         runtime=RuntimeValues(runtime or {}),
         random=SimpleNamespace(getrandbits=lambda bits: 70),
-        early_logs=None,
         monotonic=lambda: 11.0,
     )
     values = {
@@ -45,7 +44,7 @@ def stream(request_id: bytes = b"", runtime: dict[str, Any] | None = None, **cha
         "context": context,
         **changes,
     }
-    return SimpleNamespace(**values)
+    return SimpleNamespace(**values, log_type=lambda: "DownstreamEnd" if values["end"] else "NotSet")
 
 
 IS_V = ByMetadata(MetadataMatcher("ns", ("k",), IsText(Exact("v"))), otherwise=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Set
 from dataclasses import replace
 
+from twistproxy.config.access_logs import build_access_logs
 from twistproxy.config.fields import Reader
 from twistproxy.config.http_manager import build_http_manager
 from twistproxy.config.values import address, filter_metadata, ipv4_compat
@@ -40,9 +41,12 @@ def _listener(reader: Reader, clusters: Set[str], node: Node) -> ListenerSetting
     chain = _chain(reader, clusters, node)
     if chain is None:
         return None
-    metadata = filter_metadata(reader)
-    if metadata is not None:
-        chain = replace(chain, http_manager=replace(chain.http_manager, listener_metadata=metadata))
+    manager = replace(
+        chain.http_manager,
+        listener_metadata=filter_metadata(reader),
+        connection_logs=build_access_logs(reader),
+    )
+    chain = replace(chain, http_manager=manager)
     hands_off = reader.boolean("use_original_dst")
     backlog = reader.integer("tcp_backlog_size", 0)
     return ListenerSettings(

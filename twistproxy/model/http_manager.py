@@ -98,6 +98,7 @@ class HttpManagerSettings:
     filters              before the router
     filter_chain_name    the name of the filter chain that it ends
     listener_metadata    namespace → structure, for logs
+    connection_logs      of the listener: a line for each connection
     """
 
     stat_prefix: str
@@ -142,6 +143,7 @@ class HttpManagerSettings:
     early_mutations: tuple[Mutation, ...] = ()
     filter_chain_name: str = ""
     listener_metadata: Mapping[str, Any] | None = field(default=None, hash=False)
+    connection_logs: tuple[AccessLogSettings, ...] = ()
     log_options: AccessLogOptions = AT_THE_END
     local_replies: LocalReplySettings = PLAIN_REPLIES
     upgrades: tuple[UpgradeSettings, ...] = ()

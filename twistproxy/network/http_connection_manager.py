@@ -20,6 +20,7 @@ from twistproxy.model.access_log import AT_THE_END
 from twistproxy.model.address import Address, OriginalDestination, TcpAddress
 from twistproxy.model.http_manager import HttpManagerSettings, SanitiseSettings
 from twistproxy.network.connection_life import ConnectionLife
+from twistproxy.network.connection_record import ConnectionRecord
 from twistproxy.observe import flags
 from twistproxy.observe.early_logs import EarlyLogs
 from twistproxy.observe.log_reason import ReasonSource
@@ -99,6 +100,8 @@ class HttpConnectionManager(Context):
         #: for `%REASON%`
         self.reasons: ReasonSource | None = None
         self._access_logs = access_logs
+        #: of the listener
+        self.connection_logs: tuple[AccessLog, ...] = ()
         options = settings.log_options
         self.early_logs = EarlyLogs(access_logs, options, deadlines) if options != AT_THE_END else None
         self._buffer_limit = buffer_limit
@@ -222,7 +225,7 @@ class HttpConnectionManager(Context):
 class HttpConnection(ConnectionLife):
     """One downstream connection: `api.codec.ServerCallbacks` of its codec, `Connection` of its streams."""
 
-    __slots__ = ("_is_drained", "_local", "_manager", "_remote", "is_upgraded")
+    __slots__ = ("_flags", "_is_drained", "_local", "_manager", "_remote", "is_upgraded")
 
     def __init__(
         self, manager: HttpConnectionManager, codec: ServerCodec, remote: Address, local: Address
@@ -243,6 +246,7 @@ class HttpConnection(ConnectionLife):
         self.tls = False
         self.is_upgraded = False
         self._is_drained = False
+        self._flags = 0
 
     @property
     def remote_text(self) -> str:
@@ -279,6 +283,7 @@ class HttpConnection(ConnectionLife):
 
     def protocol_error(self, encoder: ResponseEncoder, status: int, body: bytes, details: str) -> None:
         self._manager.stats.downstream_cx_protocol_error += 1
+        self._flags |= flags.DPE
         self.refuse(encoder, status, body, flags.DPE, details)
 
     def refuse(self, encoder: ResponseEncoder, status: int, body: bytes, flag: int, details: str) -> None:
@@ -344,6 +349,10 @@ class HttpConnection(ConnectionLife):
         stats.cx_length_ms.record(int((manager.monotonic() - self.opened_at) * 1000))
         if manager.closed is not None:
             manager.closed()
+        if manager.connection_logs:
+            record = ConnectionRecord(manager, self, self._flags)
+            for log in manager.connection_logs:
+                log(record)
 
     # ---- from the stream
 

@@ -12,7 +12,6 @@ from twistproxy.http.grpc import status_of_http
 from twistproxy.http.header_match import HeaderMatcher
 from twistproxy.model.access_log import LogFilter
 from twistproxy.observe.log_fields import response_trailers
-from twistproxy.observe.log_operators import access_log_type
 from twistproxy.observe.log_times import duration
 from twistproxy.primitives.value_match import MISSING, MetadataMatcher
 
@@ -176,4 +175,4 @@ class ByType:
     exclude: bool = False
 
     def passes(self, stream: Any) -> bool:
-        return (access_log_type(stream) in self.types) != self.exclude
+        return (stream.log_type() in self.types) != self.exclude

@@ -14,7 +14,6 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from twistproxy.http.message import VERSION_TEXT
 from twistproxy.observe import log_addresses, log_fields, log_metadata, log_times, log_wire_bytes
 from twistproxy.observe.flags import flag_text, long_flag_text
 from twistproxy.observe.log_reason import reason
@@ -102,14 +101,6 @@ def _choice(entry: object, clocks: Clocks) -> Operator:
     return operator(command, argument, limit, clocks)
 
 
-def access_log_type(stream: Any) -> str:
-    """Why the line is written: envoy.data.accesslog.v3.AccessLogType."""
-    if stream.end:
-        return "DownstreamEnd"
-    early = stream.context.early_logs
-    return "NotSet" if early is None else early.writing
-
-
 def _constant(value: str | None) -> Operator:
     return lambda stream: value
 
@@ -129,8 +120,8 @@ _SIMPLE: dict[str, Operator] = {
     **log_fields.SIMPLE,
     **log_times.SIMPLE,
     **log_addresses.SIMPLE,
-    "ACCESS_LOG_TYPE": access_log_type,
-    "PROTOCOL": lambda s: VERSION_TEXT[s.head.version],
+    "ACCESS_LOG_TYPE": lambda s: s.log_type(),
+    "PROTOCOL": lambda s: s.protocol(),
     "RESPONSE_CODE": lambda s: 0 if s.response is None else s.response.status,
     "CONNECTION_TERMINATION_DETAILS": _constant(None),
     "RESPONSE_FLAGS": lambda s: flag_text(s.flags),

@@ -164,7 +164,9 @@ class Runtime:
             self._deadlines,
             self._guards.parts(listener.name, settings.stat_prefix),
         )
-        return self._manager_of(settings, parts, listener.buffer_limit)
+        manager = self._manager_of(settings, parts, listener.buffer_limit)
+        manager.connection_logs = tuple(self._access_log(log) for log in settings.connection_logs)
+        return manager
 
     def _manager_of(
         self, settings: HttpManagerSettings, parts: ManagerParts, buffer_limit: int | None = None
@@ -215,7 +217,8 @@ class Runtime:
     def _open_logs(self, listeners: Iterable[ListenerSettings]) -> None:
         """All that can fail of what is outside, before anything else is done."""
         for listener in listeners:
-            for log in listener.filter_chain.http_manager.access_logs:
+            manager = listener.filter_chain.http_manager
+            for log in (*manager.access_logs, *manager.connection_logs):
                 self._log_files.open(log.path)
 
     def _access_log(self, settings: AccessLogSettings) -> AccessLog:

@@ -6,7 +6,7 @@ from typing import Any
 
 from twistproxy.api.codec import RequestEncoder, ResponseEncoder
 from twistproxy.api.http_filter import UpstreamSide
-from twistproxy.http.message import RequestHead, ResponseHead
+from twistproxy.http.message import VERSION_TEXT, RequestHead, ResponseHead
 from twistproxy.model.address import TcpAddress
 from twistproxy.observe.route_stats import RequestCounts
 from twistproxy.primitives.byte_meter import ByteMeter
@@ -130,6 +130,18 @@ class StreamRecord(FilterSide):
         client = self.client
         host = client.host() if client is not None else ""
         return str(TcpAddress(host, 0)) if host else self.connection.remote_text
+
+    # ---- for logs, which also have lines for what is no request
+
+    def log_type(self) -> str:
+        """Why the line is written: envoy.data.accesslog.v3.AccessLogType."""
+        if self.end:
+            return "DownstreamEnd"
+        early = self.context.early_logs
+        return "NotSet" if early is None else early.writing
+
+    def protocol(self) -> str | None:
+        return VERSION_TEXT[self.head.version]
 
     def attached(self, encoder: RequestEncoder) -> None:
         """This connection to the upstream carries the request, or the answer that is taken."""
