@@ -32,7 +32,7 @@ class World:
         self.worker = WorkerSession()
         self.store.declare("a")
         self.session = DiscoverySession(
-            self.written.append, "me", self.store.versions, self.fanout.frame_of, self.fanout.heard
+            self.written.append, "me", self.store.versions, self.fanout.frame_of, self.fanout.heard, list
         )
         self.session.receive(self.worker.connected())
         self.read()

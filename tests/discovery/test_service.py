@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from twisted.internet.testing import MemoryReactorClock
 
+from twistproxy.discovery.recall import GRACE
 from twistproxy.discovery.service import DiscoveryService
 from twistproxy.model.address import TcpAddress
 from twistproxy.model.discovery import (
@@ -175,3 +176,23 @@ def test_endpoints_that_are_fixed_are_published_at_once(tmp_path: Path) -> None:
     assert world.endpoints("a") == ["10.0.0.1:80"]
     world.service.configure([StaticSource("a", (Endpoint(TcpAddress("10.0.0.2", 80)),))])
     assert world.endpoints("a") == ["10.0.0.2:80"]
+
+
+def test_a_successor_asks_before_its_sources_do(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.service.configure([dns("a")])
+    world.service.recall()
+    world.service.startService()
+    world.service.configure([dns("a"), dns("b", "b.test")])
+    assert not world.lookup.asked
+    world.reactor.advance(GRACE)
+    assert [name for name, _ in world.lookup.asked] == ["app.test", "b.test"]
+
+
+def test_a_successor_without_clusters_has_nothing_to_ask(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.service.configure([])
+    world.service.recall()
+    world.service.startService()
+    world.service.configure([dns("a")])
+    assert [name for name, _ in world.lookup.asked] == ["app.test"]

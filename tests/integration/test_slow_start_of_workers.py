@@ -44,15 +44,15 @@ def program(tmp_path: Path) -> Iterator[RealProgram]:
     one.clean()
 
 
-def app(program: RealProgram) -> dict[str, Any]:
+def eds(program: RealProgram) -> dict[str, Any]:
+    """A cluster `app`, whose endpoints `write` gives."""
     found = cluster("app")
     del found["load_assignment"]
     source = {
         "path_config_source": {"path": str(program.directory / "app.json")},
         "resource_api_version": "V3",
     }
-    eds = {"type": "EDS", "eds_cluster_config": {"eds_config": source}}
-    return {**found, **eds, "round_robin_lb_config": _SLOW}
+    return {**found, "type": "EDS", "eds_cluster_config": {"eds_config": source}}
 
 
 def write(program: RealProgram, hosts: list[Host]) -> None:
@@ -88,13 +88,20 @@ def shares(program: RealProgram, hosts: list[Host], count: int = 60) -> Counter[
     return Counter({at: host.requests - before[at] for at, host in enumerate(hosts)})
 
 
-def test_a_new_worker_does_not_begin_anew(program: RealProgram, hosts: list[Host]) -> None:
+@pytest.mark.parametrize("discovery", ["lives on", "dies first"])
+def test_a_new_worker_does_not_begin_anew(program: RealProgram, hosts: list[Host], discovery: str) -> None:
     write(program, hosts[:2])
-    program.configure(app(program))
+    program.configure({**eds(program), "round_robin_lb_config": _SLOW})
     program.start()
     time.sleep(2.0)  # the third host is so much younger
     write(program, hosts)
     wait_for(lambda: program.stat("cluster.app.membership_total") == 3, "the third to be known")
     assert shares(program, hosts)[2] <= 2
+    if discovery == "dies first":
+        former = program.children()["discovery"]
+        found = program.stat("cluster.app.update_success")
+        os.kill(former, signal.SIGKILL)
+        wait_for(lambda: program.children().get("discovery", former) != former, "the next one")
+        wait_for(lambda: program.stat("cluster.app.update_success") > found, "what it finds")
     replace_workers(program)
     assert shares(program, hosts)[2] <= 2

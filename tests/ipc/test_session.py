@@ -34,13 +34,19 @@ class World:
         self.complete: set[str] = set()
         self.written: list[bytes] = []
         self.said: list[dict[str, object]] = []
+        self.wanted: set[str] = set()
         self.session = self.connect()
         self.pause_after = 0
 
     def connect(self) -> DiscoverySession:
         self.written = []
         self.session = DiscoverySession(
-            self.write, self.instance, self.versions, self.frame, self.said.append
+            self.write,
+            self.instance,
+            self.versions,
+            self.frame,
+            self.said.append,
+            lambda known: [name for name in known if name in self.wanted],
         )
         return self.session
 
@@ -225,7 +231,7 @@ def test_a_slow_worker_gets_the_newest_state_only() -> None:
 def test_an_old_version_is_no_news() -> None:
     worker = WorkerSession()
     worker.connected()
-    frames = encode_frame({"t": "welcome", "v": 1, "instance": "x"})
+    frames = encode_frame({"t": "welcome", "v": 1, "instance": "x", "tell": []})
     frames += encode_endpoints(EndpointSet("a", (host(2),), 2), True)
     frames += encode_endpoints(EndpointSet("a", (host(1),), 1), True)
     assert ports(worker.receive(frames)) == {"a": [2]}
@@ -239,7 +245,9 @@ def test_the_policy_of_an_assignment_travels() -> None:
         EndpointSet("b", (host(1),), 2),
     )
     frames = [encode_endpoints(one, True) for one in told]
-    found = worker.receive(b"".join([encode_frame({"t": "welcome", "v": 1, "instance": "x"}), *frames]))
+    found = worker.receive(
+        b"".join([encode_frame({"t": "welcome", "v": 1, "instance": "x", "tell": []}), *frames])
+    )
     assert tuple(found) == told == worker.known()
 
 
@@ -263,7 +271,7 @@ def test_worker_refuses_nonsense(message: dict[str, object]) -> None:
 def test_worker_refuses_malformed_endpoints(endpoints: object) -> None:
     worker = WorkerSession()
     worker.connected()
-    worker.receive(encode_frame({"t": "welcome", "v": 1, "instance": "x"}))
+    worker.receive(encode_frame({"t": "welcome", "v": 1, "instance": "x", "tell": []}))
     message = {"t": "endpoints", "cluster": "a", "version": 1, "resolved": True, "complete": True}
     with pytest.raises(RemoteProtocolError):
         worker.receive(encode_frame({**message, "endpoints": endpoints}))
@@ -358,3 +366,34 @@ def test_the_session_says_what_the_worker_has() -> None:
     world.put("a", 8, 84)  # which the worker does not read
     talk(world, worker)
     assert asked == [("a", -1), ("a", 1), ("a", 4), ("a", 7), ("a", 7)]
+
+
+def test_a_worker_tells_another_discovery_process_what_it_is_asked_for() -> None:
+    worker = WorkerSession()
+    world = World("first")
+    many = tuple(range(1, 451))
+    world.put("a", 1, *many)
+    world.put("b", 2, 7)
+    world.put("c", 3)
+    world.session.receive(worker.connected())
+    worker.receive(b"".join(world.written))
+    assert list(worker.told()) == []
+    world = World("second")
+    world.wanted = {"a", "c", "of another worker"}
+    world.session.receive(worker.connected())
+    worker.receive(b"".join(world.written))
+    for frame in worker.told():
+        world.session.receive(frame)
+    assert [(m["cluster"], len(m["endpoints"]), m["last"]) for m in world.said] == [  # type: ignore[arg-type]
+        ("a", 200, False),
+        ("a", 200, False),
+        ("a", 50, True),
+        ("c", 0, True),
+    ]
+    found = [Endpoint.from_json(one) for m in world.said for one in m["endpoints"]]  # type: ignore[attr-defined]
+    assert found == [host(port) for port in many]
+    world.said.clear()
+    world.written.clear()
+    world.connect().receive(worker.connected())  # the same one again: it knows what it said
+    worker.receive(b"".join(world.written))
+    assert list(worker.told()) == []

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from twisted.internet.error import ConnectionLost, ConnectionRefusedError
@@ -52,8 +53,8 @@ class World:
         self.factory.clientConnectionLost(Any, Failure(ConnectionLost()))
 
 
-def welcome(instance: str = "one") -> bytes:
-    return encode_frame({"t": "welcome", "v": 1, "instance": instance})
+def welcome(instance: str = "one", tell: Iterable[str] = ()) -> bytes:
+    return encode_frame({"t": "welcome", "v": 1, "instance": instance, "tell": list(tell)})
 
 
 def endpoints(version: int, port: int) -> EndpointSet:
@@ -129,4 +130,24 @@ def test_stop() -> None:
     world = World()
     world.refuse()
     world.link.stop()
+    assert not world.reactor.getDelayedCalls()
+
+
+def test_tells_a_new_discovery_process_what_it_knows_part_by_part() -> None:
+    world = World()
+    protocol, _, _ = world.connect()
+    many = tuple(Endpoint(TcpAddress("10.0.0.1", port)) for port in range(1, 301))
+    protocol.dataReceived(welcome() + encode_endpoints(EndpointSet("a", many, 7), True))
+    world.lose(protocol)
+    world.reactor.advance(FIRST_DELAY)
+    protocol, transport, _ = world.connect()
+    transport.clear()
+    protocol.dataReceived(welcome("two", ["a"]))
+    counts = []
+    while transport.value():
+        (message,) = FrameReader().feed(transport.value())
+        counts.append(len(message["endpoints"]))
+        transport.clear()
+        world.reactor.advance(0)
+    assert counts == [200, 100]
     assert not world.reactor.getDelayedCalls()

@@ -7,6 +7,7 @@ import pytest
 from twistproxy.model import health
 from twistproxy.model.address import TcpAddress
 from twistproxy.model.endpoint import Endpoint
+from twistproxy.model.health_check import CheckTarget
 from twistproxy.primitives.board import Board
 from twistproxy.upstream.host import Host
 
@@ -40,7 +41,7 @@ def test_health(eds: str, flags: int, expected: str, names: list[str]) -> None:
 
 
 def test_flags_and_time_travel_with_the_endpoint() -> None:
-    endpoint = Endpoint(ADDRESS, flags=health.FAILED_OUTLIER_CHECK, since=12.25)
+    endpoint = Endpoint(ADDRESS, flags=health.FAILED_OUTLIER_CHECK, since=12.25, check=CheckTarget(None, 81))
     assert Endpoint.from_json(endpoint.to_json()) == endpoint
     assert "f" not in Endpoint(ADDRESS).to_json()
 

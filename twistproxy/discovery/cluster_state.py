@@ -27,6 +27,9 @@ class HealthChecker(Protocol):
     def keeps(self, before: Mapping[Address, Endpoint], found: Collection[Address]) -> Iterable[Address]:
         """The source has found these; returns which of the others stay."""
 
+    def restore(self, endpoints: Iterable[Endpoint]) -> None:
+        """An earlier process has checked these, of which nothing is known here yet: their flags are to go on."""
+
     def settle(self, delta: EndpointDelta) -> Mapping[Address, int]:
         """The endpoints have changed so; returns flags of theirs (`model.health.ACTIVE_CHECKS`) that change with it."""
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from twisted.internet.interfaces import IAddress, IPushProducer
@@ -35,6 +35,7 @@ class Fanout(Factory):
 
     instance  names this discovery process
     said      gets what workers say, by what it is about
+    wanted    see `DiscoverySession`
     """
 
     noisy = False
@@ -46,6 +47,7 @@ class Fanout(Factory):
         self.log = log
         self.workers: set[WorkerConnection] = set()
         self.said: dict[str, Callable[[Message], None]] = {}
+        self.wanted: Callable[[Collection[str]], list[str]] = lambda known: []
         # Encoded once for all workers: by cluster, and by the version that the worker has.
         self._frames: dict[str, dict[int, Frame]] = {}
         # When a large cluster may be told of again, and those that wait for that moment.
@@ -138,7 +140,12 @@ class WorkerConnection(Protocol):
         transport.registerProducer(self, True)
         fanout = self._fanout
         self.session = DiscoverySession(
-            transport.write, fanout.instance, fanout.store.versions, fanout.frame_of, fanout.heard
+            transport.write,
+            fanout.instance,
+            fanout.store.versions,
+            fanout.frame_of,
+            fanout.heard,
+            fanout.wanted,
         )
         fanout.workers.add(self)
 

@@ -22,6 +22,7 @@ from twistproxy.discovery.file_watch import FileWatcher
 from twistproxy.discovery.health.checks import HealthChecks
 from twistproxy.discovery.original_dst import OriginalDstHosts
 from twistproxy.discovery.outliers import OutlierDetection
+from twistproxy.discovery.recall import Recall
 from twistproxy.discovery.resolvers import Resolvers
 from twistproxy.discovery.shared_load import SharedLoad
 from twistproxy.discovery.snapshot import EndpointStore
@@ -114,7 +115,23 @@ class DiscoveryService(Service):
         self._updates: dict[str, ClusterUpdates] = {}
         self._followers: dict[str, list[V1SdsDiscovery]] = {}
         self._port: Any = None
+        self._recall: Recall | None = None
+        self._started = False
         self.on_said("original_dst", self._original_dst_used)
+
+    def recall(self) -> None:
+        """Before the start: this is not the first discovery process.  Sources are to start when workers have told what
+        they know."""
+        if not self._running:
+            return
+        recall = self._recall = Recall(self.store, self._reactor.callLater, self._start_sources)
+        self.fanout.wanted = recall.wanted
+        self.on_said("known", recall.heard)
+
+    def _start_sources(self) -> None:
+        self._started = True
+        for _, running in tuple(self._running.values()):
+            running.start()
 
     def startService(self) -> None:
         """Listen, and start the sources."""
@@ -124,12 +141,14 @@ class DiscoveryService(Service):
         except FileNotFoundError:
             pass
         self._port = self._reactor.listenUNIX(self._socket_path, self.fanout, mode=0o600)
-        for _, running in tuple(self._running.values()):
-            running.start()
+        if self._recall is None:
+            self._start_sources()
 
     def stopService(self) -> Deferred[Any]:
         """Stop the sources, close the socket and all connections."""
         super().stopService()  # type: ignore[no-untyped-call]
+        if self._recall is not None:
+            self._recall.stop()
         for _, running in self._running.values():
             running.stop()
         self.outliers.stop()
@@ -172,7 +191,7 @@ class DiscoveryService(Service):
             self.store.declare(source.cluster)
             self._running[source.cluster] = (source, self._make(source))
         self._follow()
-        if self.running:
+        if self._started:
             for source in added:
                 self._running[source.cluster][1].start()
 

@@ -148,6 +148,34 @@ class EndpointStore:
             self._put(cluster)
         return delta
 
+    def restore(
+        self, cluster: str, endpoints: Iterable[Endpoint], policy: AssignmentPolicy | None = None
+    ) -> None:
+        """An earlier discovery process has published these.  They count until the source has answered, and what its
+        health checks had found does.  Ignored if anything is known of the cluster already."""
+        state = self._clusters.get(cluster)
+        if state is None or state.resolved or state.endpoints:
+            return
+        checker = state.checker
+        kept = [one for one in endpoints if checker is not None or not one.flags & PENDING_DYNAMIC_REMOVAL]
+        if not kept:
+            return
+        mask = 0 if checker is None else ACTIVE_CHECKS
+        for one in kept:
+            given = replace(one, flags=0, row=-1, since=0.0)
+            dressed = self._dressed(cluster, state, given)
+            since = one.since if one.since and dressed.since else dressed.since
+            state.given[one.address] = given
+            state.endpoints[one.address] = replace(
+                dressed, flags=dressed.flags | one.flags & mask, since=since
+            )
+        if checker is not None:
+            checker.restore(tuple(state.endpoints.values()))
+        state.policy = policy
+        state.resolved = checker is None or checker.warm
+        state.history.clear()
+        self._put(cluster)
+
     def check(self, cluster: str, checker: HealthChecker | None) -> None:
         """`checker` checks the cluster's health from now on; None: nobody does."""
         state = self._clusters.get(cluster)

@@ -56,6 +56,7 @@ class ConfigMessage:
     column         the worker's column of the board, -1 if it has none
     rows           the first of each cluster's two rows of the board, and those of what else is counted there
     overload       what the overload manager says (`process.overload_manager`)
+    successor      whether there was a discovery process before: workers may know what it knew
     settled        False as long as the former configuration may come back: what only that one says is to stay
     """
 
@@ -73,6 +74,7 @@ class ConfigMessage:
     rows: Mapping[str, int] = field(default_factory=dict)
     overload: Mapping[str, float] = field(default_factory=dict)
     settled: bool = True
+    successor: bool = False
 
     def encode(self) -> Message:
         """As a message; `decode` is its inverse."""
@@ -92,6 +94,7 @@ class ConfigMessage:
             "rows": dict(self.rows),
             "overload": dict(self.overload),
             "settled": self.settled,
+            "successor": self.successor,
         }
 
     @classmethod
@@ -111,6 +114,7 @@ class ConfigMessage:
             rows=message["rows"],
             overload=message["overload"],
             settled=message["settled"],
+            successor=message["successor"],
         )
 
 

@@ -1,13 +1,15 @@
 """The conversation between the discovery process and a worker, both ends.  Sans-I/O.
 
     worker     {"t": "hello", "v": 1, "instance": "...", "clusters": {name: version, ...}}
-    discovery  {"t": "welcome", "v": 1, "instance": "..."}
+    discovery  {"t": "welcome", "v": 1, "instance": "...", "tell": [name, ...]}
                {"t": "endpoints", "cluster": ..., "version": ..., "resolved": ..., "complete": ...,
                 "policy": [...] or null, "endpoints": [...]}                         for each cluster
                {"t": "changes", "cluster": ..., "from": version, "version": ..., "changed": [...],
                 "added": [[place, ...], ...], "removed": [address, ...]}              whenever one changes
                {"t": "removed", "cluster": ...} when one goes
     worker     {"t": "said", "about": ..., ...} for whoever in the discovery process wants to know
+               {"t": "said", "about": "known", "cluster": ..., "policy": ..., "endpoints": [...], "last": bool}
+               what is known here of the clusters that the welcome names, in parts
 
 The hello says what the worker has, so that a worker that only lost its connection is sent what changed
 meanwhile. `resolved` is false until the cluster's source has answered.  `complete` is false while the source,
@@ -23,7 +25,7 @@ names of changed clusters are kept, never messages, and what has changed meanwhi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from twistproxy.errors import RemoteProtocolError
 from twistproxy.ipc.frame import FrameReader, Message, encode_frame
@@ -33,6 +35,8 @@ from twistproxy.model.endpoint import AssignmentPolicy, Endpoint, EndpointChange
 VERSION = 1
 #: The version of a cluster of which nothing is known, or nothing that counts.
 NOTHING = -1
+#: Endpoints in one message of a worker.
+_PART = 200
 
 #: A version, and the encoded message that leads there.
 Frame = tuple[int, bytes]
@@ -78,6 +82,7 @@ class DiscoverySession:
     frame_of  gives, for a cluster and the version of it that the worker has, what to tell, b"" for nothing; None if
               the cluster is gone
     said      gets what a worker says
+    wanted    of which of these clusters, which the worker knows from an earlier discovery process, it is to tell
     """
 
     def __init__(
@@ -87,12 +92,14 @@ class DiscoverySession:
         versions: Callable[[], Mapping[str, int]],
         frame_of: Callable[[str, int], Frame | None],
         said: Callable[[Message], None],
+        wanted: Callable[[Collection[str]], list[str]],
     ) -> None:
         self._write = write
         self._instance = instance
         self._versions = versions
         self._frame_of = frame_of
         self._said = said
+        self._wanted = wanted
         self._reader = FrameReader()
         self._dirty: dict[str, None] = {}
         # What the worker has, or will have when it has read all.
@@ -121,10 +128,12 @@ class DiscoverySession:
         known = message.get("clusters")
         if not isinstance(known, dict):
             raise RemoteProtocolError("hello without clusters")
+        tell: list[str] = []
         if message.get("instance") != self._instance:
+            tell = self._wanted(known.keys())
             known = {}
         self._greeted = True
-        self._write(encode_frame({"t": "welcome", "v": VERSION, "instance": self._instance}))
+        self._write(encode_frame({"t": "welcome", "v": VERSION, "instance": self._instance, "tell": tell}))
         current = self._versions()
         self._told = {name: version for name, version in known.items() if isinstance(version, int)}
         self._dirty.update((name, None) for name, version in current.items() if known.get(name) != version)
@@ -174,9 +183,12 @@ def encode_said(about: str, facts: Message) -> bytes:
 class WorkerSession:
     """The worker's end, over all of its connections: what the discovery process has said so far outlives
     them.
+
+    asked  the clusters of which the discovery process wants to be told
     """
 
     def __init__(self) -> None:
+        self.asked: list[str] = []
         self._instance = ""
         self._known: dict[str, _Known] = {}
         self._reader = FrameReader()
@@ -192,6 +204,22 @@ class WorkerSession:
             EndpointSet(name, tuple(known.endpoints.values()), known.version, policy=known.policy)
             for name, known in self._known.items()
         )
+
+    def told(self) -> Iterator[bytes]:
+        """What the discovery process has asked for, in frames that take no worker long."""
+        asked, self.asked = self.asked, []
+        for name in asked:
+            known = self._known.get(name)
+            if known is None:
+                yield encode_said("known", {"cluster": name, "endpoints": [], "last": True})
+                continue
+            endpoints = tuple(known.endpoints.values())
+            policy = None if known.policy is None else known.policy.to_json()
+            for start in range(0, max(1, len(endpoints)), _PART):
+                part = [endpoint.to_json() for endpoint in endpoints[start : start + _PART]]
+                last = start + _PART >= len(endpoints)
+                facts = {"cluster": name, "policy": policy, "endpoints": part, "last": last}
+                yield encode_said("known", facts)
 
     def connected(self) -> bytes:
         """A new connection is up; returns what to send on it first."""
@@ -227,6 +255,7 @@ class WorkerSession:
                     known.version = NOTHING
             self._instance = message["instance"]
             self._welcomed = True
+            self.asked = [str(name) for name in message["tell"]]
         elif not self._welcomed:
             raise RemoteProtocolError(f"message {kind!r} before the welcome")
         elif kind == "endpoints":

@@ -35,7 +35,7 @@ class Endpoint:
     metadata      its filter_metadata as JSON, "" if there is none
     flags         what active health checks and outlier detection say of it (`model.health`)
     row           where workers count together what happens to it (`primitives.board`), -1 if they do not
-    check         how its health is checked, if not as that of the others; only discovery knows it
+    check         how its health is checked, if not as that of the others; workers only keep it for discovery
     additional    further addresses of it, for connections where the first does not answer (RFC 8305)
     since         when it began to get requests, in seconds of the system's monotonic clock, which all processes share;
                   0.0 if it does not get any yet, or nobody wants to know
@@ -58,7 +58,7 @@ class Endpoint:
     since: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """A dict of JSON values, for workers; `from_json` is its inverse.  Defaults are left out, and `check` is."""
+        """A dict of JSON values, for workers; `from_json` is its inverse.  Defaults are left out."""
         address = self.address
         out = _address_to_json(address)
         if self.weight != 1:
@@ -83,6 +83,8 @@ class Endpoint:
             out["f"] = self.flags
         if self.row >= 0:
             out["x"] = self.row
+        if self.check is not None:
+            out["q"] = self.check.to_json()
         if self.additional:
             out["a"] = [_address_to_json(address) for address in self.additional]
         if self.since:
@@ -105,6 +107,7 @@ class Endpoint:
             data.get("m", ""),
             data.get("f", 0),
             data.get("x", -1),
+            check=CheckTarget.from_json(data["q"]) if "q" in data else None,
             additional=tuple(_address_from_json(one) for one in data.get("a", ())),
             since=data.get("t", 0.0),
         )

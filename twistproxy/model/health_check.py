@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
-from twistproxy.model.address import Address
+from twistproxy.model.address import Address, address_of, address_value
 from twistproxy.model.header_rules import HeaderRules
 from twistproxy.model.http1 import UpstreamHttp1Settings
 from twistproxy.primitives.string_match import StringMatcher
@@ -144,3 +144,12 @@ class CheckTarget:
     port: int = 0
     hostname: str = ""
     disabled: bool = False
+
+    def to_json(self) -> list[Any]:
+        """As a JSON value; `from_json` is its inverse."""
+        address = None if self.address is None else address_value(self.address)
+        return [address, self.port, self.hostname, self.disabled]
+
+    @classmethod
+    def from_json(cls, data: list[Any]) -> CheckTarget:
+        return cls(None if data[0] is None else address_of(data[0]), *data[1:])

@@ -106,6 +106,8 @@ class DiscoveryProcess:
         sources = [cluster.source for cluster in clusters if cluster.source is not None]
         service.configure(sources, checks)
         if not service.running:
+            if config.successor:
+                service.recall()
             service.startService()
         self._newest = (config.generation, bootstrap)
         if config.settled:

@@ -65,7 +65,9 @@ class DiscoveryKeeper(Keeper):
         return self._offered or super().wanted()
 
     def configure(self, child: Child, generation: Generation) -> None:
-        message = replace(self._host.config_message(generation), settled=self._settled)
+        message = replace(
+            self._host.config_message(generation), settled=self._settled, successor=self.restarts > 0
+        )
         child.send(message.encode())
 
 

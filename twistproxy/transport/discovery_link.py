@@ -6,7 +6,7 @@ As long as there is none the worker goes on with the endpoints it has.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from twisted.internet.interfaces import IAddress, IConnector
@@ -113,8 +113,17 @@ class DiscoveryLink:
                 self._connection.abort()
             return
         self._backoff.reset()
+        if self._session.asked:
+            self._tell(self._connection, self._session.told())
         for one in news:
             self._on_news(one)
+
+    def _tell(self, connection: _LinkProtocol | None, frames: Iterator[bytes]) -> None:
+        """One part at a time: requests wait meanwhile."""
+        frame = next(frames, None) if connection is self._connection else None
+        if connection is not None and frame is not None:
+            connection.send(frame)
+            self._reactor.callLater(0.0, self._tell, connection, frames)
 
     def lost(self) -> None:
         """The connection is gone, or was not made."""

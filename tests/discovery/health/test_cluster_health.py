@@ -6,6 +6,7 @@ import pytest
 
 from twistproxy.model.address import TcpAddress
 from twistproxy.model.endpoint import Endpoint
+from twistproxy.model.health import FAILED_ACTIVE_HC, PENDING_DYNAMIC_REMOVAL
 from twistproxy.model.health_check import CheckTarget
 
 from .doubles import NOT_OK, OK, A, B, C, World, settings
@@ -253,3 +254,54 @@ def test_whoever_wants_hears_of_passes() -> None:
     world.checks.on_pass = lambda cluster, address: passed.append((cluster, address))
     healthy(world, A)
     assert passed == [("app", A)]
+
+
+def restored(*endpoints: Endpoint, **cluster: bool) -> World:
+    world = World(**cluster)
+    world.store.restore("app", endpoints)
+    return world
+
+
+def test_what_an_earlier_process_found_goes_on() -> None:
+    world = restored(
+        Endpoint(A), Endpoint(B, flags=FAILED_ACTIVE_HC), Endpoint(C, flags=PENDING_DYNAMIC_REMOVAL)
+    )
+    assert world.told[-1] == (
+        True,
+        {"10.0.0.1:80": "healthy", "10.0.0.2:80": FAILED, "10.0.0.3:80": "pending_dynamic_removal"},
+    )
+    world.clock.advance(0)
+    first, second, third = world.asked()
+    world.publish(A, B)
+    assert world.flags == {"1": "healthy", "2": FAILED, "3": "pending_dynamic_removal"}
+    for one in (first, third):
+        one.receive(NOT_OK)
+    second.receive(OK)
+    world.settle()
+    # What answers badly at once has failed; what passes has to do so again.
+    assert world.flags == {"1": FAILED, "2": FAILED}
+    world.clock.advance(10)
+    world.answer(OK)
+    assert world.flags["2"] == "healthy"
+
+
+def test_a_host_of_an_earlier_process_that_times_out_once() -> None:
+    world = restored(Endpoint(A))
+    world.clock.advance(2)
+    world.settle()
+    assert world.flags == {"1": "healthy"}
+
+
+def test_hosts_of_an_earlier_process_that_are_not_checked() -> None:
+    world = restored(Endpoint(A, check=CheckTarget(disabled=True)), Endpoint(B))
+    world.clock.advance(0)
+    assert world.answer() == 1
+
+
+def test_without_checks_nothing_of_them_is_restored() -> None:
+    world = World()
+    world.checks.configure([])
+    world.store.restore(
+        "app", (Endpoint(A, flags=FAILED_ACTIVE_HC), Endpoint(B, flags=PENDING_DYNAMIC_REMOVAL))
+    )
+    assert world.told[-1] == (True, {"10.0.0.1:80": "healthy"})

@@ -16,6 +16,7 @@ from twistproxy.discovery.source import Random
 from twistproxy.model.address import Address, PipeAddress, TcpAddress
 from twistproxy.model.endpoint import Endpoint
 from twistproxy.model.health import (
+    ACTIVE_CHECKS,
     DEGRADED_ACTIVE_HC,
     FAILED_ACTIVE_HC,
     FAILED_EDS_HEALTH,
@@ -104,6 +105,19 @@ class ClusterHealth:
                     self._leaving.add(address)
         self._returned = before_leaving - self._leaving
         return self._leaving
+
+    def restore(self, endpoints: Iterable[Endpoint]) -> None:
+        self._awaited = set()
+        found: list[HostCheck] = []
+        for endpoint in endpoints:
+            if (endpoint.check or _NO_TARGET).disabled:
+                continue
+            flags = endpoint.flags & ACTIVE_CHECKS
+            host = self._hosts[endpoint.address] = HostCheck(self, endpoint, flags)
+            host.first = bool(flags & PENDING_ACTIVE_HC)
+            found.append(host)
+        self._leaving = {one.endpoint.address for one in found if one.flags & PENDING_DYNAMIC_REMOVAL}
+        self._start(found)
 
     def settle(self, delta: EndpointDelta) -> dict[Address, int]:
         flags: dict[Address, int] = {}

@@ -1,0 +1,72 @@
+"""A discovery process that takes the place of another goes on with what that one knew."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from program import wait_for
+from test_reload_and_health import Host, RealProgram, checks
+from test_slow_start_of_workers import eds, write
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def hosts() -> Iterator[list[Host]]:
+    found = [Host(), Host()]
+    yield found
+    for host in found:
+        host.shutdown()
+        host.server_close()
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Iterator[RealProgram]:
+    one = RealProgram(tmp_path, "twistproxy")
+    yield one
+    one.clean()
+
+
+def kill_discovery(program: RealProgram, hosts: list[Host]) -> None:
+    """And wait until its successor has checked everybody more than once."""
+    former = program.children()["discovery"]
+    os.kill(former, signal.SIGKILL)
+    wait_for(lambda: program.children().get("discovery", former) != former, "the next one")
+    checked = [host.checks for host in hosts]
+    wait_for(lambda: all(host.checks > 3 + was for host, was in zip(hosts, checked)), "its checks")
+
+
+def test_hosts_that_are_kept_because_they_pass(program: RealProgram, hosts: list[Host]) -> None:
+    write(program, hosts)
+    program.configure({**eds(program), **checks()})
+    program.start()
+    kept = hosts[1]
+    write(program, hosts[:1])
+    wait_for(lambda: "pending_dynamic_removal" in program.flags()[kept.server_port], "it to be dropped")
+    kill_discovery(program, hosts)
+    assert "pending_dynamic_removal" in program.flags()[kept.server_port]
+    before = kept.requests
+    assert program.statuses(20) == {200}
+    assert kept.requests > before
+    kept.health = 503
+    wait_for(lambda: kept.server_port not in program.flags(), "it to go")
+    assert program.statuses(20) == {200}
+
+
+def test_one_failed_check_does_not_count_more_than_before(program: RealProgram, hosts: list[Host]) -> None:
+    """A host is failed from the start until it passes, but this one did pass."""
+    patient = checks()
+    patient["health_checks"][0].update(unhealthy_threshold=1000, timeout="0.02s")
+    write(program, hosts)
+    program.configure({**eds(program), **patient})
+    program.start()
+    assert set(program.flags().values()) == {"healthy"}
+    for host in hosts:
+        host.delay = 0.05
+    kill_discovery(program, hosts)
+    assert set(program.flags().values()) == {"healthy"}
+    assert program.statuses(20) == {200}
