@@ -81,3 +81,23 @@ def test_more_than_there_are_blocks() -> None:
     found = keeper.blocks(names)
     assert len(found) == len(set(found.values())) == len(board.block_rows)
     assert names[-1] not in found
+
+
+def test_blocks_are_used_again_when_nobody_needs_them() -> None:
+    board = Board(2)
+    keeper = BoardKeeper(board)
+    every = [str(number) for number in range(len(board.block_rows))]
+    found = keeper.blocks(every)
+    busy = board.block(found["0"], 0, -1)
+    busy.add_outstanding(1)
+    board.block(found["1"], 1, -1).record(5, 0)
+    board.common(found["1"])[0] = 7
+    assert keeper.blocks([*every[2:], "new"]) == {
+        name: found[name] for name in every[2:]
+    }  # "1" may come back
+    assert keeper.blocks([*every[2:], "new"])["new"] == found["1"]
+    block = board.block(found["1"], 0, -1)
+    assert (block.state[0], block.samples(0), block.quantile(0.5, 0)) == (0, 0, 0.0)
+    assert keeper.blocks([*every[2:], "newer"]) == {name: found[name] for name in every[2:]}
+    busy.add_outstanding(-1)
+    assert keeper.blocks([*every[2:], "newer"])["newer"] == found["0"]

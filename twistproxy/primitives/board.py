@@ -96,6 +96,14 @@ class Board:
                 first = row * self.row_length + CELLS * (1 + column)
                 self.cells[first : first + CELLS] = zeros
 
+    def renew_block(self, row: int) -> bool:
+        """Make a block that was in use as new, unless requests that some worker has counted there are still under way."""
+        if any(self.block(row, column, -1).own_outstanding() for column in range(self.columns)):
+            return False
+        first, length = row * self.row_length, BLOCK_ROWS * self.row_length
+        self.cells[first : first + length] = memoryview(bytes(8 * length)).cast("q")
+        return True
+
     def use_columns(self, count: int) -> None:
         """Only the first `count` columns have anything to add up."""
         self.cells[COLUMNS_IN_USE] = count

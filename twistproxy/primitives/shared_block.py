@@ -99,6 +99,11 @@ class SharedBlock:
     def add_outstanding(self, change: int) -> None:
         self._cells[self._own + _OUTSTANDING] += change
 
+    def own_outstanding(self) -> int:
+        """Of this worker."""
+        found: int = self._cells[self._own + _OUTSTANDING]
+        return found
+
     def outstanding(self) -> int:
         """Of all workers."""
         cells = self._cells
