@@ -84,12 +84,17 @@ def _node(root: Reader, options: ServerOptions) -> Node:
         "metadata", "user_agent_name", "user_agent_version", "user_agent_build_version", "client_features"
     )
     return Node(
-        id=options.service_node or node.string("id"),
-        cluster=options.service_cluster or node.string("cluster"),
-        zone=options.service_zone or locality.string("zone"),
+        id=_first(options.service_node, node.string("id")),
+        cluster=_first(options.service_cluster, node.string("cluster")),
+        zone=_first(options.service_zone, locality.string("zone")),
         region=locality.string("region"),
         sub_zone=locality.string("sub_zone"),
     )
+
+
+def _first(told: str, written: str) -> str:
+    """`written` has been read in any case: what the command line replaces is no field that nobody knows."""
+    return told or written
 
 
 def _local_cluster(root: Reader, clusters: tuple[ClusterSettings, ...]) -> str:

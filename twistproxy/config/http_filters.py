@@ -21,7 +21,7 @@ from twistproxy.config.filter_settings import (
     build_set_metadata_override,
 )
 from twistproxy.config.guards import build_adaptive_concurrency, build_admission_control
-from twistproxy.model.http_filters import FilterLevel, HttpFilterSettings, RouteFilter
+from twistproxy.model.http_filters import OLD_CORS, FilterLevel, HttpFilterSettings, RouteFilter
 
 ROUTER = "envoy.extensions.filters.http.router.v3.Router"
 _FILTER_CONFIG = "envoy.config.route.v3.FilterConfig"
@@ -34,12 +34,14 @@ class _Kind:
     build           makes the settings of the chain; it is given the reader and our cluster's name
     override        the message type of a route's settings, "" if routes have none
     build_override  makes what a route says
+    old_name        see `HttpFilterSettings`
     """
 
     name: str
     build: Callable[[Reader, str], Any]
     override: str = ""
     build_override: Callable[[Reader], RouteFilter] | None = None
+    old_name: str = ""
 
 
 _KINDS = {
@@ -56,7 +58,7 @@ _KINDS = {
         build_buffer_override,
     ),
     _PREFIX + "cors.v3.Cors": _Kind(
-        "envoy.filters.http.cors", build_cors, _PREFIX + "cors.v3.CorsPolicy", build_cors_policy
+        "envoy.filters.http.cors", build_cors, _PREFIX + "cors.v3.CorsPolicy", build_cors_policy, OLD_CORS
     ),
     _PREFIX + "fault.v3.HTTPFault": _Kind(
         "envoy.filters.http.fault", build_fault, _PREFIX + "fault.v3.HTTPFault", build_fault_override
@@ -112,7 +114,7 @@ def build_http_filters(manager: Reader, cluster: str) -> tuple[tuple[HttpFilterS
             if not optional:
                 one.problem(f"the HTTP filter {config.type_name} is not implemented", "typed_config")
             continue
-        found.append(HttpFilterSettings(name, kind.build(config, cluster), disabled))
+        found.append(HttpFilterSettings(name, kind.build(config, cluster), disabled, kind.old_name))
         if last:
             one.problem(
                 f"Error: non-terminal filter named {name} of type {kind.name} is the last filter in a http filter"
@@ -129,6 +131,12 @@ def build_filter_level(owner: Reader) -> FilterLevel:
         if said is not None:
             level[name] = said
     return level
+
+
+def build_old_cors(owner: Reader) -> FilterLevel:
+    """The deprecated `cors` of a virtual host or of a route's action, as a level of its own."""
+    policy = owner.message("cors")
+    return {} if policy is None else {OLD_CORS: build_cors_policy(policy)}
 
 
 def with_outer(own: FilterLevel, outer: tuple[FilterLevel, ...]) -> tuple[FilterLevel, ...]:

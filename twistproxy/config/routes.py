@@ -6,7 +6,7 @@ from collections.abc import Set
 
 from twistproxy.config.fields import Reader
 from twistproxy.config.header_rules import build_rule_level
-from twistproxy.config.http_filters import build_filter_level, with_outer
+from twistproxy.config.http_filters import build_filter_level, build_old_cors, with_outer
 from twistproxy.config.match_tree import MatchTreeBuilder
 from twistproxy.config.matchers import header_matchers
 from twistproxy.config.mirrors import build_mirrors, inherit_mirrors
@@ -42,12 +42,16 @@ class _Scope:
         readers: list[Reader],
         plan: VirtualHostPlan,
         mirrors: tuple[MirrorSettings, ...],
-        filters: FilterLevel,
+        filters: tuple[FilterLevel, FilterLevel],
         clusters: Set[str] | None,
     ) -> tuple[RouteSettings, ...]:
-        """`plan`, `mirrors` and `filters`: of their virtual host; `clusters`: the names that exist, as above."""
-        outer = with_outer(filters, self.filters)
-        built = tuple(self._route(one, plan, outer, clusters) for one in readers)
+        """`plan`, `mirrors` and `filters` (with the old fields behind): of their virtual host; `clusters`: the names
+        that exist, as above."""
+        outer = with_outer(filters[0], self.filters)
+        routed = with_outer(filters[1], outer)
+        built = tuple(
+            self._route(one, plan, routed if one.has("route") else outer, clusters) for one in readers
+        )
         return inherit_mirrors(built, mirrors or self.mirrors)
 
     def _route(
@@ -59,6 +63,9 @@ class _Scope:
     ) -> RouteSettings:
         match = build_match(reader.message_or_empty("match"))
         action = build_action(reader, clusters, plan, self.body_limit)
+        routing = reader.message("route")
+        if routing is not None:
+            outer = with_outer(build_old_cors(routing), outer)
         # The operation is told to tracers and, of a traced request, to the next hop; nothing is traced.
         reader.message_or_empty("decorator").ignore("operation", "propagate")
         check_path_rewrite(reader, match, action)
@@ -92,7 +99,7 @@ def _virtual_host(reader: Reader, scope: _Scope) -> VirtualHostSettings:
     name = reader.string("name")
     plan = build_virtual_host_plan(reader)
     mirrors = build_mirrors(reader, scope.clusters)
-    filters = build_filter_level(reader)
+    filters = build_filter_level(reader), build_old_cors(reader)
     matcher = reader.message("matcher")
     tree = None
     if matcher is not None:

@@ -50,12 +50,18 @@ class ChainVariants:
         for slot, plain in zip(self._slots, self._plain):
             said: list[RouteFilter] = [level[slot.name] for level in levels if slot.name in level]
             disabled = said[0].disabled if said else slot.disabled
-            settings = tuple(one.settings for one in said if one.settings is not None)
+            settings = _settings(said)
+            if not settings and slot.old_name:
+                settings = _settings([level[slot.old_name] for level in levels if slot.old_name in level])
             if disabled:
                 filters.append(None)
             else:
                 filters.append(make_filter(slot.settings, settings, self._tools) if settings else plain)
         return FilterChain(tuple(filters), self._router, self)
+
+
+def _settings(said: list[RouteFilter]) -> tuple[Any, ...]:
+    return tuple(one.settings for one in said if one.settings is not None)
 
 
 def make_chain(

@@ -18,11 +18,14 @@ class HttpFilterSettings:
     name      by which routes refer to it
     settings  one of the classes below
     disabled  it acts only where a route enables it
+    old_name  what to look for at a route that says nothing under `name`: fields of the route from before filters had
+              settings there
     """
 
     name: str
     settings: Any
     disabled: bool = False
+    old_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,9 @@ class RouteFilter:
     settings: Any = None
     disabled: bool = False
 
+
+#: The field `cors` of routes and virtual hosts, as a name in a level: no filter can be called so.
+OLD_CORS = "\0cors"
 
 #: One level's words about filters, by their names.
 FilterLevel = Mapping[str, RouteFilter]
