@@ -9,6 +9,7 @@ import pytest
 
 from twistproxy.errors import StartError
 from twistproxy.model.address import Address, PipeAddress, TcpAddress
+from twistproxy.model.sockets import ListenOptions, SocketOption
 from twistproxy.transport.listen_sockets import ListenSockets, ListenSpec
 
 Bind = Callable[..., ListenSockets]
@@ -184,3 +185,22 @@ class TestPipes:
             successor.bind(str(path))
             sockets.close()
             assert path.exists()
+
+
+def test_socket_options_are_set_in_their_state(bind: Bind) -> None:
+    before = (SocketOption(socket.IPPROTO_IP, 15, 1), SocketOption(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1000))
+    bound = (SocketOption(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),)
+    listening = (SocketOption(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 7),)
+    sockets = bind(TcpAddress("192.0.2.1", 0), options=ListenOptions(before, bound, listening))
+    fd = sockets.descriptor(1)
+    assert fd is not None
+    with socket.socket(fileno=os.dup(fd)) as found:
+        assert found.getsockname()[0] == "192.0.2.1"  # not of this machine: the first option allows it
+        assert found.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) == 1000
+        assert found.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert found.getsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT) > 0
+
+
+def test_an_option_that_the_kernel_refuses(bind: Bind) -> None:
+    with pytest.raises(StartError, match=r"^cannot listen on 127.0.0.1:0 .*: socket option 999 of level 6: "):
+        bind(TcpAddress("127.0.0.1", 0), options=ListenOptions((SocketOption(6, 999, 1),)))

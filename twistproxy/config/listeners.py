@@ -8,6 +8,7 @@ from dataclasses import replace
 from twistproxy.config.access_logs import build_access_logs
 from twistproxy.config.fields import Reader
 from twistproxy.config.http_manager import build_http_manager
+from twistproxy.config.listener_sockets import build_listen_options
 from twistproxy.config.values import address, filter_metadata, ipv4_compat
 from twistproxy.model.address import TcpAddress
 from twistproxy.model.bootstrap import Node
@@ -62,6 +63,7 @@ def _listener(reader: Reader, clusters: Set[str], node: Node) -> ListenerSetting
         ignores_global_limit=reader.boolean("ignore_global_conn_limit"),
         original_dst=_has_original_dst(reader) or hands_off,
         use_original_dst=hands_off,
+        options=build_listen_options(reader, found),
     )
 
 

@@ -102,15 +102,19 @@ def _options(reader: Reader) -> tuple[SocketOption, ...]:
 
 
 def _option(reader: Reader) -> SocketOption:
+    if reader.enum("state") != "STATE_PREBIND":
+        reader.problem("only STATE_PREBIND has an effect on connections to upstreams", "state")
+    return socket_option(reader)
+
+
+def socket_option(reader: Reader) -> SocketOption:
+    """A SocketOption, without its `state`."""
     reader.ignore("description")
     kind = reader.message("type")
     if kind is not None:
         kind.message("stream")
         if kind.has("datagram"):
             kind.refuse("datagram", "an option of datagrams has no effect on connections")
-    state = reader.enum("state")
-    if state != "STATE_PREBIND":
-        reader.problem("only STATE_PREBIND has an effect on connections to upstreams", "state")
     value: int | bytes = reader.octets("buf_value")
     if reader.oneof("value") == "int_value":
         value = reader.integer("int_value", 0)

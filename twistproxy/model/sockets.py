@@ -1,4 +1,4 @@
-"""What the sockets of connections to upstreams are like (envoy.config.core.v3.BindConfig, SocketOption, TcpKeepalive;
+"""What sockets are like, of listeners and of connections to upstreams (envoy.config.core.v3.BindConfig, SocketOption, TcpKeepalive;
 envoy.config.cluster.v3.UpstreamConnectionOptions)."""
 
 from __future__ import annotations
@@ -15,6 +15,15 @@ class SocketOption:
     level: int
     name: int
     value: int | bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ListenOptions:
+    """Options of a listening socket: what is set before it is bound, after that, and when it listens."""
+
+    before_bind: tuple[SocketOption, ...] = ()
+    bound: tuple[SocketOption, ...] = ()
+    listening: tuple[SocketOption, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

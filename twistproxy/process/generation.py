@@ -50,7 +50,12 @@ def bind_listeners(
 
 def listen_spec(listener: ListenerSettings) -> ListenSpec:
     return ListenSpec(
-        listener.name, listener.address, listener.reuse_port, listener.backlog, listener.ipv4_compat
+        listener.name,
+        listener.address,
+        listener.reuse_port,
+        listener.backlog,
+        listener.ipv4_compat,
+        listener.options,
     )
 
 

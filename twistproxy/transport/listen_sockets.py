@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 
 from twistproxy.errors import StartError
 from twistproxy.model.address import Address, PipeAddress, TcpAddress
+from twistproxy.model.sockets import ListenOptions, SocketOption
 
 #: Linux cuts it to net.core.somaxconn, which is what Envoy asks for by default.
 _LARGEST_BACKLOG = 65535
@@ -33,6 +34,7 @@ class ListenSpec:
     reuse_port   one socket for each slot (`enable_reuse_port`)
     backlog      `tcp_backlog_size`; 0 for as long as the kernel allows
     ipv4_compat  an IPv6 socket that takes IPv4 too
+    options      what is set on the sockets besides
     """
 
     listener: str
@@ -40,6 +42,11 @@ class ListenSpec:
     reuse_port: bool = True
     backlog: int = 0
     ipv4_compat: bool = False
+    options: ListenOptions = ListenOptions()
+
+
+class _OptionRefused(OSError):
+    """The kernel does not want one of the configured socket options."""
 
 
 class ListenSockets:
@@ -72,6 +79,7 @@ class ListenSockets:
         _remove_stale(address)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
+            _set(sock, spec.options.before_bind)
             sock.bind(_pipe_name(address))
             if address.mode and not _is_abstract(address):
                 os.chmod(address.path, address.mode)
@@ -177,6 +185,7 @@ def _bound(spec: ListenSpec, address: TcpAddress, reuse_port: bool) -> socket.so
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if version == 6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if spec.ipv4_compat else 1)
+        _set(sock, spec.options.before_bind)
         sock.bind((address.host, address.port))
     except (OSError, OverflowError):
         sock.close()
@@ -188,8 +197,18 @@ def _listen(sock: socket.socket, spec: ListenSpec) -> None:
     if sock.family != socket.AF_UNIX:
         # Accepted connections inherit it (tcp(7)), which saves a system call for each.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    _set(sock, spec.options.bound)
     sock.listen(spec.backlog or _LARGEST_BACKLOG)
+    _set(sock, spec.options.listening)
     sock.setblocking(False)
+
+
+def _set(sock: socket.socket, options: tuple[SocketOption, ...]) -> None:
+    for option in options:
+        try:
+            sock.setsockopt(option.level, option.name, option.value)
+        except OSError as e:
+            raise _OptionRefused(e.errno, f"socket option {option.name} of level {option.level}: {e.strerror}") from e
 
 
 def _is_abstract(address: PipeAddress) -> bool:
@@ -234,13 +253,16 @@ def _remove_stale(address: PipeAddress) -> None:
 
 def _explain(spec: ListenSpec, error: OSError) -> str:
     """The one line that a user sees."""
-    why = {
+    known = {
         errno.EADDRINUSE: "another program uses this address",
         errno.EADDRNOTAVAIL: "this machine does not have that address",
         errno.EACCES: "no permission",
         errno.EPERM: "no permission",
         errno.ENOENT: "the directory does not exist",
-    }.get(error.errno or 0, error.strerror or str(error))
+    }
+    why = error.strerror or str(error)
+    if not isinstance(error, _OptionRefused):
+        why = known.get(error.errno or 0, why)
     if error.errno == errno.EACCES and isinstance(spec.address, TcpAddress) and spec.address.port < 1024:
         why += " (ports below 1024 take root or CAP_NET_BIND_SERVICE)"
     return f"cannot listen on {spec.address} for listener {spec.listener!r}: {why}"

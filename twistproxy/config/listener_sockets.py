@@ -1,0 +1,33 @@
+"""What a listener's sockets are like: `socket_options`, `freebind`, `transparent`, `tcp_fast_open_queue_length`."""
+
+from __future__ import annotations
+
+from twistproxy.config.fields import Reader
+from twistproxy.config.upstream_sockets import socket_option
+from twistproxy.model.address import Address, TcpAddress
+from twistproxy.model.sockets import ListenOptions, SocketOption
+
+_IPPROTO_IP, _IP_FREEBIND, _IP_TRANSPARENT = 0, 15, 19  # linux/in.h
+_IPPROTO_IPV6, _IPV6_TRANSPARENT = 41, 75  # linux/in6.h
+_IPPROTO_TCP, _TCP_FASTOPEN = 6, 23  # linux/tcp.h
+_STATES = ("STATE_PREBIND", "STATE_BOUND", "STATE_LISTENING")
+
+
+def build_listen_options(listener: Reader, address: Address) -> ListenOptions:
+    """envoy.config.listener.v3.Listener's fields of sockets; `address` is where it listens."""
+    found: dict[str, list[SocketOption]] = {state: [] for state in _STATES}
+    if listener.boolean("transparent"):
+        six = isinstance(address, TcpAddress) and ":" in address.host
+        found["STATE_PREBIND"].append(
+            SocketOption(_IPPROTO_IPV6, _IPV6_TRANSPARENT, 1)
+            if six
+            else SocketOption(_IPPROTO_IP, _IP_TRANSPARENT, 1)
+        )
+    if listener.boolean("freebind"):
+        found["STATE_PREBIND"].append(SocketOption(_IPPROTO_IP, _IP_FREEBIND, 1))
+    for one in listener.messages("socket_options"):
+        found[one.enum("state")].append(socket_option(one))
+    queue = listener.integer("tcp_fast_open_queue_length")
+    if queue is not None:
+        found["STATE_LISTENING"].append(SocketOption(_IPPROTO_TCP, _TCP_FASTOPEN, queue))
+    return ListenOptions(*(tuple(found[state]) for state in _STATES))
