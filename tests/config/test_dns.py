@@ -215,7 +215,7 @@ SINGLE = "LOGICAL_DNS clusters must have a single locality_lb_endpoint and a sin
         (cluster(use_tcp_for_dns_lookups=True), "is set, but"),
         (cluster(dns_resolution_config=OLD, **NEW), "is set, but"),
         (extension(dns_lookup_family="ALL") | {"respect_dns_ttl": True}, "is set, but"),
-        (extension("no.such.extension"), "cluster extensions are not implemented"),
+        (extension("no.such.extension"), "the cluster extension no.such.extension is not implemented"),
     ],
 )
 def test_problems(made: dict[str, Any], expected: str) -> None:

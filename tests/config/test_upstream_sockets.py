@@ -211,7 +211,7 @@ BIND = "upstream_bind_config"
         (
             {"transport_socket": {"name": "x", "typed_config": {"@type": TYPE + "config.core.v3.Node"}}},
             "transport_socket",
-            "only plain text",
+            "envoy.config.core.v3.Node is not implemented; connections to upstreams are plain text",
         ),
         (
             {"circuit_breakers": {"per_host_thresholds": [{"max_connections": 1, "max_requests": 2}]}},

@@ -180,12 +180,17 @@ def _endpoints(
             return [], dns
         config = custom.unpack("typed_config")
         if config is None or custom.string("name") != V1_SDS:
-            custom.problem("cluster extensions are not implemented; use `type`")
+            what = custom.string("name") if config is None else config.type_name
+            custom.problem(f"the cluster extension {what} is not implemented")
+            custom.ignore_all()
             return [], None
         config.ignore("type_url", "value")
         later.append((name, custom, config))
         return [], None
     kind = reader.enum("type")
+    if kind not in ("STRICT_DNS", "LOGICAL_DNS"):
+        # Many files have it at every cluster.  Where there are no names it says nothing, here as in Envoy.
+        reader.ignore("dns_lookup_family")
     if kind == "ORIGINAL_DST":
         return [], None
     if kind == "EDS":
@@ -220,6 +225,7 @@ def _eds(reader: Reader, name: str, options: ServerOptions) -> DiscoverySource |
         source.refuse(
             kind, "endpoints can come from a file (path_config_source) so far, not from a control plane"
         )
+        config.ignore("service_name")
         return None
     unsupported: Any = options.unsupported
     return EdsFileSource(name, config.string("service_name"), path, watched, unsupported)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 from dataclasses import replace
+from functools import partial
 
 from twistproxy.config.access_logs import build_access_logs
 from twistproxy.config.fields import Reader
@@ -34,26 +35,32 @@ def build_listeners(resources: Reader, clusters: Set[str], node: Node) -> tuple[
 def _listener(reader: Reader, clusters: Set[str], node: Node) -> ListenerSettings | None:
     where = reader.message("address")
     if where is None:
-        reader.problem("an address is expected", "address")
+        internal = reader.has("internal_listener")
+        reader.problem(
+            "internal listeners are not implemented" if internal else "an address is expected",
+            "internal_listener" if internal else "address",
+        )
+        reader.ignore_all()
+        return None
+    if reader.has("udp_listener_config") or where.raw.socket_address.protocol:
+        reader.problem("listeners for UDP (HTTP/3 and others) are not implemented")
+        reader.ignore_all()
         return None
     found = address(where)
     # No listener filter that there is waits for anything; the direction only labels.
     reader.ignore("listener_filters_timeout", "continue_on_listener_filters_timeout", "traffic_direction")
     chain = _chain(reader, clusters, node)
-    if chain is None:
-        return None
-    manager = replace(
-        chain.http_manager,
-        listener_metadata=filter_metadata(reader),
-        connection_logs=build_access_logs(reader),
-    )
-    chain = replace(chain, http_manager=manager)
+    metadata, logs = filter_metadata(reader), build_access_logs(reader)
+    if chain is not None:
+        manager = replace(chain.http_manager, listener_metadata=metadata, connection_logs=logs)
+        chain = replace(chain, http_manager=manager)
     hands_off = reader.boolean("use_original_dst")
     backlog = reader.integer("tcp_backlog_size", 0)
-    return ListenerSettings(
+    # All is read, that nothing be said of fields whose only fault is a chain that cannot be built.
+    settings = partial(
+        ListenerSettings,
         name=reader.string("name") or str(found),
         address=found,
-        filter_chain=chain,
         stat_name=reader.string("stat_prefix") or str(found).replace(":", "_"),
         reuse_port=reader.boolean("enable_reuse_port", True),
         ipv4_compat=isinstance(found, TcpAddress) and ipv4_compat(where),
@@ -65,6 +72,7 @@ def _listener(reader: Reader, clusters: Set[str], node: Node) -> ListenerSetting
         use_original_dst=hands_off,
         options=build_listen_options(reader, found),
     )
+    return None if chain is None else settings(filter_chain=chain)
 
 
 def _has_original_dst(reader: Reader) -> bool:
@@ -106,7 +114,9 @@ def _filter_chain(reader: Reader, clusters: Set[str], node: Node) -> FilterChain
         socket.ignore("name")
         config = socket.unpack("typed_config")
         if config is None or config.type_name != _RAW_BUFFER:
-            socket.problem("only plain text from downstreams is implemented so far")
+            what = "it" if config is None else config.type_name
+            socket.problem(f"{what} is not implemented; connections from downstreams are plain text (raw_buffer)")
+            socket.ignore_all()
     filters = reader.messages("filters")
     built = None
     for at, one in enumerate(filters):

@@ -186,7 +186,9 @@ def build_transport_socket(cluster: Reader) -> ProxyProtocol | None:
 
 def _plain(socket: Reader, config: Reader | None) -> None:
     if config is None or config.type_name != _RAW_BUFFER:
-        socket.problem("only plain text to upstreams is implemented so far")
+        what = "it" if config is None else config.type_name
+        socket.problem(f"{what} is not implemented; connections to upstreams are plain text (raw_buffer)")
+        socket.ignore_all()
 
 
 def _proxy_protocol(reader: Reader) -> ProxyProtocol:

@@ -32,6 +32,8 @@ class CorsFilter:
         self._active = bool(overrides)
         self._runtime = tools.runtime
         self._origins = first("origins", ())
+        # One that matches "*" takes any origin: `exact: "*"` and `prefix: "*"` are in many files.
+        self._any_origin = any(matcher.matches(b"*") for matcher in self._origins)
         self._enabled: RuntimeFraction = first("enabled", _ALWAYS)
         self._shadow: RuntimeFraction = first("shadow", _NEVER)
         self._forward: bool = first("forward_unmatched_preflights", True)
@@ -52,7 +54,7 @@ class CorsFilter:
         enabled = self._is_on(self._enabled, stream)
         if not enabled and not self._is_on(self._shadow, stream):
             return FilterStatus.CONTINUE
-        allowed = any(matcher.matches(origin) for matcher in self._origins)
+        allowed = self._any_origin or any(matcher.matches(origin) for matcher in self._origins)
         self._counters[_VALID if allowed else _INVALID] += 1
         if not enabled:
             return FilterStatus.CONTINUE
