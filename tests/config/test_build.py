@@ -70,7 +70,10 @@ def test_tls_once_for_each_socket() -> None:
             "{name: udp, udp_listener_config: {}, address: {socket_address: {address: 127.0.0.1, port_value: 80}}}",
             ": listeners for UDP (HTTP/3 and others) are not implemented",
         ),
-        ("{name: inner, internal_listener: {}}", ".internal_listener: internal listeners are not implemented"),
+        (
+            "{name: inner, internal_listener: {}}",
+            ".internal_listener: internal listeners are not implemented",
+        ),
         ("{name: none}", ".address: an address is expected"),
     ],
 )

@@ -18,7 +18,13 @@ ELSEWHERE = "192.0.2.1"
 
 def configure(proxy: Proxy) -> Config:
     def small(name: str, **fields: Config | str) -> Config:
-        option = {"level": TCP, "name": socket.TCP_MAXSEG, "int_value": 1000, "description": "small", **fields}
+        option = {
+            "level": TCP,
+            "name": socket.TCP_MAXSEG,
+            "int_value": 1000,
+            "description": "small",
+            **fields,
+        }
         return listener(name, proxy.port(name), HOSTS) | {"socket_options": [option]}
 
     keepalive = {"level": socket.SOL_SOCKET, "name": socket.SO_KEEPALIVE, "buf_value": "AQAAAA=="}
@@ -29,8 +35,7 @@ def configure(proxy: Proxy) -> Config:
         small("bound", state="STATE_BOUND", type={"stream": {}}),
         listener("more", proxy.port("more"), HOSTS)
         | {"socket_options": [keepalive, late], "tcp_fast_open_queue_length": 5},
-        listener("free", 0, HOSTS)
-        | {"address": address(proxy.port("free"), ELSEWHERE), "freebind": True},
+        listener("free", 0, HOSTS) | {"address": address(proxy.port("free"), ELSEWHERE), "freebind": True},
         # The next two would be wrong if `false` were not taken for what it is.
         listener("plain", proxy.port("plain"), HOSTS) | {"freebind": False, "transparent": False},
     ]

@@ -188,7 +188,10 @@ class TestPipes:
 
 
 def test_socket_options_are_set_in_their_state(bind: Bind) -> None:
-    before = (SocketOption(socket.IPPROTO_IP, 15, 1), SocketOption(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1000))
+    before = (
+        SocketOption(socket.IPPROTO_IP, 15, 1),
+        SocketOption(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1000),
+    )
     bound = (SocketOption(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),)
     listening = (SocketOption(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 7),)
     sockets = bind(TcpAddress("192.0.2.1", 0), options=ListenOptions(before, bound, listening))

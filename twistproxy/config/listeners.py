@@ -115,7 +115,9 @@ def _filter_chain(reader: Reader, clusters: Set[str], node: Node) -> FilterChain
         config = socket.unpack("typed_config")
         if config is None or config.type_name != _RAW_BUFFER:
             what = "it" if config is None else config.type_name
-            socket.problem(f"{what} is not implemented; connections from downstreams are plain text (raw_buffer)")
+            socket.problem(
+                f"{what} is not implemented; connections from downstreams are plain text (raw_buffer)"
+            )
             socket.ignore_all()
     filters = reader.messages("filters")
     built = None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from twistproxy.model.address import Address
 from twistproxy.model.http_manager import HttpManagerSettings
-from twistproxy.model.sockets import ListenOptions
+from twistproxy.model.sockets import NO_OPTIONS, ListenOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,4 +41,4 @@ class ListenerSettings:
     ignores_global_limit: bool = False
     original_dst: bool = False
     use_original_dst: bool = False
-    options: ListenOptions = ListenOptions()
+    options: ListenOptions = NO_OPTIONS

@@ -1,5 +1,5 @@
-"""What sockets are like, of listeners and of connections to upstreams (envoy.config.core.v3.BindConfig, SocketOption, TcpKeepalive;
-envoy.config.cluster.v3.UpstreamConnectionOptions)."""
+"""What sockets are like, of listeners and of connections to upstreams (envoy.config.core.v3.BindConfig, SocketOption,
+TcpKeepalive; envoy.config.cluster.v3.UpstreamConnectionOptions)."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ class ListenOptions:
     before_bind: tuple[SocketOption, ...] = ()
     bound: tuple[SocketOption, ...] = ()
     listening: tuple[SocketOption, ...] = ()
+
+
+NO_OPTIONS = ListenOptions()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from twistproxy.errors import StartError
 from twistproxy.model.address import Address, PipeAddress, TcpAddress
-from twistproxy.model.sockets import ListenOptions, SocketOption
+from twistproxy.model.sockets import NO_OPTIONS, ListenOptions, SocketOption
 
 #: Linux cuts it to net.core.somaxconn, which is what Envoy asks for by default.
 _LARGEST_BACKLOG = 65535
@@ -42,7 +42,7 @@ class ListenSpec:
     reuse_port: bool = True
     backlog: int = 0
     ipv4_compat: bool = False
-    options: ListenOptions = ListenOptions()
+    options: ListenOptions = NO_OPTIONS
 
 
 class _OptionRefused(OSError):
@@ -208,7 +208,9 @@ def _set(sock: socket.socket, options: tuple[SocketOption, ...]) -> None:
         try:
             sock.setsockopt(option.level, option.name, option.value)
         except OSError as e:
-            raise _OptionRefused(e.errno, f"socket option {option.name} of level {option.level}: {e.strerror}") from e
+            raise _OptionRefused(
+                e.errno, f"socket option {option.name} of level {option.level}: {e.strerror}"
+            ) from e
 
 
 def _is_abstract(address: PipeAddress) -> bool:
