@@ -51,7 +51,12 @@ def stream(**changes: Any) -> Any:
         "context": SimpleNamespace(settings=SimpleNamespace(filter_chain_name="chain")),
         **changes,
     }
-    return SimpleNamespace(**values)
+    return SimpleNamespace(
+        **values,
+        request_sent_at=lambda: 49.75 if values["upstream_connection"] else 0.0,
+        response_sent_at=lambda: values["end"] if values["response"] else 0.0,
+        stream_id=lambda: values["head"].index.get(b"x-request-id", b"").decode() or None,
+    )
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from twistproxy.config.manager_heads import (
 )
 from twistproxy.config.routes import build_routes
 from twistproxy.config.upgrades import build_manager_upgrades
+from twistproxy.model.access_log import UpstreamLogOptions
 from twistproxy.model.bootstrap import Node
 from twistproxy.model.http_manager import HttpManagerSettings
 
@@ -96,7 +97,13 @@ def _router(reader: Reader | None) -> dict[str, Any]:
         return {}
     # Statistics of answers are always kept, they cost nothing to speak of; nothing is traced, so there are no spans.
     reader.ignore("dynamic_stats", "start_child_span")
+    options = reader.message_or_empty("upstream_log_options")
     return {
+        "upstream_logs": build_access_logs(reader, "upstream_log"),
+        "upstream_log_options": UpstreamLogOptions(
+            options.boolean("flush_upstream_log_on_upstream_stream"),
+            options.duration("upstream_log_flush_interval", 0.0),
+        ),
         "envoy_headers": not reader.boolean("suppress_envoy_headers"),
         "strict_check_headers": tuple(name.encode() for name in reader.strings("strict_check_headers")),
         "respect_expected_rq_timeout": reader.boolean("respect_expected_rq_timeout"),

@@ -129,8 +129,9 @@ class Attempt(UpstreamRequest):
     def _reset(self, reason: ResetReason, detail: str) -> None:
         self._owner.attempt_reset(self, reason, detail)
 
-    def slow(self, status: int) -> None:
-        """A time limit is over; `status`: what the client would be told.  Of a host it is known once."""
+    def slow(self, status: int, flag: int = 0) -> None:
+        """A time limit is over; `status`: what the client would be told, `flag`: of the attempt.  Of a host it is known
+        once."""
         host = self.host
         if host is not None and host.outlier is not None and not self.blamed:
             self.blamed = True

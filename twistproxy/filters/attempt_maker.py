@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twistproxy.filters.attempt import Attempt, AttemptOwner
+from twistproxy.filters.attempt_logs import LoggedAttempt, UpstreamLogs
 from twistproxy.filters.kept_request import KeptRequest
 from twistproxy.filters.retry_hosts import RetryContext
 from twistproxy.filters.timeouts import Timeouts
@@ -22,12 +23,14 @@ class AttemptMaker:
     cluster      the route's, as it was when the last attempt was made
     get_cluster  name → cluster or None: it may change between attempts
     hosts        knows those that were tried
+    logs         None where attempts are not logged
     """
 
     __slots__ = (
         "_envoy_headers",
         "_get_cluster",
         "_high_priority",
+        "_logs",
         "_plan",
         "_request",
         "_stream",
@@ -47,6 +50,7 @@ class AttemptMaker:
         high_priority: bool,
         envoy_headers: bool,
         get_cluster: Callable[[str], Cluster | None],
+        logs: UpstreamLogs | None,
     ) -> None:
         self._stream = stream
         self.cluster = cluster
@@ -57,6 +61,7 @@ class AttemptMaker:
         self._high_priority = high_priority
         self._envoy_headers = envoy_headers
         self._get_cluster = get_cluster
+        self._logs = logs
 
     def at(self, host: Host, owner: AttemptOwner) -> Attempt | None:
         """An attempt at this host of `cluster`; None if there may be no further pool."""
@@ -69,7 +74,10 @@ class AttemptMaker:
         pool = cluster.pool(host, self._high_priority, stream.connection)
         if pool is None:
             return None
-        return Attempt(owner, stream, cluster, pool, request.head, request.head_only, self._envoy_headers)
+        head, only, envoy_headers, logs = request.head, request.head_only, self._envoy_headers, self._logs
+        if logs is None:
+            return Attempt(owner, stream, cluster, pool, head, only, envoy_headers)
+        return LoggedAttempt(owner, stream, cluster, pool, head, only, envoy_headers, logs)
 
     def again(self, owner: AttemptOwner, is_timeout_retry: bool, complete_at: float) -> Attempt | None:
         """A further attempt, at whatever host is chosen now; None if there is none.

@@ -232,7 +232,7 @@ class RetryingRequest:
         self._timers.request_ended()
 
     def try_timed_out(self, attempt: Attempt, idle: bool) -> None:
-        attempt.slow(self._timeouts.status)
+        attempt.slow(self._timeouts.status, flags.SI if idle else flags.UT)
         if self._timeouts.hedge:
             self._hedge(attempt)
             return

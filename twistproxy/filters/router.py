@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from twistproxy.filters.attempt_logs import LoggedUpgrade, UpstreamLogs
 from twistproxy.filters.attempt_maker import ATTEMPT_COUNT, AttemptMaker
 from twistproxy.filters.balancer_context import RequestContext
 from twistproxy.filters.internal_redirect import Redirector
@@ -38,6 +39,7 @@ class RouterFilter:
     wall           seconds since the epoch
     settings       of the connection manager; `without_routes` will do
     buffer_limit   bytes of a request that are kept for another attempt
+    upstream_logs  None where nobody wants to know of attempts
     """
 
     __slots__ = (
@@ -48,6 +50,7 @@ class RouterFilter:
         "_special",
         "_stats",
         "_strict",
+        "_upstream_logs",
         "_wall",
     )
 
@@ -58,6 +61,7 @@ class RouterFilter:
         settings: HttpManagerSettings,
         wall: Callable[[], float],
         buffer_limit: int | None = None,
+        upstream_logs: UpstreamLogs | None = None,
     ) -> None:
         self._get_cluster = get_cluster
         self._stats = stats
@@ -66,9 +70,10 @@ class RouterFilter:
         self._strict = settings.strict_check_headers
         self._respect_expected = settings.respect_expected_rq_timeout
         self._buffer_limit = BUFFER_LIMIT if buffer_limit is None else buffer_limit
-        # Whether a request may have to be looked at for headers that tell the router what to do: they come from clients
-        # inside, or from filters.
-        self._special = bool(settings.internal_cidrs or self._strict or settings.filters)
+        self._upstream_logs = upstream_logs
+        # Whether a request may have to be looked at for headers that tell the router what to do, which come from clients
+        # inside or from filters, or is to be logged by attempts.
+        self._special = bool(settings.internal_cidrs or self._strict or settings.filters or upstream_logs)
 
     def decode_headers(self, stream: Stream, head: RequestHead, end_stream: bool) -> None:
         stats = self._stats
@@ -124,7 +129,11 @@ class RouterFilter:
         if not begins and (end_stream or (b"upgrade" not in head.index and head.path)):
             request = UpstreamRequest(stream, cluster, pool, head, end_stream, timeout, envoy_headers)
         else:
-            request = UpgradeRequest(stream, cluster, pool, head, end_stream, timeout, envoy_headers)
+            logs = self._upstream_logs
+            if logs is None:
+                request = UpgradeRequest(stream, cluster, pool, head, end_stream, timeout, envoy_headers)
+            else:
+                request = LoggedUpgrade(stream, cluster, pool, head, end_stream, timeout, envoy_headers, logs)
         stream.upstream = request
         request.start()
         if route.watched and not isinstance(request, UpgradeRequest):
@@ -178,7 +187,12 @@ class RouterFilter:
             stream.set_limits(plan.idle_timeout, stream_duration(plan, head))
         if route.connect is not None or (not end_stream and (b"upgrade" in head.index or not head.path)):
             return False  # a tunnel is tried once
-        if route.one_attempt and not cluster.special and ROUTER_HEADERS.isdisjoint(head.index):
+        if (
+            route.one_attempt
+            and not cluster.special
+            and self._upstream_logs is None
+            and ROUTER_HEADERS.isdisjoint(head.index)
+        ):
             return False
         if plan is None:
             plan = NO_PLAN
@@ -248,6 +262,7 @@ class RouterFilter:
             route.high_priority,
             self._envoy_headers,
             self._get_cluster,
+            self._upstream_logs,
         )
         return RetryingRequest(stream, kept, plan, timeouts, retry, maker, counted_as)
 

@@ -18,7 +18,7 @@ _IMMEDIATE_FAILURE = b"x-envoy-immediate-health-check-fail"
 #: Content that is held while there is no connection (Envoy's default for per_connection_buffer_limit_bytes).
 _HELD_LIMIT = 1024 * 1024
 
-_RESET_FLAGS = {
+RESET_FLAGS = {
     ResetReason.CONNECTION_FAILURE: flags.UF,
     ResetReason.CONNECTION_TIMEOUT: flags.UF,
     ResetReason.CONNECTION_TERMINATION: flags.UC,
@@ -60,7 +60,7 @@ def answer_reset(
     stream.failure = detail
     text = RESET_TEXT[reason]
     words = text.replace(" ", "_") + ("|" + detail.replace(" ", "_") if detail else "")
-    flag = _RESET_FLAGS[reason]
+    flag = RESET_FLAGS[reason]
     if started:
         stream.reset(flag, "upstream_reset_after_response_started{" + words + "}")
         return

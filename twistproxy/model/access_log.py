@@ -50,3 +50,15 @@ class AccessLogOptions:
 
 #: Only at the end.
 AT_THE_END = AccessLogOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamLogOptions:
+    """Lines before an attempt's end: when it has its connection, then every so many seconds (0: never)."""
+
+    on_pool_ready: bool = False
+    interval: float = 0.0
+
+
+#: Only at the end.
+UPSTREAM_AT_THE_END = UpstreamLogOptions()

@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from twistproxy.model.access_log import AT_THE_END, AccessLogOptions, AccessLogSettings
+from twistproxy.model.access_log import (
+    AT_THE_END,
+    UPSTREAM_AT_THE_END,
+    AccessLogOptions,
+    AccessLogSettings,
+    UpstreamLogOptions,
+)
 from twistproxy.model.address import Cidr
 from twistproxy.model.http1 import Http1Settings
 from twistproxy.model.http_filters import HttpFilterSettings, Mutation
@@ -95,6 +101,7 @@ class HttpManagerSettings:
     user_agent, node_id  what `add_user_agent` tells upstreams of us; both b"" if it is not set
     stays_open_after_error  a request that is refused whole does not end its connection
     append_local_overload  the answer that is given for overload says so
+    upstream_logs, upstream_log_options  of the router: a line for each attempt at an upstream
     filters              before the router
     filter_chain_name    the name of the filter chain that it ends
     listener_metadata    namespace → structure, for logs
@@ -144,6 +151,8 @@ class HttpManagerSettings:
     filter_chain_name: str = ""
     listener_metadata: Mapping[str, Any] | None = field(default=None, hash=False)
     connection_logs: tuple[AccessLogSettings, ...] = ()
+    upstream_logs: tuple[AccessLogSettings, ...] = ()
+    upstream_log_options: UpstreamLogOptions = UPSTREAM_AT_THE_END
     log_options: AccessLogOptions = AT_THE_END
     local_replies: LocalReplySettings = PLAIN_REPLIES
     upgrades: tuple[UpgradeSettings, ...] = ()

@@ -281,7 +281,7 @@ SIMPLE: dict[str, Operator] = {
     "RESPONSE_HEADERS_BYTES": response_headers_bytes,
     "RESPONSE_TRAILERS_BYTES": response_trailers_bytes,
     # A stream's id is that of its request.
-    "STREAM_ID": lambda s: text_of(s.head.index.get(b"x-request-id", b"")) or None,
+    "STREAM_ID": lambda s: s.stream_id(),
 }
 WITH_ARGUMENT: dict[str, Spec] = {
     "REQ": Spec(_request),

@@ -101,22 +101,13 @@ def duration(stream: Any) -> int:
     return int((end - stream.start) * 1000)
 
 
-def _request_sent_at(stream: Any) -> float:
-    """When the whole request was sent upstream: when it came, or later when a connection was there for it."""
-    connection = stream.upstream_connection
-    if connection is None or not stream.request_ended_at:
-        return 0.0
-    sent: float = max(stream.request_ended_at, connection.attached_at)
-    return min(sent, stream.end) if stream.end else sent
-
-
 def _pool_ready(stream: Any) -> int | None:
     connection = stream.upstream_connection
     return None if connection is None else int(max(0.0, connection.attached_at - stream.start) * 1000)
 
 
 def _response_tx(stream: Any) -> int | None:
-    return milliseconds(stream.response_at, stream.end) if stream.response_at else None
+    return milliseconds(stream.response_at, stream.response_sent_at()) if stream.response_at else None
 
 
 def _of_connection(name: str) -> Callable[[Any], float]:
@@ -144,11 +135,11 @@ _POINTS: dict[str, Callable[[Any], float]] = {
     "US_CX_END": _of_connection("opened_at"),
     "US_HS_END": _never,  # of TLS
     "US_TX_BEG": _first_sent,
-    "US_TX_END": _request_sent_at,
+    "US_TX_END": lambda s: s.request_sent_at(),
     "US_RX_BEG": lambda s: s.response_at,
     "US_RX_END": lambda s: s.end if s.response_at else 0.0,
     "DS_TX_BEG": lambda s: (s.response_at or s.end) if s.response is not None else 0.0,
-    "DS_TX_END": lambda s: s.end if s.response is not None else 0.0,
+    "DS_TX_END": lambda s: s.response_sent_at(),
 }
 _UNITS = {"ms": 1e3, "us": 1e6, "ns": 1e9}
 
@@ -185,7 +176,7 @@ def _validity(argument: str, clocks: Clocks) -> Operator:
 SIMPLE: dict[str, Operator] = {
     "DURATION": duration,
     "REQUEST_DURATION": lambda s: milliseconds(s.start, s.request_ended_at),
-    "REQUEST_TX_DURATION": lambda s: milliseconds(s.start, _request_sent_at(s)),
+    "REQUEST_TX_DURATION": lambda s: milliseconds(s.start, s.request_sent_at()),
     "RESPONSE_DURATION": lambda s: milliseconds(s.start, s.response_at),
     "RESPONSE_TX_DURATION": _response_tx,
     "UPSTREAM_CONNECTION_POOL_READY_DURATION": _pool_ready,

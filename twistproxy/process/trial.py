@@ -11,6 +11,7 @@ from typing import Any
 from twistproxy.api.access_log import AccessLog
 from twistproxy.api.clock import Clock
 from twistproxy.api.transport import ConnectCallbacks, DialCallbacks, FlowControl, TransportHandler
+from twistproxy.filters.attempt_logs import UpstreamLogs
 from twistproxy.http.message import RequestHead
 from twistproxy.model.address import Address, TcpAddress
 from twistproxy.model.http_manager import HttpManagerSettings
@@ -38,6 +39,7 @@ class ManagerParts:
     clock: Clock
     deadlines: Deadlines
     guards: GuardParts
+    upstream_logs: UpstreamLogs | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Any
 from twistproxy.api.access_log import AccessLog, LogFiles
 from twistproxy.api.clock import Clock
 from twistproxy.api.transport import ConnectionFactory, Connector
+from twistproxy.filters.attempt_logs import UpstreamLogs
 from twistproxy.filters.header_mutation import request_steps
 from twistproxy.filters.router import RouterFilter
 from twistproxy.filters.tools import FilterTools
@@ -163,6 +164,7 @@ class Runtime:
             self._clock,
             self._deadlines,
             self._guards.parts(listener.name, settings.stat_prefix),
+            self._upstream_logs(settings),
         )
         manager = self._manager_of(settings, parts, listener.buffer_limit)
         manager.connection_logs = tuple(self._access_log(log) for log in settings.connection_logs)
@@ -172,7 +174,9 @@ class Runtime:
         self, settings: HttpManagerSettings, parts: ManagerParts, buffer_limit: int | None = None
     ) -> HttpConnectionManager:
         guards = self._guards
-        router = RouterFilter(parts.get_cluster, parts.stats, settings, parts.clock.wall, buffer_limit)
+        router = RouterFilter(
+            parts.get_cluster, parts.stats, settings, parts.clock.wall, buffer_limit, parts.upstream_logs
+        )
         tools = self._filter_tools(parts)
         guarded = guards.guarded_router(router, parts.guards, parts.stats)
         chain = make_chain(settings.filters, guarded, tools)
@@ -218,7 +222,7 @@ class Runtime:
         """All that can fail of what is outside, before anything else is done."""
         for listener in listeners:
             manager = listener.filter_chain.http_manager
-            for log in (*manager.access_logs, *manager.connection_logs):
+            for log in (*manager.access_logs, *manager.connection_logs, *manager.upstream_logs):
                 self._log_files.open(log.path)
 
     def _access_log(self, settings: AccessLogSettings) -> AccessLog:
@@ -233,6 +237,10 @@ class Runtime:
                 write(render(stream).encode("utf-8", "surrogateescape"))
 
         return log
+
+    def _upstream_logs(self, settings: HttpManagerSettings) -> UpstreamLogs | None:
+        logs = tuple(self._access_log(log) for log in settings.upstream_logs)
+        return UpstreamLogs(logs, settings.upstream_log_options) if logs else None
 
     # ---- from the worker
 

@@ -8,6 +8,7 @@ from twistproxy.api.codec import RequestEncoder, ResponseEncoder
 from twistproxy.api.http_filter import UpstreamSide
 from twistproxy.http.message import VERSION_TEXT, RequestHead, ResponseHead
 from twistproxy.model.address import TcpAddress
+from twistproxy.observe.log_syntax import text_of
 from twistproxy.observe.route_stats import RequestCounts
 from twistproxy.primitives.byte_meter import ByteMeter
 from twistproxy.route.action import Route
@@ -142,6 +143,22 @@ class StreamRecord(FilterSide):
 
     def protocol(self) -> str | None:
         return VERSION_TEXT[self.head.version]
+
+    def stream_id(self) -> str | None:
+        return text_of(self.head.index.get(b"x-request-id", b"")) or None
+
+    def request_sent_at(self) -> float:
+        """When the last byte of the request went to the upstream: when it came, or later when a connection was there
+        for it; 0 before."""
+        connection = self.upstream_connection
+        if connection is None or not self.request_ended_at:
+            return 0.0
+        sent: float = max(self.request_ended_at, connection.attached_at)
+        return min(sent, self.end) if self.end else sent
+
+    def response_sent_at(self) -> float:
+        """When the last byte of the response went to the downstream, 0 before."""
+        return self.end if self.response is not None else 0.0
 
     def attached(self, encoder: RequestEncoder) -> None:
         """This connection to the upstream carries the request, or the answer that is taken."""
