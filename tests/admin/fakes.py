@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
+from twistproxy.admin.channel import AdminStats
 from twistproxy.admin.merge import Statistics
 from twistproxy.admin.server import make_admin_site
 from twistproxy.admin.view import DrainRequest, Json, ListenerFacts, ServerFacts
@@ -102,9 +103,15 @@ class FakeView:
         self.levels = {"admin": "info", "http": "info"}
         self.drains: list[DrainRequest] = []
         self.quits = 0
+        self.reopened = 0
+        self.unready: tuple[str, ...] = ()
         self.runtime: list[tuple[str, dict[str, str]]] = []
         self.runtime_problem = ""
         self.pending: Deferred[Statistics] | None = None
+
+    def hold(self) -> None:
+        """Answer with statistics only when `pending` is fired."""
+        self.pending = Deferred()
 
     def collect(self, scope: Scope) -> Deferred[Statistics]:
         return self.pending if self.pending is not None else succeed(self.statistics)
@@ -121,6 +128,7 @@ class FakeView:
             listeners_active=1,
             clusters_active=2,
             bootstrap_updated=NOW,
+            unready=self.unready,
             counters={"listener_manager.listener_added": 1},
         )
 
@@ -167,6 +175,9 @@ class FakeView:
     def drain_listeners(self, request: DrainRequest) -> None:
         self.drains.append(request)
 
+    def reopen_logs(self) -> None:
+        self.reopened += 1
+
     def quit(self) -> None:
         self.quits += 1
 
@@ -185,7 +196,10 @@ class Client:
 
     def __init__(self, view: FakeView) -> None:
         self.log: list[str] = []
-        site = make_admin_site(view, reactor=Clock(), access_logs=[self.log.append])
+        self.stats = AdminStats(lambda: NOW)
+        #: bytes, both ways
+        self.received = self.sent = 0
+        site = make_admin_site(view, self.stats, reactor=Clock(), access_logs=[self.log.append])
         self.transport = StringTransport()
         self.protocol = site.buildProtocol(None)
         self.protocol.makeConnection(self.transport)
@@ -196,11 +210,13 @@ class Client:
         if form:
             text += f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(form)}\r\n"
         text += f"\r\n{form}"
+        self.received += len(text)
         self.protocol.dataReceived(text.encode())
 
     def take(self) -> Reply:
         """The answer that has come."""
         head, _, body = self.transport.value().partition(b"\r\n\r\n")
+        self.sent += len(self.transport.value())
         self.transport.clear()
         status, *lines = head.decode().split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}

@@ -172,7 +172,7 @@ def test_stats_in_all_formats() -> None:
 @pytest.mark.parametrize(
     ("path", "text"),
     [
-        ("/stats?format=foo", "usage: /stats?format=(html|json|prometheus|text)\n\n"),
+        ("/stats?format=foo", "usage: /stats?format=(html|active-html|json|prometheus|text)\n\n"),
         ("/stats?filter=(", "Invalid re2 regex: missing ): ("),
         ("/stats/prometheus?filter=%28", "Invalid re2 regex: missing ): ("),
         ("/stats/prometheus?histogram_buckets=detailed", "unsupported prometheus histogram bucket mode"),

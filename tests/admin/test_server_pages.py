@@ -6,9 +6,10 @@ import pytest
 
 from twistproxy import __version__
 from twistproxy.admin import server_pages
+from twistproxy.admin.answer import Query, parse_query
 from twistproxy.admin.logging_page import logging_page
-from twistproxy.admin.merge import Totals
-from twistproxy.admin.server_stats import add_server_stats, version_number
+from twistproxy.admin.merge import Statistics
+from twistproxy.admin.server_stats import server_snapshot, version_number
 from twistproxy.admin.view import ServerFacts
 
 from .fakes import FakeView
@@ -78,19 +79,31 @@ def test_version_number() -> None:
 
 
 def test_server_stats() -> None:
-    totals = Totals(counters={"x": 1})
     facts = ServerFacts(concurrency=2, uptime=61.9, initialization_ms=123, worker_restarts=3, gauges={"g": 1})
-    add_server_stats(totals, facts, healthy=False)
+    statistics = Statistics()
+    statistics.report("master", server_snapshot(facts, healthy=False))
+    totals = statistics.totals()
     assert totals.gauges["server.live"] == 0
     assert totals.gauges["server.state"] == 1
     assert totals.gauges["server.concurrency"] == 2
     assert totals.gauges["server.uptime"] == 61
     assert totals.gauges["g"] == 1
     assert totals.counters["server.worker_restarts"] == 3
-    assert totals.counters["x"] == 1
     assert totals.histograms["server.initialization_time_ms"] == {120: 1}
-    assert {"server.uptime", "server.worker_restarts", "server.initialization_time_ms"} <= totals.used
-    assert "server.reloads" not in totals.used
+    assert {"server.live", "server.worker_restarts", "server.initialization_time_ms"} <= totals.used
+    assert not {"server.reloads", "server.hot_restart_epoch"} & totals.used
+    statistics.reset_counters()
+    assert statistics.totals().counters["server.worker_restarts"] == 0
+
+
+def test_what_the_start_waits_for() -> None:
+    view = FakeView()
+    assert server_pages.init_dump(view, Query()).body == "{}\n"
+    view.unready = ("worker 1",)
+    waiting = {"unready_targets_dumps": [{"name": "workers", "target_names": ["worker 1"]}]}
+    assert json.loads(server_pages.init_dump(view, Query()).body) == waiting
+    assert json.loads(server_pages.init_dump(view, parse_query("mask=workers")).body) == waiting
+    assert server_pages.init_dump(view, parse_query("mask=listener")).body == "{}\n"
 
 
 def test_logging_lists_levels() -> None:

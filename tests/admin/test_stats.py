@@ -68,7 +68,7 @@ def test_types(kind: str, expected: str) -> None:
         ({"filter": "("}, "Invalid re2 regex: missing ): ("),
         (
             {"histogram_buckets": "x"},
-            "usage: /stats?histogram_buckets=(cumulative|disjoint|detailed|summary)\n",
+            "usage: /stats?histogram_buckets=(cumulative|disjoint|detailed|summary|prometheusnative)\n",
         ),
     ],
 )

@@ -122,6 +122,7 @@ def test_eds_file(tmp_path: Path) -> None:
         "counters": {
             "cluster.app.assignment_stale": 0,
             "cluster.app.assignment_timeout_received": 0,
+            "cluster.app.init_fetch_timeout": 0,
             "cluster.app.update_attempt": 1,
             "cluster.app.update_success": 1,
             "cluster.app.update_failure": 0,
@@ -129,7 +130,7 @@ def test_eds_file(tmp_path: Path) -> None:
             "cluster.app.update_empty": 0,
             "cluster.app.update_no_rebuild": 0,
         },
-        "gauges": {},
+        "gauges": {"cluster.app.update_time": 0},
     }
 
 

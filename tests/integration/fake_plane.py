@@ -67,7 +67,7 @@ class FakePlane:
     def explain(self, question: dict[str, Any]) -> dict[str, Any]:
         return {"error": f"asked for {question['path']}"}
 
-    def snapshot(self, scope: Scope) -> dict[str, Any]:
+    def snapshot(self, scope: Scope, worker: int) -> dict[str, Any]:
         return {"counters": {"http.fake.downstream_rq_total": self.requests}, "gauges": {}}
 
 

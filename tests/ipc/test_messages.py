@@ -33,7 +33,7 @@ def test_problems_survive_the_journey() -> None:
 def test_every_message_says_what_it_is() -> None:
     made = [
         messages.ping(1),
-        messages.pong(1),
+        messages.pong(1, 2.5),
         messages.stats(1, "counts"),
         messages.snapshot(1, {}),
         messages.drain(1.0),

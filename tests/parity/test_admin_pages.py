@@ -71,6 +71,13 @@ def expected_headers(content_type: str) -> Headers:
         ("/config_dump", "application/json"),
         ("/certs", "application/json"),
         ("/memory", "application/json"),
+        ("/stats?format=html", "text/html; charset=UTF-8"),
+        ("/stats?format=active-html", "text/html; charset=UTF-8"),
+        ("/contention", TEXT),
+        ("/hot_restart_version", TEXT),
+        ("/init_dump", "application/json"),
+        ("/init_dump?mask=listener", "application/json"),
+        ("/runtime", "application/json"),
     ],
 )
 def test_page(proxy: Proxy, path: str, content_type: str) -> None:
@@ -86,9 +93,96 @@ def test_ready(proxy: Proxy) -> None:
     assert proxy.admin("/ready?x=1").text == "LIVE\n"
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status", "text"),
+    [
+        ("GET", "/hot_restart_version", 200, "disabled"),
+        ("GET", "/init_dump", 200, "{}\n"),
+        ("POST", "/reopen_logs", 200, "OK\n"),
+        ("POST", "/cpuprofiler?enable=y", 500, "failure to start the profiler"),
+        ("POST", "/cpuprofiler?enable=n", 200, "OK\n"),
+        ("POST", "/cpuprofiler?enable=x", 400, "?enable=<y|n>\n"),
+        ("POST", "/cpuprofiler", 400, "?enable=<y|n>\n"),
+        ("POST", "/heapprofiler?enable=y", 501, "The current build does not support heap profiler"),
+        ("GET", "/stats?hidden=only", 200, ""),
+        ("GET", "/stats?hidden=nonsense", 400, "usage: /stats?hidden=(include|only|exclude)\n\n"),
+        (
+            "GET",
+            "/stats?hidden=include&filter=app.upstream_rq_total",
+            200,
+            "cluster.app.upstream_rq_total: 0\n",
+        ),
+        (
+            "GET",
+            "/stats?histogram_buckets=nonsense",
+            400,
+            "usage: /stats?histogram_buckets=(cumulative|disjoint|detailed|summary|prometheusnative)\n",
+        ),
+        ("GET", "/stats?type=nonsense", 400, "invalid &type= param"),
+        (
+            "GET",
+            "/stats/prometheus?histogram_buckets=detailed",
+            400,
+            "unsupported prometheus histogram bucket mode",
+        ),
+        ("GET", "/config_dump?name_regex=[", 400, None),
+        ("GET", "/config_dump?resource=nonsense", 404, None),
+    ],
+)
+def test_answer(proxy: Proxy, method: str, path: str, status: int, text: str | None) -> None:
+    response = proxy.admin(path, method)
+    assert response.status == status
+    if text is not None:
+        assert response.text == text
+
+
 def test_head(proxy: Proxy) -> None:
     response = proxy.admin("/ready", "HEAD")
     assert (response.status, response.body) == (200, b"")
+    assert response["transfer-encoding"] == "chunked"
+
+
+def test_heads_are_written_as_envoy_writes_them(proxy: Proxy) -> None:
+    with proxy.client("admin") as client:
+        answer = client.send("GET /ready HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").read()
+    assert [name for name, _ in answer.headers] == [
+        "content-type",
+        "cache-control",
+        "x-content-type-options",
+        "date",
+        "server",
+        "connection",
+        "transfer-encoding",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("request_text", "status", "body"),
+    [
+        ("BLA\r\n\r\n", 400, "Bad Request"),
+        ("GET /ready HTTP/1.1\r\n\r\n", 400, ""),
+        ("GET /ready HTTP/1.1\r\nhost: a\r\nx a: b\r\n\r\n", 400, "Bad Request"),
+        (
+            f"GET /ready HTTP/1.1\r\nhost: a\r\nx: {'a' * 70000}\r\n\r\n",
+            431,
+            "Request Header Fields Too Large",
+        ),
+    ],
+    ids=["no HTTP", "no host", "no field", "too large"],
+)
+def test_refused_requests(proxy: Proxy, request_text: str, status: int, body: str) -> None:
+    with proxy.client("admin") as client:
+        answer = client.send(request_text).read()
+        assert (answer.status, answer.text, answer["connection"]) == (status, body, "close")
+        assert answer["server"] and answer["date"]
+        assert client.ended()
+
+
+def test_a_request_for_the_server_as_a_whole(proxy: Proxy) -> None:
+    with proxy.client("admin") as client:
+        for _ in range(2):
+            answer = client.send("OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n").read()
+            assert (answer.status, answer["content-length"]) == (404, "0")
 
 
 def test_http_10_is_refused(proxy: Proxy) -> None:
@@ -114,6 +208,10 @@ def test_home_lists_the_pages(proxy: Proxy) -> None:
     "path",
     [
         "/logging",
+        "/cpuprofiler",
+        "/heapprofiler",
+        "/reopen_logs",
+        "/runtime_modify",
         "/healthcheck/fail",
         "/healthcheck/ok",
         "/reset_counters",

@@ -9,7 +9,6 @@ import pytest
 from .harness import Proxy, wait_for
 from .origin import raw, silent, text
 from .settings import Config, bootstrap, cluster, listener
-from .stat_names import NAMES, OPTIONAL
 from .wire import Ended
 
 pytestmark = pytest.mark.parity
@@ -240,20 +239,6 @@ def test_server(proxy: Proxy, stats: dict[str, int]) -> None:
     assert 0 <= stats["server.uptime"] < 600
     assert stats["server.total_connections"] == 0
     assert proxy.stat("server.uptime") >= stats["server.uptime"]
-
-
-#: What only twistproxy has: its processes.
-OWN = {f"{name}_restarts" for name in ("worker", "discovery", "template")} | {"reloads", "reloads_rejected"}
-
-
-@pytest.mark.parametrize("prefix", NAMES)
-def test_names(proxy: Proxy, stats: dict[str, int], prefix: str) -> None:
-    """Every name that belongs to what is built is there from the start, and no name is made up."""
-    real = prefix.replace("PORT", str(proxy.port("second")))
-    found = {name.removeprefix(real) for name in stats if name.startswith(real)}
-    assert {name for name in NAMES[prefix] if not OPTIONAL.search(name)} - found == set()
-    own = OWN if prefix == "server." and proxy.engine == "twistproxy" else set()
-    assert found - set(NAMES[prefix]) == own
 
 
 def test_alternative_name(stats: dict[str, int]) -> None:

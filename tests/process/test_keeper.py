@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twistproxy.errors import ConfigProblem
 from twistproxy.ipc import messages
 from twistproxy.ipc.frame import Message
+from twistproxy.model.bootstrap import AdminSettings, Bootstrap, Node
 from twistproxy.model.server_options import ServerOptions
 from twistproxy.process.child import Child
 from twistproxy.process.generation import Generation
@@ -17,7 +19,8 @@ from twistproxy.process.keeper import Keeper
 from twistproxy.process.restart import RestartPolicy
 from twistproxy.process.supervisor import DiscoveryKeeper
 
-GENERATION: Any = Generation(1, None, (), 0.0)  # type: ignore[arg-type]
+CONFIGURATION: Any = SimpleNamespace(bootstrap=Bootstrap(Node(), AdminSettings(), (), ()))
+GENERATION: Any = Generation(1, CONFIGURATION, (), 0.0)
 SECOND: Any = Generation(2, None, (), 0.0)  # type: ignore[arg-type]
 
 
@@ -121,12 +124,23 @@ def test_silence_is_counted_in_ticks(world: World) -> None:
     for number in range(2, 5):
         world.keeper.tick(1.0, 3.0, number)
     assert killed == []
-    world.say(messages.pong(1))
+    world.say(messages.pong(1, 0.0))
     for number in range(5, 9):
         world.keeper.tick(1.0, 3.0, number)
     assert killed == []
     world.keeper.tick(1.0, 3.0, 9)
     assert killed == [9]
+
+
+def test_late_answers_are_counted_by_when_the_ping_was_read(world: World) -> None:
+    keeper = world.keeper
+    for number, lag in enumerate((0.1, 0.3, 1.5)):
+        keeper.tick(1.0, 30.0, number)
+        read_at = world.reactor.seconds() + lag
+        # The master itself was busy: that is not the child's fault.
+        world.reactor.advance(20)
+        world.say(messages.pong(number, read_at))
+    assert (keeper.misses, keeper.mega_misses) == (2, 1)
 
 
 def test_an_offer_is_answered_by_ready_refused_or_death(world: World) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from twisted.internet.task import Clock
 
+from twistproxy.observe.stats import Snapshot
 from twistproxy.transport import log_file
 from twistproxy.transport.clock import ReactorClock
 from twistproxy.transport.log_file import LogFile, LogFiles
@@ -128,3 +129,55 @@ def test_a_path_is_opened_once(clock: Clock, tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_opened_is_an_error(clock: Clock) -> None:
     with pytest.raises(OSError, match="No such file"):
         LogFile(ReactorClock(clock), "/nonexistent/log")
+
+
+def test_what_files_count(clock: Clock, tmp_path: Path) -> None:
+    files = LogFiles(ReactorClock(clock))
+    good = files.open(str(tmp_path / "log"))
+    full = files.open("/dev/full")
+
+    def counted() -> dict[str, int]:
+        out = Snapshot("figures")
+        files.collect(out)
+        return {
+            name.removeprefix("filesystem."): value for name, value in {**out.counters, **out.gauges}.items()
+        }
+
+    good.write(b"one\n")
+    good.write(b"two\n")
+    full.write(b"lost\n")
+    assert counted() == {
+        "flushed_by_timer": 0,
+        "reopen_failed": 0,
+        "write_buffered": 3,
+        "write_completed": 0,
+        "write_failed": 0,
+        "write_total_buffered": 13,
+    }
+    clock.advance(log_file.FLUSH_INTERVAL)
+    assert counted() == {
+        "flushed_by_timer": 2,
+        "reopen_failed": 0,
+        "write_buffered": 3,
+        "write_completed": 1,
+        "write_failed": 1,
+        "write_total_buffered": 0,
+    }
+    files.close()
+
+
+def test_what_does_not_fit_is_counted_once(clock: Clock, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    files = LogFiles(ReactorClock(clock))
+    file = files.open(str(pipe))
+    for _ in range(5):
+        file.write(b"x" * (64 * 1024 - 1) + b"\n")
+        file.flush()
+    out = Snapshot("figures")
+    files.collect(out)
+    assert out.counters["filesystem.write_buffered"] == 5
+    assert out.gauges["filesystem.write_total_buffered"] == 4 * 64 * 1024
+    os.close(reader)
+    files.close()

@@ -15,6 +15,9 @@ PLAIN = "text/plain"
 HTML = "text/html; charset=UTF-8"
 JSON = "application/json"
 
+#: What the `server` header says.
+SERVER_NAME = "twistproxy"
+
 
 class Query(dict[str, str]):
     """The first value of each query parameter, percent-decoded; `every` has the others too."""

@@ -82,6 +82,14 @@ COMMANDS: tuple[Command, ...] = (
             Param("include_eds", "Dump currently loaded configuration including EDS.", flag=True),
         ),
     ),
+    Command("contention", "dump mutex contention stats (if enabled)", pages.contention_page),
+    Command(
+        "cpuprofiler",
+        "enable/disable the CPU profiler",
+        pages.cpu_profiler_page,
+        (Param("enable", "enables the CPU profiler", ("y", "n")),),
+        mutating=True,
+    ),
     Command(
         "drain_listeners",
         "drain listeners",
@@ -125,7 +133,25 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("healthcheck/fail", "cause the server to fail health checks", pages.fail_page, mutating=True),
     Command("healthcheck/ok", "cause the server to pass health checks", pages.ok_page, mutating=True),
+    Command(
+        "heapprofiler",
+        "enable/disable the heap profiler",
+        pages.heap_profiler_page,
+        (Param("enable", "enables the heap profiler", ("y", "n")),),
+        mutating=True,
+    ),
     Command("help", "print out list of admin commands", lambda view, query: Answer(help_text())),
+    Command(
+        "hot_restart_version",
+        "print the hot restart compatibility version",
+        lambda view, query: Answer("disabled"),
+    ),
+    Command(
+        "init_dump",
+        "say what the start waits for",
+        pages.init_dump_page,
+        (Param("mask", "The desired component to dump unready targets of; there is only: workers"),),
+    ),
     Command(
         "listeners",
         "print listener info",
@@ -153,6 +179,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("memory", "print current allocation/heap usage", pages.memory_page),
     Command("quitquitquit", "exit the server", pages.quit_page, mutating=True),
     Command("ready", "print server state, return 200 if LIVE, otherwise return 503", pages.ready_page),
+    Command("reopen_logs", "reopen access logs", pages.reopen_page, mutating=True),
     Command("reset_counters", "reset all counters to zero", pages.reset_page, mutating=True),
     Command("runtime", "print runtime values", pages.runtime_command),
     Command(
@@ -172,7 +199,7 @@ COMMANDS: tuple[Command, ...] = (
             _USED,
             _FILTER,
             _INVERT,
-            Param("format", "Format to use", ("html", "text", "json", "prometheus")),
+            Param("format", "Format to use", ("html", "active-html", "text", "json", "prometheus")),
             Param(
                 "type", "Stat types to include.", ("All", "Counters", "Histograms", "Gauges", "TextReadouts")
             ),

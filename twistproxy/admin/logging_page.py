@@ -18,6 +18,7 @@ _USAGE = """
 usage: /logging?<name>=<level> (change single level)
 usage: /logging?paths=name1:level1,name2:level2,... (change multiple levels)
 usage: /logging?level=<level> (change all levels)
+usage: /logging?group=<group_name>:<level> (change group of loggers)
 levels: trace debug info warning error critical off
 """
 
@@ -36,6 +37,8 @@ def _change(view: AdminView, query: Query) -> str:
     """Carry out the change; what is wrong with it, or ""."""
     if len(query) > 1:
         return "invalid number of parameters"
+    if "group" in query:
+        return "group parameter requires fine-grain logging to be enabled"
     known = view.log_levels()
     for name, value in query.items():
         if not value:

@@ -4,6 +4,7 @@ A worker reports everything it has counted since it was born, as plain data (the
 
     counters, gauges   name -> integer
     histograms         name -> {"<value>": how often}
+    used               names of those that were written, even if they are 0
     hosts              cluster -> list of hosts, each with "address", "counters", "gauges", "health", ...
     clusters           cluster -> facts that /clusters prints
     outliers           cluster -> what outlier detection knows, from the discovery process
@@ -66,8 +67,16 @@ _ALIKE = (
     ".gradient_controller.sample_rtt_msecs",
 )
 
-#: Gauges that each cluster writes when it begins.
-_ALWAYS_WRITTEN = (".membership_degraded", ".membership_excluded", ".membership_total", ".warming_state")
+#: Ends of the names of gauges that are written when something begins.
+_ALWAYS_WRITTEN = (
+    ".membership_degraded",
+    ".membership_excluded",
+    ".membership_total",
+    ".warming_state",
+    "dns.cares.pending_resolutions",
+    "runtime.num_keys",
+    "runtime.num_layers",
+)
 
 #: What remains where there is no limit (`remaining_cx_pools`), and above what nothing else can be.
 _UNLIMITED = 2**64 - 1
@@ -77,11 +86,22 @@ _NEVER_LESS = 2**63
 _MOVED_BY = {
     "downstream_cx_active": "downstream_cx_total",
     "downstream_cx_http1_active": "downstream_cx_http1_total",
+    "downstream_pre_cx_active": "downstream_cx_total",
+    "downstream_cx_rx_bytes_buffered": "downstream_cx_rx_bytes_total",
+    "upstream_cx_rx_bytes_buffered": "upstream_cx_rx_bytes_total",
     "downstream_rq_active": "downstream_rq_total",
     "upstream_cx_active": "upstream_cx_total",
     "upstream_rq_active": "upstream_rq_total",
+    "write_total_buffered": "write_buffered",
     "upstream_rq_pending_active": "upstream_rq_pending_total",
+    "circuit_breakers.default.cx_open": "upstream_cx_total",
+    "circuit_breakers.default.cx_pool_open": "upstream_cx_total",
+    "circuit_breakers.default.rq_open": "upstream_rq_total",
+    "circuit_breakers.default.rq_pending_open": "upstream_rq_pending_total",
+    "circuit_breakers.default.rq_retry_open": "upstream_rq_retry",
 }
+#: The same for what has dots in its name.
+_BREAKERS = ".circuit_breakers."
 
 
 @dataclass(slots=True)
@@ -125,12 +145,13 @@ class Statistics:
         self._past = Totals()
         self._past_hosts: _HostCounters = {}
         self._baseline: dict[str, int] = {}
-        self._used_gauges: set[str] = set()
+        self._written: set[str] = set()
 
     def report(self, worker_id: str, snapshot: Snapshot) -> None:
         """Take a worker's newest snapshot in place of its former one."""
         self._live[worker_id] = snapshot
-        self._used_gauges.update(name for name, value in snapshot.get("gauges", {}).items() if value)
+        self._written.update(name for name, value in snapshot.get("gauges", {}).items() if value)
+        self._written.update(snapshot.get("used", ()))
 
     def worker_gone(self, worker_id: str) -> None:
         """Keep what a dead worker had counted when it last reported.  Unknown ids do nothing."""
@@ -158,7 +179,7 @@ class Statistics:
             sums.outliers.update(snapshot.get("outliers", {}))
         sums.hosts = _merge_hosts((s.get("hosts", {}) for s in self._live.values()), self._past_hosts)
         sums.used = {name for name, value in sums.counters.items() if value}
-        sums.used |= self._used_gauges & sums.gauges.keys()
+        sums.used |= self._written & (sums.gauges.keys() | sums.counters.keys())
         sums.used |= {name for name in sums.gauges if _was_moved(name, sums.counters)}
         sums.used |= {name for name, counts in sums.histograms.items() if counts}
         for name, base in self._baseline.items():
@@ -181,7 +202,11 @@ def _was_moved(gauge: str, counters: Mapping[str, int]) -> bool:
     """Whether something has moved this gauge, between two snapshots perhaps."""
     if gauge.endswith(_ALWAYS_WRITTEN):
         return True
-    prefix, _, name = gauge.rpartition(".")
+    prefix, dotted, name = gauge.partition(_BREAKERS)
+    if dotted:
+        name = dotted[1:] + name
+    else:
+        prefix, _, name = gauge.rpartition(".")
     counter = _MOVED_BY.get(name)
     return counter is not None and counters.get(f"{prefix}.{counter}", 0) > 0
 

@@ -14,7 +14,7 @@ from twistproxy.admin.config_dump import config_dump, sections
 from twistproxy.admin.logging_page import logging_page
 from twistproxy.admin.merge import Statistics, Totals
 from twistproxy.admin.runtime_page import runtime_modify_page, runtime_page
-from twistproxy.admin.server_stats import add_server_stats
+from twistproxy.admin.server_stats import server_snapshot
 from twistproxy.admin.stats_select import StatsQuery, parse_stats_query, select
 from twistproxy.admin.stats_text import stats_json, stats_text
 from twistproxy.admin.view import AdminView, DrainRequest
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
 _OK = Answer("OK\n")
-_FORMATS = ("", "text", "json", "html", "prometheus")
+_FORMATS = ("", "text", "json", "html", "active-html", "prometheus")
+#: Seconds between two looks at the page that refreshes itself.
+_REFRESH = 5
 
 
 def ready_page(view: AdminView, query: Query) -> Answer:
@@ -62,7 +64,7 @@ def stats_page(view: AdminView, query: Query) -> Deferred[Answer]:
     """/stats in any of its formats."""
     form = query.get("format", "")
     if form not in _FORMATS:
-        raise bad_request("usage: /stats?format=(html|json|prometheus|text)\n\n")
+        raise bad_request("usage: /stats?format=(html|active-html|json|prometheus|text)\n\n")
     if form == "prometheus":
         return prometheus_page(view, query)
     wanted = parse_stats_query(query)
@@ -72,14 +74,17 @@ def stats_page(view: AdminView, query: Query) -> Deferred[Answer]:
         if form == "json":
             return Answer(stats_json(selected, wanted.buckets), content_type=JSON)
         text = stats_text(selected, wanted.buckets)
-        return Answer(_as_html(text), content_type=HTML) if form == "html" else Answer(text)
+        if form in ("html", "active-html"):
+            return Answer(_as_html(text, form != "html"), content_type=HTML)
+        return Answer(text)
 
     return view.collect("figures").addCallback(answer)
 
 
-def _as_html(text: str) -> str:
+def _as_html(text: str, active: bool) -> str:
+    refresh = f"<meta http-equiv='refresh' content='{_REFRESH}'>" if active else ""
     return (
-        "<!DOCTYPE html>\n<html lang='en'>\n<head><title>Twistproxy Admin</title></head>\n"
+        f"<!DOCTYPE html>\n<html lang='en'>\n<head><title>Twistproxy Admin</title>{refresh}</head>\n"
         f"<body>\n<pre>\n{escape(text)}</pre>\n</body>\n</html>\n"
     )
 
@@ -101,9 +106,9 @@ def prometheus_page(view: AdminView, query: Query) -> Deferred[Answer]:
 
 
 def _all_stats(view: AdminView, statistics: Statistics) -> Totals:
-    totals = statistics.totals()
-    add_server_stats(totals, view.facts(), view.is_healthy())
-    return totals
+    """Of the workers, the discovery process, and the master."""
+    statistics.report("master", server_snapshot(view.facts(), view.is_healthy()))
+    return statistics.totals()
 
 
 def clusters_page(view: AdminView, query: Query) -> Deferred[Answer]:
@@ -157,10 +162,35 @@ def reset_page(view: AdminView, query: Query) -> Deferred[Answer]:
     counted."""
 
     def reset(statistics: Statistics) -> Answer:
+        _all_stats(view, statistics)
         statistics.reset_counters()
         return _OK
 
     return view.collect("figures").addCallback(reset)
+
+
+def reopen_page(view: AdminView, query: Query) -> Answer:
+    view.reopen_logs()
+    return _OK
+
+
+def init_dump_page(view: AdminView, query: Query) -> Answer:
+    return server_pages.init_dump(view, query)
+
+
+def contention_page(view: AdminView, query: Query) -> Answer:
+    return Answer("Mutex contention tracing is not enabled.")
+
+
+def cpu_profiler_page(view: AdminView, query: Query) -> Answer:
+    """There is none to start, and so none that runs."""
+    if list(query) != ["enable"] or query["enable"] not in ("y", "n"):
+        raise bad_request("?enable=<y|n>\n")
+    return _OK if query["enable"] == "n" else Answer("failure to start the profiler", 500)
+
+
+def heap_profiler_page(view: AdminView, query: Query) -> Answer:
+    return Answer("The current build does not support heap profiler", 501)
 
 
 def quit_page(view: AdminView, query: Query) -> Answer:

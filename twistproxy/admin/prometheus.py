@@ -63,7 +63,7 @@ def _family(families: dict[str, Metric], name: str, kind: str) -> tuple[Metric, 
     tagged = extract_tags(name)
     family_name = prometheus_name(tagged.name)
     if family_name not in families:
-        families[family_name] = Metric(family_name, "", kind)
+        families[family_name] = Metric(family_name, tagged.name, kind)
     return families[family_name], {prometheus_label(tag): value for tag, value in tagged.tags}
 
 
@@ -76,7 +76,8 @@ def _families(statistics: Iterable[tuple[str, int]], kind: str) -> list[Metric]:
 
 
 def _sorted(families: Mapping[str, Metric]) -> list[Metric]:
-    return [family for _, family in sorted(families.items())]
+    """By Envoy's names: "cluster.x" comes before "cluster_manager"."""
+    return sorted(families.values(), key=lambda family: family.documentation)
 
 
 def _add_buckets(family: Metric, labels: _Labels, counts: Mapping[int, int]) -> None:

@@ -8,6 +8,7 @@ See https://www.envoyproxy.io/docs/envoy/latest/operations/admin.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred
@@ -18,7 +19,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from twistproxy.admin.access_log import access_log_line
-from twistproxy.admin.answer import HTML, PLAIN, Answer, PageError, parse_query
+from twistproxy.admin.answer import HTML, PLAIN, SERVER_NAME, Answer, PageError, parse_query
+from twistproxy.admin.channel import AdminChannel, AdminRequest, AdminStats
 from twistproxy.admin.commands import BY_PATH, help_text
 from twistproxy.admin.home import home_page
 from twistproxy.admin.view import AdminView
@@ -28,25 +30,33 @@ _log = Logger()
 #: Takes one finished line of an access log, with its newline.
 LogWriter = Callable[[str], None]
 
-_SERVER_NAME = b"twistproxy"
-
 
 class AdminResource(Resource):
     """All pages: Envoy looks a path up in a list, so there is no tree."""
 
     isLeaf = True
 
-    def __init__(self, view: AdminView, access_logs: Sequence[LogWriter] = ()) -> None:
+    def __init__(self, view: AdminView, stats: AdminStats, access_logs: Sequence[LogWriter] = ()) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._view = view
+        self._stats = stats
         self._access_logs = tuple(access_logs)
 
     def render(self, request: Request) -> int:
         """Answer now or later; never raises."""
-        started = self._view.wall()
-        request.notifyFinish().addBoth(lambda _: self._note(request, started))
+        started, began = self._view.wall(), self._stats.now()
+        self._stats.began()
+
+        def ended(_: object) -> None:
+            self._stats.ended(self._stats.now() - began)
+            self._note(request, started)
+
+        request.notifyFinish().addBoth(ended)
         if request.clientproto != b"HTTP/1.1":
-            _refuse_version(request)
+            _refuse(request, 426, "Upgrade Required", "Upgrade Required")
+            return NOT_DONE_YET
+        if request.getHeader(b"host") is None:
+            _refuse(request, 400, "Bad Request", "")
             return NOT_DONE_YET
         path = _path(request)
         answer = Deferred.fromCoroutine(self._answer(path, request))
@@ -71,6 +81,8 @@ class AdminResource(Resource):
             request.setResponseCode(answer.status)
             _set_headers(request, answer.content_type)
             # Without a content-length the answer goes out chunked, as Envoy's does.
+            if request.method == b"HEAD":
+                request.setHeader(b"transfer-encoding", b"chunked")
             request.write(answer.body.encode())
             request.finish()
         if path == "quitquitquit" and answer.status == 200:
@@ -111,30 +123,36 @@ def _set_headers(request: HttpRequest, content_type: str) -> None:
     request.setHeader(b"content-type", content_type.encode())
     request.setHeader(b"cache-control", b"no-cache, max-age=0")
     request.setHeader(b"x-content-type-options", b"nosniff")
-    request.setHeader(b"server", _SERVER_NAME)
+    request.setHeader(b"server", SERVER_NAME.encode())
 
 
-def _refuse_version(request: Request) -> None:
-    """The admin speaks HTTP/1.1 only, as Envoy's does."""
-    body = b"Upgrade Required"
+def _refuse(request: Request, status: int, reason: str, body: str) -> None:
+    """Answer what the admin does not speak: it is HTTP/1.1 only, as Envoy's, and that has a host."""
     request.clientproto = b"HTTP/1.1"
-    request.setResponseCode(426, b"Upgrade Required")
+    request.setResponseCode(status, reason.encode())
     request.setHeader(b"content-length", str(len(body)).encode())
-    request.setHeader(b"content-type", PLAIN.encode())
+    if body:
+        request.setHeader(b"content-type", PLAIN.encode())
     request.setHeader(b"connection", b"close")
-    request.setHeader(b"server", _SERVER_NAME)
-    request.write(body)
+    request.setHeader(b"server", SERVER_NAME.encode())
+    request.channel.persistent = False
+    request.write(body.encode())
     request.finish()
 
 
-def make_admin_site(view: AdminView, reactor: Any = None, access_logs: Sequence[LogWriter] = ()) -> Site:
+def make_admin_site(
+    view: AdminView, stats: AdminStats, reactor: Any = None, access_logs: Sequence[LogWriter] = ()
+) -> Site:
     """The factory to listen with on the admin address.
 
     view         the running server
+    stats        counts the connections and requests
     reactor      for time-outs; None for the one that runs
     access_logs  each is called with every finished line
     """
-    site = Site(AdminResource(view, access_logs), reactor=reactor)
+    site: Any = Site(AdminResource(view, stats, access_logs), reactor=reactor)
+    site.protocol = partial(AdminChannel, stats)
+    site.requestFactory = AdminRequest
     site.displayTracebacks = False
     site.noisy = False
-    return site
+    return cast(Site, site)

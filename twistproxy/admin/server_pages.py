@@ -70,7 +70,11 @@ def server_info(view: AdminView) -> Answer:
             "uptime_current_epoch": f"{int(facts.epoch_uptime)}s",
             "uptime_all_epochs": f"{int(facts.uptime)}s",
             "hot_restart_version": "disabled",
-            "command_line_options": {**_OPTION_DEFAULTS, **view.command_line_options()},
+            "command_line_options": {
+                **_OPTION_DEFAULTS,
+                "restart_epoch": facts.reloads,
+                **view.command_line_options(),
+            },
             "node": _full_node(view.node()),
             "hot_restart_initializing": False,
         }
@@ -118,6 +122,14 @@ def listeners(view: AdminView, query: Query) -> Answer:
             status["additional_local_addresses"] = more
         statuses.append(status)
     return json_page({"listener_statuses": statuses} if statuses else {})
+
+
+def init_dump(view: AdminView, query: Query) -> Answer:
+    """envoy.admin.v3.UnreadyTargetsDumps: the workers that do not accept yet."""
+    waiting = view.facts().unready
+    if not waiting or query.get("mask", "workers") != "workers":
+        return json_page({})
+    return json_page({"unready_targets_dumps": [{"name": "workers", "target_names": list(waiting)}]})
 
 
 def certs() -> Answer:

@@ -1,13 +1,14 @@
 """The statistics that the master itself knows, under Envoy's names.
 
 Only names that mean something here are shown: there are no hot restarts, so `server.hot_restart_epoch`
-counts reloads taken, and no statistics of a watchdog that does not exist.
+counts reloads taken.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from twistproxy import __version__
-from twistproxy.admin.merge import Totals
 from twistproxy.admin.view import ServerFacts
 from twistproxy.observe.histogram import lower_end
 
@@ -30,47 +31,56 @@ def shown_state(facts: ServerFacts, healthy: bool) -> str:
     return "DRAINING" if facts.state == "LIVE" and not healthy else facts.state
 
 
-def add_server_stats(totals: Totals, facts: ServerFacts, healthy: bool) -> None:
-    """Add the master's own figures to the workers' sums."""
+def server_snapshot(facts: ServerFacts, healthy: bool) -> dict[str, Any]:
+    """The master's own figures, in the shape of a worker's report (`merge`)."""
     state = shown_state(facts, healthy)
-    gauges = {
+    used = {
+        "cluster_manager.warming_clusters": 0,
+        "listener_manager.total_listeners_active": facts.listeners_active,
+        "listener_manager.total_listeners_warming": 0,
+        "listener_manager.workers_started": int(facts.workers_started),
+        "server.compilation_settings.fips_mode": 0,
         "server.concurrency": facts.concurrency,
         "server.days_until_first_cert_expiring": _NO_CERTIFICATE,
-        "server.hot_restart_epoch": facts.reloads,
         "server.live": int(state == "LIVE"),
         "server.memory_allocated": facts.memory_allocated,
         "server.memory_heap_size": facts.memory_heap_size,
         "server.memory_physical_size": facts.memory_heap_size,
-        "server.parent_connections": 0,
         "server.state": _STATE_NUMBERS[state],
         "server.total_connections": facts.total_connections,
         "server.uptime": int(facts.uptime),
         "server.version": version_number(),
-        "cluster_manager.active_clusters": facts.clusters_active,
-        "cluster_manager.warming_clusters": 0,
-        "listener_manager.total_listeners_active": facts.listeners_active,
+    }
+    gauges = {
+        "listener_manager.total_filter_chains_draining": 0,
         "listener_manager.total_listeners_draining": 0,
-        "listener_manager.total_listeners_warming": 0,
-        "listener_manager.workers_started": int(facts.workers_started),
+        "listener_manager.workers_pinned": 0,
         "runtime.deprecated_feature_seen_since_process_start": 0,
+        "server.hot_restart_epoch": facts.reloads,
+        "server.parent_connections": 0,
+        "server.seconds_until_first_ocsp_response_expiring": 0,
     }
     counters = {
-        "server.dropped_stat_flushes": 0,
-        "server.worker_restarts": facts.worker_restarts,
+        # There are no streams to reset but with HTTP/2.
+        "envoy.overload_actions.reset_high_memory_stream.count": 0,
+        "listener_manager.listener_create_failure": 0,
+        "runtime.deprecated_feature_use": 0,
         "server.discovery_restarts": facts.discovery_restarts,
+        "server.dropped_stat_flushes": 0,
+        # Endpoints with fields that do not exist are not taken.
+        "server.dynamic_unknown_fields": 0,
         "server.reloads": facts.reloads,
         "server.reloads_rejected": facts.reloads_rejected,
-        "runtime.deprecated_feature_use": 0,
+        "server.worker_restarts": facts.worker_restarts,
     }
-    gauges.update(facts.gauges)
-    counters.update(facts.counters)
-    totals.gauges.update(gauges)
-    totals.counters.update(counters)
-    totals.histograms.update({name: dict(counts) for name, counts in facts.histograms.items()})
-    totals.used.update(name for name, counts in facts.histograms.items() if counts)
     started = facts.initialization_ms
-    totals.histograms["server.initialization_time_ms"] = {} if started is None else {lower_end(started): 1}
-    totals.used.update(gauges)
-    totals.used.update(name for name, value in counters.items() if value)
-    if started is not None:
-        totals.used.add("server.initialization_time_ms")
+    return {
+        "counters": {**counters, **facts.counters},
+        "gauges": {**used, **gauges, **facts.gauges},
+        "histograms": {
+            "overload.refresh_interval_delay": {},
+            **facts.histograms,
+            "server.initialization_time_ms": {} if started is None else {lower_end(started): 1},
+        },
+        "used": [*used, "server.dynamic_unknown_fields", "server.static_unknown_fields"],
+    }

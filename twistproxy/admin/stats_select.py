@@ -12,6 +12,7 @@ from twistproxy.admin.answer import Query, bad_request, compile_regex, regex_err
 from twistproxy.admin.merge import Totals
 
 _TYPES = ("All", "Counters", "Gauges", "Histograms", "TextReadouts")
+_HIDDEN = ("", "include", "only", "exclude")
 _BUCKET_MODES = ("", "none", "cumulative", "disjoint", "detailed", "summary")
 
 
@@ -25,6 +26,7 @@ class StatsQuery:
     kind          All, Counters, Gauges, Histograms or TextReadouts
     buckets       cumulative, disjoint, detailed or summary; "" for the page's own default
     text_readouts whether Prometheus gets text readouts
+    only_hidden   only statistics that others do not see: there are none
     """
 
     used_only: bool = False
@@ -33,6 +35,7 @@ class StatsQuery:
     kind: str = "All"
     buckets: str = ""
     text_readouts: bool = False
+    only_hidden: bool = False
 
 
 def parse_stats_query(query: Query) -> StatsQuery:
@@ -42,7 +45,12 @@ def parse_stats_query(query: Query) -> StatsQuery:
         raise bad_request("invalid &type= param")
     mode = query.get("histogram_buckets", "")
     if mode not in _BUCKET_MODES:
-        raise bad_request("usage: /stats?histogram_buckets=(cumulative|disjoint|detailed|summary)\n")
+        raise bad_request(
+            "usage: /stats?histogram_buckets=(cumulative|disjoint|detailed|summary|prometheusnative)\n"
+        )
+    hidden = query.get("hidden", "")
+    if hidden not in _HIDDEN:
+        raise bad_request("usage: /stats?hidden=(include|only|exclude)\n\n")
     pattern = None
     if query.get("filter"):
         try:
@@ -56,6 +64,7 @@ def parse_stats_query(query: Query) -> StatsQuery:
         kind=kind,
         buckets="" if mode == "none" else mode,
         text_readouts="text_readouts" in query,
+        only_hidden=hidden == "only",
     )
 
 
@@ -78,7 +87,7 @@ def select(totals: Totals, query: StatsQuery) -> Selected:
     """Apply a query to the totals."""
 
     def names(kind: str, known: Iterable[str]) -> list[str]:
-        if query.kind not in ("All", kind):
+        if query.only_hidden or query.kind not in ("All", kind):
             return []
         chosen = sorted(known)
         if query.used_only and kind != "TextReadouts":

@@ -39,13 +39,14 @@ class ServerFacts:
     state                 PRE_INITIALIZING, INITIALIZING, LIVE or DRAINING
     uptime                seconds since the start; `epoch_uptime` since the last reload that was taken
     concurrency           worker slots
-    memory_allocated      bytes in use by master, workers and discovery together; `memory_heap_size` those
-    reserved total_connections     downstream connections open now
+    memory_allocated      bytes in use by master, workers and discovery together; `memory_heap_size` those reserved
+    total_connections     downstream connections open now
     initialization_ms     how long it took from the start until the listeners were open, None before
     listeners_active, clusters_active   how many of each the running configuration has
     worker_restarts, discovery_restarts   how often such a process died and was replaced
     reloads, reloads_rejected             how many new configurations were taken and refused
     bootstrap_updated     seconds since the epoch when the running configuration was taken
+    unready               names of the workers that do not accept yet
     workers_started       whether all workers have opened their listeners once
     counters, gauges, histograms   what else the master counts, under its full names
     ("listener_manager.listener_added")
@@ -66,6 +67,7 @@ class ServerFacts:
     reloads: int = 0
     reloads_rejected: int = 0
     bootstrap_updated: float = 0.0
+    unready: tuple[str, ...] = ()
     workers_started: bool = True
     counters: Mapping[str, int] = field(default_factory=dict)
     gauges: Mapping[str, int] = field(default_factory=dict)
@@ -136,6 +138,9 @@ class AdminView(Protocol):
     def is_healthy(self) -> bool: ...
 
     def drain_listeners(self, request: DrainRequest) -> None: ...
+
+    def reopen_logs(self) -> None:
+        """Of all processes, after a rotation."""
 
     def quit(self) -> None:
         """Stop the whole program (POST /quitquitquit).  The answer has been written to the transport but may

@@ -20,7 +20,7 @@ from twistproxy.config.source import collector_paused
 from twistproxy.config.upstream_sockets import build_bind_config
 from twistproxy.config.values import address
 from twistproxy.errors import ConfigError, ConfigProblem
-from twistproxy.model.bootstrap import AdminSettings, Bootstrap, Node
+from twistproxy.model.bootstrap import AdminSettings, Bootstrap, Node, WatchdogSettings
 from twistproxy.model.cluster import ClusterSettings
 from twistproxy.model.server_options import ServerOptions
 
@@ -54,6 +54,7 @@ def build_bootstrap(
             local_cluster=_local_cluster(root, clusters),
             outlier_log=_outlier_log(root),
             overload=build_overload(root),
+            watchdog=_watchdog(root),
         )
     )
     problems = [place(problem) for problem in report.problems]
@@ -73,6 +74,14 @@ def _outlier_log(root: Reader) -> str:
     manager = root.message("cluster_manager")
     found = None if manager is None else manager.message("outlier_detection")
     return "" if found is None else found.string("event_log_path")
+
+
+def _watchdog(root: Reader) -> WatchdogSettings:
+    """Workers are watched from the master, which nobody watches."""
+    watchdog = root.message_or_empty("watchdogs").message_or_empty("worker_watchdog")
+    return WatchdogSettings(
+        watchdog.duration("miss_timeout", 0.2), watchdog.duration("megamiss_timeout", 1.0)
+    )
 
 
 def _node(root: Reader, options: ServerOptions) -> Node:

@@ -127,6 +127,8 @@ class EdsFileDiscovery:
             )
             return
         self._stale_after(found.stale_after)
+        # A real reactor's seconds are those since the epoch.
+        self._updates.gauges["update_time"] = int(self._reactor.seconds() * 1000)
         change = self._updates.success(found.endpoints, policy=found.policy)
         if change:
             self._log.info(

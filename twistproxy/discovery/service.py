@@ -205,7 +205,12 @@ class DiscoveryService(Service):
                 for cluster, updates in self._updates.items()
                 for name, value in updates.counters.items()
             },
-            "gauges": resolvers["gauges"],
+            "gauges": resolvers["gauges"]
+            | {
+                f"cluster.{cluster}.{name}": value
+                for cluster, updates in self._updates.items()
+                for name, value in updates.gauges.items()
+            },
         }
         self.outliers.collect(out)
         self.health.collect(out["counters"], out["gauges"])
@@ -219,10 +224,15 @@ class DiscoveryService(Service):
         before = self._updates.get(source.cluster)
         if before is not None:
             updates.counters |= before.counters
+            updates.gauges |= before.gauges
         self._updates[source.cluster] = updates
-        if isinstance(source, DnsSource):
-            # Envoy has no such counter of clusters that are resolved.
+        if isinstance(source, EdsFileSource):
+            updates.gauges.setdefault("update_time", 0)
+            updates.counters["init_fetch_timeout"] = 0  # a file is there at once, or not at all
+        else:
+            # Envoy has no such counter of clusters that subscribe to nothing.
             updates.counters.pop("update_rejected", None)
+        if isinstance(source, DnsSource):
             lookup = self._make_lookup(source)
             return DnsDiscovery(self._reactor, source, lookup, updates, self._random, self._log)
         if isinstance(source, EdsFileSource):

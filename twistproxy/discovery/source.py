@@ -45,6 +45,7 @@ class ClusterUpdates:
             ),
             0,
         )
+        self.gauges: dict[str, int] = {}
 
     def attempt(self) -> None:
         """A query is on its way."""

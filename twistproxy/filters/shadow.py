@@ -48,6 +48,7 @@ def mirror(
         cluster = get_cluster(policy.cluster(head)) if policy.wants(stream) else None
         if cluster is None:
             continue
+        cluster.stats.copies += 1
         copied = policy.copy(head, stream, stream.context.request_headers.own_address)
         if timeout and _EXPECTED_TIMEOUT in copied.index:
             copied.set(_EXPECTED_TIMEOUT, b"%d" % round(timeout * 1000))

@@ -123,8 +123,9 @@ def ping(number: int) -> Message:
     return {"t": "ping", "n": number}
 
 
-def pong(number: int) -> Message:
-    return {"t": "pong", "n": number}
+def pong(number: int, at: float) -> Message:
+    """`at`: when the ping was read, in seconds of the machine's monotonic clock."""
+    return {"t": "pong", "n": number, "at": at}
 
 
 def stats(number: int, scope: str) -> Message:

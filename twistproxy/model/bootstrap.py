@@ -34,6 +34,14 @@ class AdminSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchdogSettings:
+    """Seconds that a worker may be busy with something else before that counts as a miss, and as a large one."""
+
+    miss: float = 0.2
+    megamiss: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Bootstrap:
     """Everything a configuration says.
 
@@ -53,3 +61,4 @@ class Bootstrap:
     local_cluster: str = ""
     outlier_log: str = ""
     overload: OverloadSettings | None = None
+    watchdog: WatchdogSettings = WatchdogSettings()

@@ -23,6 +23,7 @@ from twistproxy.network.connection_life import ConnectionLife
 from twistproxy.network.connection_record import ConnectionRecord
 from twistproxy.observe import flags
 from twistproxy.observe.early_logs import EarlyLogs
+from twistproxy.observe.histogram import Histogram
 from twistproxy.observe.log_reason import ReasonSource
 from twistproxy.observe.manager_stats import HttpManagerStats
 from twistproxy.observe.request_id import RequestIds
@@ -94,6 +95,8 @@ class HttpConnectionManager(Context):
         self.draining = False
         #: called when a connection is gone
         self.closed: Callable[[], None] | None = None
+        #: how long connections were open, in milliseconds: those of the listener
+        self.lengths = Histogram()
         self.local_replies = local_replies
         #: whether logs or header rules ask for bytes on the wire
         self.metered = False
@@ -346,7 +349,9 @@ class HttpConnection(ConnectionLife):
             stats.downstream_cx_destroy_local += 1
         else:
             stats.downstream_cx_destroy_remote += 1
-        stats.cx_length_ms.record(int((manager.monotonic() - self.opened_at) * 1000))
+        length = int((manager.monotonic() - self.opened_at) * 1000)
+        stats.cx_length_ms.record(length)
+        manager.lengths.record(length)
         if manager.closed is not None:
             manager.closed()
         if manager.connection_logs:

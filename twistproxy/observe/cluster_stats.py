@@ -5,6 +5,14 @@ from __future__ import annotations
 from twistproxy.observe.histogram import Histogram
 from twistproxy.observe.stats import Group, Snapshot, collect_statuses
 
+#: Of an HTTP/1 codec towards upstreams, which refuses no fields for their names.
+_CODEC_ZEROS = (
+    "dropped_headers_with_underscores",
+    "metadata_not_supported_error",
+    "requests_rejected_with_underscores_in_headers",
+    "response_flood",
+)
+
 #: How many further names one cluster's responses are counted under.
 _MAX_NAMES = 1000
 
@@ -106,6 +114,10 @@ class ClusterStats(Group):
         "upstream_cx_connect_with_0_rtt",
         # Which hosts connections are made to ahead cannot be restricted.
         "upstream_cx_preconnect_skipped",
+        # There is no HTTP/2 and no HTTP/3.
+        "upstream_http3_broken",
+        "upstream_rq_0rtt",
+        "upstream_rq_rx_reset_no_error",
         # HTTP/1 has no resets: a stream that is given up takes its connection with it.
         "upstream_rq_rx_reset",
         "upstream_rq_tx_reset",
@@ -113,6 +125,7 @@ class ClusterStats(Group):
     ZERO_GAUGES = (
         "upstream_cx_rx_bytes_buffered",
         "upstream_cx_tx_bytes_buffered",
+        "upstream_queue_overloaded",  # no queue says so of itself
     )
 
     def __init__(self) -> None:
@@ -182,6 +195,8 @@ class ClusterStats(Group):
         self.upstream_cx_active = 0
         self.upstream_rq_active = 0
         self.upstream_rq_pending_active = 0
+        #: Requests that were copied to it, with or without success.
+        self.copies = 0
         self.statuses: dict[int, int] = {}
         #: Responses counted under a further name as well: "retry", and what x-envoy-upstream-alt-stat-name says.
         self.also: dict[str, dict[int, int]] = {}
@@ -236,8 +251,12 @@ class ClusterStats(Group):
             out.histograms[prefix + "external.upstream_rq_time"] = without(
                 self.rq_time.snapshot(), self.internal_rq_time.snapshot()
             )
+        if self.rq_time.counts:
+            out.histograms[prefix + "upstream_rq_time"] = self.rq_time.snapshot()
+        if self.upstream_cx_http1_total:
+            for name in _CODEC_ZEROS:
+                out.counters.setdefault(f"{prefix}http1.{name}", 0)
         for name, histogram in (
-            ("upstream_rq_time", self.rq_time),
             ("upstream_cx_connect_ms", self.connect_ms),
             ("upstream_cx_length_ms", self.length_ms),
             ("upstream_rq_per_cx", self.rq_per_cx),

@@ -163,8 +163,34 @@ class HttpManagerStats(Group):
             ("http1.requests_rejected_with_underscores_in_headers", self.requests_with_underscores),
         ):
             out.counters[name] = out.counters.get(name, 0) + count
+        out.counters.setdefault("http1.metadata_not_supported_error", 0)  # HTTP/2's metadata
+        out.counters.setdefault("http1.response_flood", 0)  # one response at a time is written
         out.histograms[prefix + "downstream_rq_time"] = self.rq_time.snapshot()
         out.histograms[prefix + "downstream_cx_length_ms"] = self.cx_length_ms.snapshot()
+
+
+#: What a router counts that has no connection manager, and nothing to count: its requests go to clusters that exist.
+_OWN_REQUESTS_ZEROS = (
+    "no_cluster",
+    "no_route",
+    "passthrough_internal_redirect_bad_location",
+    "passthrough_internal_redirect_no_route",
+    "passthrough_internal_redirect_predicate",
+    "passthrough_internal_redirect_too_many_redirects",
+    "passthrough_internal_redirect_unsafe_scheme",
+    "rq_direct_response",
+    "rq_overload_local_reply",
+    "rq_redirect",
+    "rq_reset_after_downstream_response_started",
+)
+
+
+def collect_own_requests(count: int, out: Snapshot) -> None:
+    """`http.async-client.*`: so many requests were the proxy's own, which are copies of others."""
+    prefix = "http.async-client."
+    out.counters[prefix + "rq_total"] = count
+    if not out.sparse:
+        out.counters.update({prefix + name: 0 for name in _OWN_REQUESTS_ZEROS})
 
 
 class ListenerStats(Group):
@@ -184,6 +210,8 @@ class ListenerStats(Group):
         "downstream_listener_filter_error",
         "downstream_listener_filter_remote_close",
         "downstream_pre_cx_timeout",
+        "extension_config_missing",
+        "network_extension_config_missing",
         "no_filter_chain_match",
     )
     ZERO_GAUGES = (

@@ -15,12 +15,13 @@ Scope = Literal["counts", "figures", "hosts"]
 
 
 class Snapshot:
-    """Names and values at one moment.  `as_dict` is what a worker sends to the master."""
+    """Names and values at one moment.  `as_dict` is what a worker sends to the master; `worker`: its number."""
 
-    __slots__ = ("clusters", "counters", "gauges", "histograms", "hosts", "scope", "sparse")
+    __slots__ = ("clusters", "counters", "gauges", "histograms", "hosts", "scope", "sparse", "worker")
 
-    def __init__(self, scope: Scope = "hosts") -> None:
+    def __init__(self, scope: Scope = "hosts", worker: int = 0) -> None:
         self.scope = scope
+        self.worker = worker
         #: nobody wants to hear of zeros
         self.sparse = scope == "counts"
         # Without zeros, what somebody adds to may not be there.

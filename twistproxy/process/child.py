@@ -45,6 +45,8 @@ class Child:
         self.snapshot: dict[str, Any] = {}
         #: pings in a row that it has not answered
         self.missed_pings = 0
+        #: monotonic time of the last ping
+        self.pinged_at = 0.0
         self.started_at: float = reactor.seconds()
         self._reactor = reactor
         self._on_message = on_message

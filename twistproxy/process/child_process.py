@@ -14,8 +14,11 @@ from twisted.internet.main import installReactor
 
 from twistproxy.ipc import messages
 from twistproxy.ipc.frame import Message
+from twistproxy.observe.stats import Scope, Snapshot
 from twistproxy.process.log_levels import LinkObserver, LogLevels, observe_with
+from twistproxy.transport.clock import ReactorClock
 from twistproxy.transport.control_link import ControlLink, MessageHandler
+from twistproxy.transport.log_file import LogFiles
 from twistproxy.transport.reactor import TwistproxyReactor
 
 #: What the terminal or a service manager sends to the whole group: the master decides what it means.
@@ -39,6 +42,18 @@ def prepare_process(title: str) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
+def with_files(snapshot: dict[str, Any], files: LogFiles, scope: Scope) -> dict[str, Any]:
+    """A snapshot of statistics, and what the process's log files count."""
+    out = Snapshot(scope)
+    files.collect(out)
+    of_files = out.as_dict()
+    return {
+        **snapshot,
+        "counters": {**snapshot.get("counters", {}), **of_files["counters"]},
+        "gauges": {**snapshot.get("gauges", {}), **of_files["gauges"]},
+    }
+
+
 class MasterLink:
     """The child's end of its control link, through which its log goes too.
 
@@ -50,6 +65,7 @@ class MasterLink:
         self, reactor: Any, control: Any, level: str, on_message: MessageHandler, on_closed: Any
     ) -> None:
         self._on_message = on_message
+        self._now = ReactorClock(reactor).monotonic
         self._levels = LogLevels(level)
         self._link = ControlLink(reactor, control, self._message, on_closed)
         observe_with(LinkObserver(self._log, lambda: self._link.queued), self._levels)
@@ -63,7 +79,7 @@ class MasterLink:
     def _message(self, message: Message, fds: list[int]) -> None:
         kind = message["t"]
         if kind == "ping":
-            self.send(messages.pong(message["n"]))
+            self.send(messages.pong(message["n"], self._now()))
         elif kind == "log_levels":
             self._levels.update(message["levels"])
         else:

@@ -16,7 +16,7 @@ from twistproxy.ipc.frame import Message
 from twistproxy.ipc.messages import ConfigMessage
 from twistproxy.model.bootstrap import Bootstrap
 from twistproxy.model.cluster import ClusterSettings
-from twistproxy.process.child_process import MasterLink, make_reactor, prepare_process
+from twistproxy.process.child_process import MasterLink, make_reactor, prepare_process, with_files
 from twistproxy.process.configuration import rebuild
 from twistproxy.process.run_dir import DISCOVERY_SOCKET
 from twistproxy.process.settings import ProcessSettings
@@ -126,7 +126,8 @@ class DiscoveryProcess:
             self._leave()
 
     def _snapshot(self) -> dict[str, Any]:
-        return {} if self._service is None else self._service.snapshot_stats()
+        found = {} if self._service is None else self._service.snapshot_stats()
+        return with_files(found, self._log_files, "figures")
 
     def _leave(self) -> None:
         self._log_files.flush()

@@ -15,6 +15,7 @@ from twistproxy.process.child import Child, describe_status
 from twistproxy.process.generation import Generation
 from twistproxy.process.restart import Decision, RestartPolicy
 from twistproxy.process.template_client import TemplateClient
+from twistproxy.transport.clock import ReactorClock
 
 _log = Logger(namespace="twistproxy.master")
 
@@ -57,7 +58,11 @@ class Keeper:
         #: how often a child died that was not told to leave
         self.restarts = 0
         self.stopping = False
+        #: pings that were read later than the configuration's watchdog allows, and much later; those that killed it, too
+        self.misses = 0
+        self.mega_misses = 0
         self._reactor = reactor
+        self._now = ReactorClock(reactor).monotonic
         self._template = template
         self._policy = policy
         self._host = host
@@ -166,7 +171,10 @@ class Keeper:
         if child.missed_pings * seconds > limit:
             _log.error("{name} (pid {pid}) does not answer, killing it", name=self.name, pid=child.pid)
             child.kill()
+            self.misses += 1
+            self.mega_misses += 1
         if child.missed_pings == 0:
+            child.pinged_at = self._now()
             child.send(messages.ping(number))
         child.missed_pings += 1
 
@@ -177,6 +185,7 @@ class Keeper:
         kind = message["t"]
         if kind == "pong":
             child.missed_pings = 0
+            self._note_lag(message["at"] - child.pinged_at)
         elif kind == "log":
             self._host.child_logged(self.name, message)
         elif kind == "snapshot":
@@ -190,6 +199,12 @@ class Keeper:
             self._refused(child, message["generation"], messages.refused_problems(message))
         else:
             self.message(child, message)
+
+    def _note_lag(self, seconds: float) -> None:
+        """So long it took the child to read a ping, whenever we have read its answer."""
+        limits = self._host.generation().configuration.bootstrap.watchdog
+        self.misses += seconds > limits.miss
+        self.mega_misses += seconds > limits.megamiss
 
     def _answered(self, message: Message) -> None:
         waiting = self._asked.pop(message["n"], None)

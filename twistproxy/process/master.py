@@ -19,12 +19,14 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from twistproxy.admin.channel import AdminStats
 from twistproxy.api.clock import Clock
 from twistproxy.errors import ConfigProblem, StartError
 from twistproxy.ipc import messages
 from twistproxy.model.address import Address
 from twistproxy.model.bootstrap import AdminSettings
 from twistproxy.model.server_options import ServerOptions
+from twistproxy.observe.stats import Snapshot
 from twistproxy.process.admin_port import AdminPort
 from twistproxy.process.build import uncompiled
 from twistproxy.process.configuration import Configuration, load_configuration
@@ -86,6 +88,7 @@ class Master(Service):
             self._overload_changed,
             self._shrink_heap,
         )
+        self.admin_stats = AdminStats(self.clock.monotonic)
         self.supervisor = Supervisor(
             reactor,
             settings,
@@ -117,7 +120,7 @@ class Master(Service):
     def _bind_admin(self, settings: AdminSettings) -> AdminPort | None:
         if settings.address is None:
             return None
-        return AdminPort(self._reactor, self.clock, settings.address, settings)
+        return AdminPort(self._reactor, self.clock, settings.address, settings, self.admin_stats)
 
     def privilegedStartService(self) -> None:
         super().privilegedStartService()  # type: ignore[no-untyped-call]
@@ -180,6 +183,18 @@ class Master(Service):
     def listening_on(self) -> list[tuple[str, Address]]:
         """Name and address of every open listener."""
         return [(sockets.spec.listener, sockets.address) for sockets in self.generation.sockets]
+
+    def collect(self, out: Snapshot) -> None:
+        """Write what the admin pages themselves count, and what workers had not read in time."""
+        self.admin_stats.collect(out)
+        if self._admin is not None:
+            self._admin.collect(out)
+        counters = out.counters
+        counters["workers.watchdog_miss"] = sum(slot.misses for slot in self.supervisor.slots)
+        counters["workers.watchdog_mega_miss"] = sum(slot.mega_misses for slot in self.supervisor.slots)
+        for slot in self.supervisor.slots:
+            counters[f"server.worker_{slot.number}.watchdog_miss"] = slot.misses
+            counters[f"server.worker_{slot.number}.watchdog_mega_miss"] = slot.mega_misses
 
     @property
     def admin_address(self) -> Address | None:

@@ -15,7 +15,7 @@ from twistproxy.config.dump import message_to_json
 from twistproxy.errors import ConfigError
 from twistproxy.model.address import Address
 from twistproxy.model.server_options import ServerOptions
-from twistproxy.observe.stats import Scope
+from twistproxy.observe.stats import Scope, Snapshot
 from twistproxy.process.generation import Generation
 from twistproxy.process.log_levels import LOGGERS, LogLevels
 from twistproxy.process.overload_manager import OverloadManager
@@ -48,9 +48,13 @@ class ViewedMaster(Protocol):
     @property
     def listening_on(self) -> list[tuple[str, Address]]: ...
 
+    def collect(self, out: Snapshot) -> None: ...
+
     def set_log_levels(self, levels: dict[str, str]) -> None: ...
 
     def drain_listeners(self, names: Collection[str], graceful: bool, keep_open: bool) -> None: ...
+
+    def reopen_logs(self) -> None: ...
 
     def quit_after(self, seconds: float) -> None: ...
 
@@ -74,6 +78,8 @@ class MasterView:
         bootstrap = master.generation.configuration.bootstrap
         live_at = master.live_at
         children = [keeper.child for keeper in supervisor.keepers() if keeper.child is not None]
+        counted = Snapshot("figures")
+        master.collect(counted)
         memory, reserved = _memory([os.getpid(), supervisor.template.pid, *(c.pid for c in children)])
         return ServerFacts(
             state=self._state(),
@@ -91,15 +97,23 @@ class MasterView:
             reloads=master.reloader.succeeded,
             reloads_rejected=master.reloader.refused,
             bootstrap_updated=master.generation.taken,
+            unready=tuple(slot.name for slot in supervisor.slots if not slot.ready),
             workers_started=live_at is not None,
             counters={
                 "server.template_restarts": supervisor.template.restarts,
                 "server.static_unknown_fields": len(master.generation.configuration.warnings),
                 **master.runtime.counters,
                 **master.overload.counters,
+                **counted.counters,
             },
-            gauges={**master.runtime.gauges, **master.overload.gauges},
-            histograms=master.overload.histograms,
+            gauges={**master.runtime.gauges, **master.overload.gauges, **counted.gauges},
+            histograms={
+                **{
+                    name: {int(value): count for value, count in counts.items()}
+                    for name, counts in counted.histograms.items()
+                },
+                **master.overload.histograms,
+            },
         )
 
     def _state(self) -> str:
@@ -180,6 +194,9 @@ class MasterView:
             directions = [one.get("traffic_direction") for one in raw]
             names = {one.name for one, way in zip(listeners, directions) if way == "INBOUND"}
         self._master.drain_listeners(names, request.graceful, request.skip_exit)
+
+    def reopen_logs(self) -> None:
+        self._master.reopen_logs()
 
     def quit(self) -> None:
         self._master.quit_after(_QUIT_DELAY)

@@ -48,6 +48,7 @@ class RunningListener:
             self._old = [old for old in (*self._old, self.manager) if old.connections]
         self.manager = manager
         manager.draining = draining
+        manager.lengths = self.stats.length_ms
         if self.gate is not None:
             manager.closed = self.gate.closed
 
@@ -107,6 +108,9 @@ class RunningListener:
         out.counters[prefix + "downstream_cx_destroy"] = (
             out.counters[prefix + "downstream_cx_total"] - connections
         )
+        of_worker = f"{prefix}worker_{out.worker}."
+        out.gauges[of_worker + "downstream_cx_active"] = connections
+        out.counters[of_worker + "downstream_cx_total"] = self.stats.downstream_cx_total
         name = f"{prefix}http.{self.manager.settings.stat_prefix}."
         for status, count in self.manager.stats.statuses.items():
             out.counters[f"{name}downstream_rq_{status // 100}xx"] = count

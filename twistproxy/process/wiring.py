@@ -348,8 +348,8 @@ class Runtime:
         finally:
             self._route_stats.paused = False
 
-    def snapshot(self, scope: Scope = "hosts") -> dict[str, Any]:
-        out = Snapshot(scope)
+    def snapshot(self, scope: Scope = "hosts", worker: int = 0) -> dict[str, Any]:
+        out = Snapshot(scope, worker)
         for prefix, stats in self._manager_stats.items():
             stats.collect(f"http.{prefix}.", out)
         for listener in self._listeners.values():
@@ -363,5 +363,7 @@ class Runtime:
         out.counters[prefix + "listener_added"] = self._added
         out.counters[prefix + "listener_modified"] = self._modified
         out.counters[prefix + "listener_removed"] = self._removed
+        out.counters[prefix + "listener_in_place_updated"] = 0
+        out.counters[prefix + "listener_stopped"] = 0
         out.counters[prefix + "listener_create_success"] = self._added + self._modified
         return out.as_dict()

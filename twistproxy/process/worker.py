@@ -26,7 +26,7 @@ from twistproxy.model.server_options import ServerOptions
 from twistproxy.observe.stats import Scope
 from twistproxy.primitives.board import WorkerBoard
 from twistproxy.primitives.runtime import Plain
-from twistproxy.process.child_process import MasterLink, make_reactor, prepare_process
+from twistproxy.process.child_process import MasterLink, make_reactor, prepare_process, with_files
 from twistproxy.process.configuration import rebuild
 from twistproxy.process.drain import Drain
 from twistproxy.process.run_dir import BOARD_LOCK, DISCOVERY_SOCKET
@@ -74,7 +74,7 @@ class DataPlane(Protocol):
 
     def set_healthy(self, healthy: bool) -> None: ...
 
-    def snapshot(self, scope: Scope) -> dict[str, Any]: ...
+    def snapshot(self, scope: Scope, worker: int) -> dict[str, Any]: ...
 
     def explain(self, question: dict[str, Any]) -> dict[str, Any]: ...
 
@@ -119,6 +119,7 @@ class Worker:
         self._drain_time = options.drain_time
         self._discovery: DiscoveryLink | None = None
         self._generation = 0
+        self._slot = 0
         self._runtime: Mapping[str, Plain] = {}
         self._overload: Mapping[str, float] = {}
         self._healthy = True
@@ -177,6 +178,7 @@ class Worker:
         if self._drain is not None:
             self._close(passed)  # whoever comes next accepts there
             return
+        self._slot = config.slot
         self._overload = config.overload
         self._healthy = config.healthy
         if config.generation == self._generation:
@@ -328,7 +330,8 @@ class Worker:
         self._link.send(messages.stopped_listening(keys))
 
     def _snapshot(self, scope: Scope) -> dict[str, Any]:
-        return {**self._plane.snapshot(scope), "connections": self._plane.active_connections()}
+        found = with_files(self._plane.snapshot(scope, self._slot), self._log_files, scope)
+        return {**found, "connections": self._plane.active_connections()}
 
     def _explain(self, question: dict[str, Any]) -> dict[str, Any]:
         """A mistake in here is not to end the worker."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 
 from twistproxy.api.clock import Clock
+from twistproxy.observe.file_stats import FileStats
+from twistproxy.observe.stats import Snapshot
 
 #: Seconds that a line may wait, unless told otherwise.
 FLUSH_INTERVAL = 1.0
@@ -25,8 +27,15 @@ _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK |
 class LogFile:
     """One file, opened for appending.  OSError if that cannot be done."""
 
-    def __init__(self, clock: Clock, path: str, flush_interval: float = FLUSH_INTERVAL) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        path: str,
+        flush_interval: float = FLUSH_INTERVAL,
+        stats: FileStats | None = None,
+    ) -> None:
         self.path = path
+        self._stats = stats or FileStats()
         self._flush_interval = flush_interval
         #: lines that were lost
         self.dropped = 0
@@ -37,6 +46,8 @@ class LogFile:
         self._flush_at = FLUSH_SIZE
         # whether what waits begins in the middle of a line
         self._begun = False
+        # how many of what waits were counted when they did not fit: the rest, as one
+        self._counted = 0
         self._timer_runs = False
 
     def write(self, line: bytes) -> None:
@@ -53,14 +64,18 @@ class LogFile:
         """Write what waits, as far as the file takes it."""
         if not self._lines:
             return
+        stats = self._stats
+        stats.write_buffered += self.uncounted
         data = b"".join(self._lines)
         most = MOST_WAITING
         written = 0
         try:
             written = os.write(self._fd, data) if self._fd >= 0 else 0
+            stats.write_completed += 1
         except BlockingIOError:
             pass
         except OSError:
+            stats.write_failed += 1
             most = 0  # No space, or nobody will ever read: these lines are lost, later ones may not be.
         if written:
             self._begun = data[written - 1] != _NEWLINE
@@ -71,8 +86,19 @@ class LogFile:
             self.dropped += rest.count(b"\n", len(kept))
             rest = kept
         self._lines = [rest] if rest else []
+        self._counted = len(self._lines)
         self._size = len(rest)
         self._flush_at = FLUSH_SIZE + 2 * len(rest)
+
+    @property
+    def uncounted(self) -> int:
+        """How many lines came since the last flush."""
+        return len(self._lines) - self._counted
+
+    @property
+    def waiting(self) -> int:
+        """How many bytes wait."""
+        return self._size
 
     def reopen(self) -> None:
         """Write what waits to the old file, then go on with whatever has the name now (after a rotation).
@@ -83,6 +109,7 @@ class LogFile:
         try:
             fd = _open(self.path)
         except OSError:
+            self._stats.reopen_failed += 1
             return
         os.close(self._fd)
         self._fd = fd
@@ -96,6 +123,7 @@ class LogFile:
     def _tick(self) -> None:
         self._timer_runs = False
         if self._fd >= 0:
+            self._stats.flushed_by_timer += 1
             self.flush()
             if self._lines:
                 self._timer_runs = True
@@ -108,13 +136,14 @@ class LogFiles:
     def __init__(self, clock: Clock, flush_interval: float = FLUSH_INTERVAL) -> None:
         self._clock = clock
         self._flush_interval = flush_interval
+        self._stats = FileStats()
         self._files: dict[str, LogFile] = {}
 
     def open(self, path: str) -> LogFile:
         """The file of that path.  OSError if it cannot be opened."""
         found = self._files.get(path)
         if found is None:
-            found = self._files[path] = LogFile(self._clock, path, self._flush_interval)
+            found = self._files[path] = LogFile(self._clock, path, self._flush_interval, self._stats)
         return found
 
     def reopen(self) -> None:
@@ -129,6 +158,14 @@ class LogFiles:
         for file in self._files.values():
             file.close()
         self._files.clear()
+
+    def collect(self, out: Snapshot) -> None:
+        """Write `filesystem.*`."""
+        prefix = "filesystem."
+        self._stats.collect(prefix, out)
+        for file in self._files.values():
+            out.counters[prefix + "write_buffered"] += file.uncounted
+            out.gauges[prefix + "write_total_buffered"] += file.waiting
 
     @property
     def dropped(self) -> int:

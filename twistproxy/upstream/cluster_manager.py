@@ -10,6 +10,7 @@ from twistproxy.api.clock import Clock
 from twistproxy.api.transport import Connector
 from twistproxy.model.cluster import ClusterSettings
 from twistproxy.model.endpoint import EndpointChanges, EndpointNews, Locality
+from twistproxy.observe.manager_stats import collect_own_requests
 from twistproxy.observe.stats import Snapshot
 from twistproxy.primitives.board import WorkerBoard
 from twistproxy.primitives.deadlines import Deadlines
@@ -44,6 +45,8 @@ class ClusterManager:
         self._leaving: dict[str, ClusterCounts] = {}
         self._local_name = ""
         self._local: LocalCluster | None = None
+        #: requests that were copied to clusters that are gone
+        self._copied = 0
         self._added = self._modified = self._removed = self._updated = 0
         self.get = self._clusters.get
 
@@ -85,7 +88,9 @@ class ClusterManager:
                     )
             cluster.use_runtime(self._runtime)
             clusters[one.name] = cluster
-        self._leaving = {name: one for name, one in self._leaving.items() if one.in_use()}
+        for name, left in tuple(self._leaving.items()):
+            if not left.in_use():
+                self._copied += self._leaving.pop(name).stats.copies
         for name, old in self._clusters.items():
             if clusters.get(name) is not old:
                 old.drain()
@@ -172,3 +177,10 @@ class ClusterManager:
         out.counters[prefix + "cluster_updated"] = self._updated
         out.gauges[prefix + "active_clusters"] = len(self._clusters)
         out.gauges[prefix + "warming_clusters"] = 0
+        # Every change of hosts counts at once: none are merged.
+        for name in ("cluster_updated_via_merge", "update_merge_cancelled", "update_out_of_merge_window"):
+            out.counters[prefix + name] = 0
+        counts = [*(cluster.counts for cluster in self._clusters.values()), *self._leaving.values()]
+        collect_own_requests(self._copied + sum(one.stats.copies for one in counts), out)
+        inflated = f"thread_local_cluster_manager.worker_{out.worker}.clusters_inflated"
+        out.gauges[inflated] = len(self._clusters)
