@@ -25,7 +25,7 @@ COMPILED = """
     http/message http/response_match http/path http/proxy_protocol http/status http/target
     network/connection_life network/connection_record network/guarded_manager network/http_connection_manager
     observe/histogram observe/request_id observe/route_stats observe/stats observe/cluster_stats
-    observe/manager_stats
+    observe/manager_stats observe/file_stats
     primitives/byte_meter primitives/deadlines primitives/described primitives/metadata_match
     primitives/murmur_hash primitives/overload primitives/runtime primitives/shared_block primitives/shared_line
     primitives/string_match primitives/value_match primitives/weighted_cycle
