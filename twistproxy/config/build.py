@@ -10,6 +10,7 @@ from typing import Any
 
 from twistproxy.config.access_logs import build_access_logs
 from twistproxy.config.clusters import build_clusters
+from twistproxy.config.config_source import read_file_source
 from twistproxy.config.dns import build_default_resolver
 from twistproxy.config.fields import Reader, Report
 from twistproxy.config.http1 import carry_spellings
@@ -42,6 +43,7 @@ def build_bootstrap(
     manager = root.message_or_empty("cluster_manager")
     bind_config = build_bind_config(manager.message("upstream_bind_config"), "Bootstrap")
     clusters = build_clusters(resources, options, build_default_resolver(root), bind_config)
+    _read_dynamic(root)
     node = _node(root, options)
     bootstrap = carry_spellings(
         Bootstrap(
@@ -68,6 +70,17 @@ def build_bootstrap(
     if problems:
         raise ConfigError(sorted(problems, key=lambda problem: (problem.file, problem.line, problem.column)))
     return bootstrap
+
+
+def _read_dynamic(root: Reader) -> None:
+    """What comes from files is there already (`config.file_resources`)."""
+    dynamic = root.message("dynamic_resources")
+    if dynamic is None:
+        return
+    for field, what in (("cds_config", "clusters"), ("lds_config", "listeners")):
+        source = dynamic.message(field)
+        if source is not None:
+            read_file_source(source, what)
 
 
 def _outlier_log(root: Reader) -> str:

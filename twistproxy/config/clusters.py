@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
+from twistproxy.config.config_source import read_file_source
 from twistproxy.config.dns import build_dns, build_dns_extension
 from twistproxy.config.fields import Reader
 from twistproxy.config.health_checks import build_cluster_checks
@@ -211,24 +212,12 @@ def _eds(reader: Reader, name: str, options: ServerOptions) -> DiscoverySource |
     if source is None:
         reader.problem("an EDS cluster needs an eds_config", "eds_cluster_config")
         return None
-    source.enum("resource_api_version")
-    kind = source.oneof("config_source_specifier")
-    watched = None
-    if kind == "path_config_source":
-        file = source.message_or_empty("path_config_source")
-        path = file.string("path")
-        directory = file.message("watched_directory")
-        watched = None if directory is None else directory.string("path")
-    elif kind == "path":
-        path = source.string("path")
-    else:
-        source.refuse(
-            kind, "endpoints can come from a file (path_config_source) so far, not from a control plane"
-        )
-        config.ignore("service_name")
+    file = read_file_source(source, "endpoints")
+    service = config.string("service_name")
+    if file is None:
         return None
     unsupported: Any = options.unsupported
-    return EdsFileSource(name, config.string("service_name"), path, watched, unsupported)
+    return EdsFileSource(name, service, file.path, file.watched_directory, unsupported)
 
 
 def _v1_sds(

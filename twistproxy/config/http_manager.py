@@ -6,6 +6,7 @@ from collections.abc import Set
 from typing import Any
 
 from twistproxy.config.access_logs import build_access_logs, build_log_options
+from twistproxy.config.config_source import read_file_source
 from twistproxy.config.fields import Reader
 from twistproxy.config.http1 import build_http1, stays_open_after_error
 from twistproxy.config.http_filters import build_http_filters
@@ -35,7 +36,7 @@ def build_http_manager(reader: Reader, clusters: Set[str], node: Node) -> HttpMa
     # They say how HTTP/2 and HTTP/3 are spoken, and neither is.
     reader.ignore("http2_protocol_options", "http3_protocol_options", "stream_flush_timeout")
     if reader.oneof("route_specifier") != "route_config":
-        reader.problem("routes must be inline (route_config) so far", str(reader.oneof("route_specifier")))
+        _refuse_routes(reader)
     routes = build_routes(reader.message_or_empty("route_config"), clusters)
     filters, router = build_http_filters(reader, node.cluster)
     common = reader.message_or_empty("common_http_protocol_options")
@@ -89,6 +90,17 @@ def build_http_manager(reader: Reader, clusters: Set[str], node: Node) -> HttpMa
         stays_open_after_error=stays_open_after_error(reader),
         append_local_overload=reader.boolean("append_local_overload"),
     )
+
+
+def _refuse_routes(manager: Reader) -> None:
+    """Routes from a file are inline by now (`config.file_resources`)."""
+    kind = str(manager.oneof("route_specifier"))
+    rds = manager.message("rds") if kind == "rds" else None
+    if rds is None:
+        manager.refuse(kind, "is not implemented; route_config, and rds with a file, are")
+    elif rds.has("config_source"):
+        rds.ignore("route_config_name")
+        read_file_source(rds.message_or_empty("config_source"), "routes")
 
 
 def _router(reader: Reader | None) -> dict[str, Any]:

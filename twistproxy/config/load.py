@@ -13,7 +13,7 @@ grow (protobuf MergeFrom).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from envoy.config.bootstrap.v3.bootstrap_pb2 import Bootstrap
 
 from twistproxy.errors import ConfigError, ConfigProblem
 
+from .file_resources import Included, include_files
 from .json_mapping import Filler
 from .places import Mapping, Tree, describe, is_written, locate
 from .source import collector_paused, parse
@@ -41,19 +42,26 @@ class Document:
     message   the Bootstrap
     format    "v3" or "v1": what the file was written in
     warnings  what is legal but worth saying, with places
-    trees     the parsed texts, for places: the file's (for v1, its translation), then the overlay's
+    trees     the parsed texts, for places: the file's (for v1, its translation), then the overlay's, then those of
+              files with resources
+    included  what was put into the message from files
     """
 
     message: Any
     format: str
     warnings: list[ConfigProblem]
     trees: list[Tree]
+    included: Included = field(default_factory=Included)
 
     def locate(self, path: str) -> tuple[str, int, int] | None:
         """File, line and column of the field at `path`, or of the innermost part around it that is in the
         text.
         """
-        found = locate(self.trees, path)
+        trees = self.trees
+        for prefix, tree in self.included.places.items():
+            if path.startswith(prefix):
+                trees, path = [tree], path[len(prefix) :].removeprefix(".")
+        found = locate(trees, path)
         if found is None:
             return None
         source, offset = found
@@ -116,6 +124,9 @@ def _load(texts: list[tuple[str, str]]) -> Document:
             unknown |= filler.unknown
             message.MergeFrom(part)
             document.trees.append(tree)
+        document.included = included = include_files(message)
+        document.trees += included.trees
+        problems += map(document.place, included.problems)
         broken = {problem.path for problem in problems if problem.path}
         found = (
             violation

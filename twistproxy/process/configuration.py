@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from twistproxy.config.build import build_bootstrap
+from twistproxy.config.config_source import FileSource
 from twistproxy.config.load import load_bootstrap
 from twistproxy.config.types import message_class
 from twistproxy.errors import ConfigProblem
@@ -22,6 +23,7 @@ class Configuration:
     bootstrap   the run-time description
     serialized  the message, as it travels to the other processes
     warnings    what is worth saying though it does not keep it from running
+    files       with resources, whose change calls for a reload
     """
 
     source: str
@@ -29,6 +31,7 @@ class Configuration:
     bootstrap: Bootstrap
     serialized: bytes
     warnings: tuple[ConfigProblem, ...] = ()
+    files: tuple[FileSource, ...] = ()
 
 
 class _Newest:
@@ -46,8 +49,9 @@ def load_configuration(options: ServerOptions) -> Configuration:
     built = build_bootstrap(document, options, warnings.append)
     source = options.config_path or "--config-yaml"
     serialized = document.message.SerializeToString()
+    files = tuple(document.included.files)
     _Newest.serialized, _Newest.options, _Newest.bootstrap = serialized, options, built
-    return Configuration(source, document, built, serialized, tuple(warnings))
+    return Configuration(source, document, built, serialized, tuple(warnings), files)
 
 
 def rebuild(serialized: bytes, source: str, options: ServerOptions) -> Bootstrap:

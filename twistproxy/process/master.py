@@ -29,6 +29,7 @@ from twistproxy.model.server_options import ServerOptions
 from twistproxy.observe.stats import Snapshot
 from twistproxy.process.admin_port import AdminPort
 from twistproxy.process.build import uncompiled
+from twistproxy.process.config_files import ConfigFiles
 from twistproxy.process.configuration import Configuration, load_configuration
 from twistproxy.process.generation import Generation, bind_listeners, release
 from twistproxy.process.log_levels import LogLevels, filter_existing_observers
@@ -98,6 +99,7 @@ class Master(Service):
             lambda: self.overload.values,
             events,
         )
+        self.files = ConfigFiles(reactor, self.reload)
         self.reloader = Reloader(self, load, settings.reload_timeout)
 
     def bind(self) -> None:
@@ -154,6 +156,7 @@ class Master(Service):
         for warning in self._configuration.warnings:
             _log.warn("{warning}", warning=warning)
         self.runtime.use(self._configuration.bootstrap.runtime)
+        self.files.use(self._configuration.files)
         self.supervisor.start(self.generation, self._run_dir.path)
         self.overload.use(self._configuration.bootstrap.overload)
         if self._admin is not None:
@@ -169,6 +172,7 @@ class Master(Service):
 
     def _clean_up(self, _: None) -> None:
         self.runtime.stop()
+        self.files.stop()
         self.unbind()
         if self._run_dir is not None:
             self._run_dir.remove()
@@ -206,6 +210,7 @@ class Master(Service):
         self.supervisor.use(generation)
         self.runtime.use(generation.configuration.bootstrap.runtime)
         self.overload.use(generation.configuration.bootstrap.overload)
+        self.files.use(generation.configuration.files)
         self._move_admin(generation.configuration.bootstrap.admin)
 
     def _move_admin(self, settings: AdminSettings) -> None:
@@ -230,7 +235,7 @@ class Master(Service):
     # What signals and the admin pages ask for.
 
     def reload(self) -> None:
-        """SIGHUP."""
+        """SIGHUP, and a file with resources that has become another one."""
         if not self.draining:
             _log.info("reloading {source}", source=self.generation.configuration.source)
             self.reloader.request()
