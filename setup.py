@@ -14,13 +14,15 @@ from setuptools import Extension, find_packages, setup
 
 #: What every request runs through.  Compiled together, so that their classes call each other directly.
 COMPILED = """
+    api/filter_state
     codec/h1_chunked codec/h1_client codec/h1_extended codec/h1_parse codec/h1_request codec/h1_request_writer
     codec/h1_response_writer codec/h1_server
     codec/h1_write codec/tcp_client
     filters/attempt filters/attempt_logs filters/attempt_maker filters/attempt_timers filters/balancer_context
     filters/gradient filters/internal_redirect filters/kept_request
     filters/response_counts filters/retry_hosts filters/retry_state filters/retrying_request filters/router
-    filters/router_headers filters/shadow filters/timeouts filters/upgrade_request filters/upstream_request
+    filters/router_headers filters/set_filter_state filters/shadow filters/timeouts filters/upgrade_request
+    filters/upstream_request
     http/condition http/cookies http/date http/grpc http/header_match http/headers http/known_headers http/location
     http/message http/response_match http/path http/proxy_protocol http/status http/target
     network/connection_life network/connection_record network/guarded_manager network/http_connection_manager

@@ -67,6 +67,8 @@ ROUTES = {
     "hash_policy: [{header: {header_name: a, regex_rewrite: {pattern: {regex: '('}}}}]": False,
     "hash_policy: [{query_parameter: {name: ''}}]": False,
     "hash_policy: [{connection_properties: {}}]": True,
+    "hash_policy: [{filter_state: {key: a}}]": True,
+    "hash_policy: [{filter_state: {key: ''}}]": False,
     "request_mirror_policies: [{}]": False,
     "request_mirror_policies: [{cluster: nope}]": False,
     "request_mirror_policies: [{cluster: a, cluster_header: b}]": False,
@@ -85,9 +87,8 @@ ROUTES = {
     "internal_redirect_action: HANDLE_INTERNAL_REDIRECT": True,
     "{internal_redirect_action: HANDLE_INTERNAL_REDIRECT, max_internal_redirects: 3}": True,
 }
-#: Envoy takes these as well: nothing sets such state, or it is a mutation that we do not have.
+#: Envoy takes these as well: mutations that we do not have.
 STRICTER_ROUTES = (
-    "hash_policy: [{filter_state: {key: a}}]",
     MUTATION % "remove: ':path'",
     MUTATION % "remove_on_match: {key_matcher: {prefix: x}}",
 )

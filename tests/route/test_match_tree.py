@@ -15,10 +15,10 @@ from twistproxy.model.route import (
     VirtualHostSettings,
 )
 from twistproxy.primitives.string_match import Exact, Prefix
-from twistproxy.route.conditions import AllOf, AnyOf, HeaderInput, Not
+from twistproxy.route.conditions import AllOf, AnyOf, HeaderInput, InputMatches, Not
 from twistproxy.route.table import RouteTable
 
-X_IS_1 = HeaderInput("X", Exact("1"))
+X_IS_1 = InputMatches(HeaderInput("X"), Exact("1"))
 
 
 def leaf(name: str, prefix: str = "/") -> MatchLeaf:
@@ -37,7 +37,7 @@ def found(tree: MatchNode, path: str = "/", *values: bytes) -> tuple[str | None,
 
 
 def test_a_list_takes_the_first_branch_that_leads_to_routes() -> None:
-    inner = MatchList(((HeaderInput(":path", Prefix("/in")), leaf("inner")),))
+    inner = MatchList(((InputMatches(HeaderInput(":path"), Prefix("/in")), leaf("inner")),))
     tree = MatchList(((X_IS_1, inner), (Not(X_IS_1), leaf("not"))), leaf("otherwise"))
     assert found(tree, "/in", b"1") == (
         "inner",
@@ -53,11 +53,14 @@ def test_routes_of_the_branch_that_is_taken_are_all_there_is() -> None:
 
 
 def test_values_of_several_fields_are_one() -> None:
-    assert found(MatchList(((HeaderInput("x", Exact("1,2")), leaf("a")),)), "/", b"1", b"2")[0] == "a"
+    assert (
+        found(MatchList(((InputMatches(HeaderInput("x"), Exact("1,2")), leaf("a")),)), "/", b"1", b"2")[0]
+        == "a"
+    )
 
 
 def test_maps() -> None:
-    exact = MatchMap("X", True, (("a", leaf("a")), ("b", MatchList(()))), leaf("otherwise"))
+    exact = MatchMap(HeaderInput("X"), True, (("a", leaf("a")), ("b", MatchList(()))), leaf("otherwise"))
     assert [found(exact, "/", value)[0] for value in (b"a", b"b", b"ab", b"")] == [
         "a",
         "otherwise",
@@ -66,7 +69,7 @@ def test_maps() -> None:
     ]
     assert found(exact)[0] == "otherwise"
     longest = MatchMap(
-        "x",
+        HeaderInput("x"),
         False,
         (("a", leaf("a")), ("ab", MatchList(((Not(X_IS_1), leaf("ab")),))), ("abc", MatchList(()))),
     )
@@ -80,7 +83,7 @@ def test_maps() -> None:
 
 
 def test_words_of_predicates() -> None:
-    both = AllOf((X_IS_1, Not(AnyOf((X_IS_1, HeaderInput("y", Exact("2")))))))
+    both = AllOf((X_IS_1, Not(AnyOf((X_IS_1, InputMatches(HeaderInput("y"), Exact("2")))))))
     assert both.describe() == (
         "(header 'x' is exactly '1' and not (header 'x' is exactly '1' or header 'y' is exactly '2'))"
     )

@@ -6,6 +6,7 @@ from twistproxy.config.fields import Reader
 from twistproxy.config.values import regex
 from twistproxy.model.hash_policy import (
     CookieHash,
+    FilterStateHash,
     HashPolicy,
     HeaderHash,
     QueryParameterHash,
@@ -31,8 +32,8 @@ def _policy(reader: Reader) -> HashPolicy | None:
     if kind == "connection_properties":
         wanted = reader.message_or_empty("connection_properties").boolean("source_ip")
         return SourceAddressHash(terminal) if wanted else None
-    if kind is not None:
-        reader.refuse(kind, "is not implemented: no filter here sets state that can be hashed")
+    if kind == "filter_state":
+        return FilterStateHash(reader.message_or_empty("filter_state").string("key"), terminal)
     return None
 
 

@@ -20,6 +20,7 @@ from twistproxy.config.filter_settings import (
     build_set_metadata,
     build_set_metadata_override,
 )
+from twistproxy.config.filter_state import build_set_filter_state, build_set_filter_state_override
 from twistproxy.config.guards import build_adaptive_concurrency, build_admission_control
 from twistproxy.model.http_filters import OLD_CORS, FilterLevel, HttpFilterSettings, RouteFilter
 
@@ -70,6 +71,12 @@ _KINDS = {
         build_header_mutation_override,
     ),
     _PREFIX + "health_check.v3.HealthCheck": _Kind("envoy.filters.http.health_check", build_health_check),
+    _PREFIX + "set_filter_state.v3.Config": _Kind(
+        "envoy.filters.http.set_filter_state",
+        build_set_filter_state,
+        _PREFIX + "set_filter_state.v3.Config",
+        build_set_filter_state_override,
+    ),
     _PREFIX + "set_metadata.v3.Config": _Kind(
         "envoy.filters.http.set_metadata",
         build_set_metadata,

@@ -8,15 +8,18 @@ from functools import partial
 
 from twistproxy.config.access_logs import build_access_logs
 from twistproxy.config.fields import Reader
+from twistproxy.config.filter_state import build_state_rules
 from twistproxy.config.http_manager import build_http_manager
 from twistproxy.config.listener_sockets import build_listen_options
 from twistproxy.config.values import address, filter_metadata, ipv4_compat
 from twistproxy.model.address import TcpAddress
 from twistproxy.model.bootstrap import Node
+from twistproxy.model.http_filters import StateRule
 from twistproxy.model.listener import FilterChain, ListenerSettings
 
 _HTTP_MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _ORIGINAL_DST = "envoy.extensions.filters.listener.original_dst.v3.OriginalDst"
+_SET_FILTER_STATE = "envoy.extensions.filters.network.set_filter_state.v3.Config"
 _RAW_BUFFER = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"
 
 
@@ -120,13 +123,20 @@ def _filter_chain(reader: Reader, clusters: Set[str], node: Node) -> FilterChain
             )
             socket.ignore_all()
     filters = reader.messages("filters")
+    state: tuple[StateRule, ...] = ()
+    later: tuple[StateRule, ...] = ()  # with the first data, which changes nothing about what they can say
     built = None
     for at, one in enumerate(filters):
         one.ignore("name")
         config = one.unpack("typed_config")
         if config is None:
             continue
-        if config.type_name != _HTTP_MANAGER:
+        if config.type_name == _SET_FILTER_STATE:
+            state += build_state_rules(config, "on_new_connection")
+            later += build_state_rules(config, "on_downstream_data")
+            if at == len(filters) - 1:
+                one.problem("is no terminal filter, and cannot be the last of the chain")
+        elif config.type_name != _HTTP_MANAGER:
             one.problem(f"the network filter {config.type_name} is not implemented", "typed_config")
             config.ignore_all()
         elif at != len(filters) - 1:
@@ -134,7 +144,9 @@ def _filter_chain(reader: Reader, clusters: Set[str], node: Node) -> FilterChain
         else:
             name = reader.string("name")
             manager = build_http_manager(config, clusters, node)
-            built = FilterChain(name, replace(manager, filter_chain_name=name))
+            built = FilterChain(
+                name, replace(manager, filter_chain_name=name, connection_state=state + later)
+            )
     if not filters:
         reader.problem("a filter chain without filters is not implemented", "filters")
     return built

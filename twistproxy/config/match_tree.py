@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 from twistproxy.config.fields import Reader
 from twistproxy.config.matchers import string_matcher
-from twistproxy.http.condition import Condition
+from twistproxy.http.condition import Condition, Input
 from twistproxy.model.route import MatchLeaf, MatchList, MatchMap, MatchNode, RouteSettings
-from twistproxy.route.conditions import AllOf, AnyOf, HeaderInput, Not
+from twistproxy.route.conditions import AllOf, AnyOf, FilterStateInput, HeaderInput, InputMatches, Not
 
-_INPUT = "envoy.type.matcher.v3.HttpRequestHeaderMatchInput"
+_HEADER = "envoy.type.matcher.v3.HttpRequestHeaderMatchInput"
+_STATE = "envoy.extensions.matching.common_inputs.network.v3.FilterStateInput"
 _ROUTE = "envoy.config.route.v3.Route"
 _ROUTES = "envoy.config.route.v3.RouteList"
 
@@ -35,7 +36,7 @@ class MatchTreeBuilder:
         return MatchList(tuple(branches), otherwise)
 
     def _map(self, reader: Reader, otherwise: MatchNode | None) -> MatchNode:
-        header = _header(reader.message_or_empty("input"))
+        what = _input(reader.message_or_empty("input"))
         kind = reader.oneof("tree_type")
         if kind not in ("exact_match_map", "prefix_match_map"):
             reader.refuse(kind, "is not implemented; exact_match_map and prefix_match_map are")
@@ -45,7 +46,7 @@ class MatchTreeBuilder:
             then = self._on_match(value)
             if then is not None:
                 entries.append((key, then))
-        return MatchMap(header, kind == "exact_match_map", tuple(entries), otherwise)
+        return MatchMap(what, kind == "exact_match_map", tuple(entries), otherwise)
 
     def _on_match(self, reader: Reader | None) -> MatchNode | None:
         if reader is None:
@@ -68,25 +69,27 @@ class MatchTreeBuilder:
         return None
 
 
-def _header(reader: Reader) -> str:
-    """The name of the header that is looked at."""
+def _input(reader: Reader) -> Input:
+    """What is looked at."""
     reader.ignore("name")
     config = reader.unpack("typed_config")
-    if config is None or config.type_name != _INPUT:
+    if config is not None and config.type_name == _STATE:
+        return FilterStateInput(config.string("key"), config.string("field"))
+    if config is None or config.type_name != _HEADER:
         saw = "" if config is None else f", saw {config.type_name}"
         reader.refuse("typed_config", f"Route table can only match on request headers{saw}")
-        return ""
-    return config.string("header_name")
+        return HeaderInput("")
+    return HeaderInput(config.string("header_name"))
 
 
 def _predicate(reader: Reader) -> Condition:
     kind = reader.oneof("match_type")
     if kind == "single_predicate":
         single = reader.message_or_empty("single_predicate")
-        name = _header(single.message_or_empty("input"))
+        what = _input(single.message_or_empty("input"))
         if single.oneof("matcher") != "value_match":
             single.refuse(single.oneof("matcher"), "is not implemented; value_match is")
-        return HeaderInput(name, string_matcher(single.message_or_empty("value_match")))
+        return InputMatches(what, string_matcher(single.message_or_empty("value_match")))
     if kind == "not_matcher":
         return Not(_predicate(reader.message_or_empty("not_matcher")))
     if kind in ("and_matcher", "or_matcher"):

@@ -6,12 +6,14 @@ from typing import Any
 
 from twistproxy.config.fields import Reader
 from twistproxy.config.matchers import header_matchers, metadata_matcher, string_matcher
-from twistproxy.config.values import regex
+from twistproxy.config.values import cidr, regex
 from twistproxy.http.condition import Condition
 from twistproxy.model.route import RouteMatch
 from twistproxy.route.conditions import (
     Cookie,
     DynamicMetadata,
+    FilterStateAddress,
+    FilterStateText,
     GrpcRequest,
     QueryParameter,
     RuntimeFraction,
@@ -78,7 +80,18 @@ def _conditions(reader: Reader) -> tuple[Condition, ...]:
     if tls is not None:
         found.append(TlsContext(tls.choice("presented"), tls.choice("validated")))
     found += [DynamicMetadata(metadata_matcher(one)) for one in reader.messages("dynamic_metadata")]
+    found += [_filter_state(one) for one in reader.messages("filter_state")]
     return tuple(found)
+
+
+def _filter_state(reader: Reader) -> Condition:
+    """envoy.type.matcher.v3.FilterStateMatcher."""
+    key = reader.string("key")
+    if reader.oneof("matcher") != "address_match":
+        return FilterStateText(key, string_matcher(reader.message_or_empty("string_match")))
+    addresses = reader.message_or_empty("address_match")
+    ranges = tuple(cidr(one) for one in addresses.messages("ranges"))
+    return FilterStateAddress(key, ranges, addresses.boolean("invert_match"))
 
 
 def _cookie(reader: Reader) -> Cookie:

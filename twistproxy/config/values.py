@@ -69,6 +69,7 @@ def cidr(reader: Reader) -> Cidr:
         found.network()
     except ValueError:
         reader.problem(f"invalid ip/mask combo '{found.prefix}/{found.length}'")
+        return Cidr("0.0.0.0", 0)
     return found
 
 

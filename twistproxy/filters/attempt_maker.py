@@ -71,7 +71,7 @@ class AttemptMaker:
         if rewrites is not None and rewrites.auto_host:
             rewrites.name_host(request.head, host.endpoint.hostname, self._envoy_headers)
         self._timeouts.use_duration(cluster.of(host).max_stream_duration)
-        pool = cluster.pool(host, self._high_priority, stream.connection)
+        pool = cluster.pool(host, self._high_priority, stream.connection, stream.shared_state())
         if pool is None:
             return None
         head, only, envoy_headers, logs = request.head, request.head_only, self._envoy_headers, self._logs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twistproxy.api.filter_state import destination
 from twistproxy.http.message import RequestHead
 from twistproxy.model.address import TcpAddress
 from twistproxy.primitives.metadata_match import MetadataMatchCriteria
@@ -47,6 +48,10 @@ class RequestContext(LoadBalancerContext):
         if name not in head.index:
             return None
         return head.index[name] if len(head.index) == len(head.items) else head.get_all(name)[0]
+
+    def destination(self) -> TcpAddress | None:
+        state = self._stream.filter_state
+        return None if state is None else destination(state)
 
     def original_destination(self) -> TcpAddress | None:
         return self._stream.connection.original_destination

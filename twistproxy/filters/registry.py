@@ -11,6 +11,7 @@ from twistproxy.filters.cors import CorsFilter
 from twistproxy.filters.fault import FaultFilter
 from twistproxy.filters.header_mutation import HeaderMutationFilter
 from twistproxy.filters.health_check import HealthCheckFilter
+from twistproxy.filters.set_filter_state import SetFilterStateFilter
 from twistproxy.filters.set_metadata import SetMetadataFilter
 from twistproxy.filters.tools import FilterTools
 from twistproxy.model.guards import AdaptiveConcurrencySettings, AdmissionControlSettings
@@ -21,6 +22,7 @@ from twistproxy.model.http_filters import (
     FaultSettings,
     HeaderMutationSettings,
     HealthCheckSettings,
+    SetFilterStateSettings,
     SetMetadataSettings,
 )
 
@@ -33,6 +35,7 @@ _FILTERS: dict[type[Any], tuple[Any, type[Any]]] = {
     FaultSettings: (FaultFilter, FaultSettings),
     HeaderMutationSettings: (HeaderMutationFilter, HeaderMutationSettings),
     HealthCheckSettings: (HealthCheckFilter, HealthCheckSettings),
+    SetFilterStateSettings: (SetFilterStateFilter, SetFilterStateSettings),
     SetMetadataSettings: (SetMetadataFilter, SetMetadataSettings),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from twistproxy.api.filter_state import FilterState, Shared, is_not_forwarded
 from twistproxy.filters.attempt_logs import LoggedUpgrade, UpstreamLogs
 from twistproxy.filters.attempt_maker import ATTEMPT_COUNT, AttemptMaker
 from twistproxy.filters.balancer_context import RequestContext
@@ -116,11 +117,16 @@ class RouterFilter:
             rewrites.apply(head, stream, self._envoy_headers)
             if rewrites.auto_host:
                 rewrites.name_host(head, host.endpoint.hostname, self._envoy_headers)
+        shared: Shared | None = None
+        if stream.filter_state is not None:
+            if self._ends(stream, stream.filter_state):
+                return
+            shared = stream.shared_state()
         begins = route.connect is not None and _ends_here(route.connect, head.method)
         if begins:
-            pool = cluster.tcp_pool(host, route.high_priority, stream.connection)
+            pool = cluster.tcp_pool(host, route.high_priority, stream.connection, shared)
         else:
-            pool = cluster.pool(host, route.high_priority, stream.connection)
+            pool = cluster.pool(host, route.high_priority, stream.connection, shared)
         if pool is None:
             self._no_pool(stream, cluster)
             return
@@ -138,6 +144,13 @@ class RouterFilter:
         request.start()
         if route.watched and not isinstance(request, UpgradeRequest):
             self._watch(stream, route, cluster, head, end_stream, timeout)
+
+    def _ends(self, stream: Stream, state: FilterState) -> bool:
+        """Whether the filter state has the request answered here."""
+        if is_not_forwarded(state):
+            stream.local_reply(204, b"", 0, "", ((b"x-envoy-not-forwarded", b"true"),))
+            return True
+        return False
 
     def _watch(
         self,
@@ -202,6 +215,8 @@ class RouterFilter:
         host = cluster.choose(hosts)
         if host is None:
             self._no_host(stream, cluster)
+            return True
+        if stream.filter_state is not None and self._ends(stream, stream.filter_state):
             return True
         also = head.get(_ALSO)
         if also is not None:

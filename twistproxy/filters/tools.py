@@ -10,6 +10,7 @@ from twistproxy.api.clock import Clock
 from twistproxy.filters.gradient import GradientController
 from twistproxy.http.headers import HeaderMap
 from twistproxy.http.message import ResponseHead
+from twistproxy.model.access_log import LogFormat
 from twistproxy.model.guards import GradientSettings
 from twistproxy.model.header_rules import HeaderRules
 from twistproxy.primitives.runtime import RuntimeValues
@@ -36,6 +37,7 @@ class FilterTools:
     healthy       False after /healthcheck/fail
     get_cluster   by name, or None
     edit_requests, edit_responses   compile header rules that act one after the other; None if there is nothing to do
+    compile_format  makes a function from a stream to text
     gradient      the controller of the next adaptive_concurrency of the chain
     window        the `admission_control.RequestWindow` of the next admission_control, of so many seconds
     """
@@ -48,6 +50,7 @@ class FilterTools:
     get_cluster: Callable[[str], Hosts | None]
     edit_requests: Callable[[Iterable[HeaderRules]], Edits | None]
     edit_responses: Callable[[Iterable[HeaderRules]], Edits | None]
+    compile_format: Callable[[LogFormat], Callable[[Any], str]]
     gradient: Callable[[GradientSettings], GradientController]
     window: Callable[[int], Any]
 

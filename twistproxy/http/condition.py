@@ -1,4 +1,4 @@
-"""Conditions on a request."""
+"""Conditions on a request, and what they may look at."""
 
 from __future__ import annotations
 
@@ -20,4 +20,14 @@ class Condition(Described):
                 head (tests, explanations), and then the condition says what it would of a stream that nobody has
                 touched
         """
+        raise NotImplementedError
+
+
+class Input(Described):
+    """Something of a request that the generic matching API looks at."""
+
+    __slots__ = ()
+
+    def value(self, head: RequestHead, stream: Any) -> bytes | None:
+        """None if it has none.  `stream` as for `Condition.matches`."""
         raise NotImplementedError

@@ -43,4 +43,12 @@ class QueryParameterHash:
     terminal: bool = False
 
 
-HashPolicy = HeaderHash | CookieHash | SourceAddressHash | QueryParameterHash
+@dataclass(frozen=True, slots=True)
+class FilterStateHash:
+    """What filters have left under a key, if that can be hashed."""
+
+    key: str
+    terminal: bool = False
+
+
+HashPolicy = HeaderHash | CookieHash | SourceAddressHash | QueryParameterHash | FilterStateHash

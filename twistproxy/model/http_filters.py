@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from twistproxy.http.header_match import HeaderMatcher
+from twistproxy.model.access_log import LogFormat
 from twistproxy.model.header_rules import HeaderRules
 from twistproxy.primitives.string_match import StringMatcher
 
@@ -140,6 +141,31 @@ class SetMetadataSettings:
     """envoy.extensions.filters.http.set_metadata.v3"""
 
     metadata: tuple[MetadataToSet, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StateRule:
+    """An object for the filter state.
+
+    factory        the name of what makes it of a text (`api.filter_state.FACTORIES`)
+    format         that makes the text
+    skip_if_empty  there is no object of ""
+    shared         the connection to the upstream gets to know it
+    """
+
+    key: str
+    factory: str
+    format: LogFormat
+    skip_if_empty: bool = False
+    shared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SetFilterStateSettings:
+    """envoy.extensions.filters.http.set_filter_state.v3"""
+
+    rules: tuple[StateRule, ...]
+    clear_route_cache: bool = False
 
 
 @dataclass(frozen=True, slots=True)

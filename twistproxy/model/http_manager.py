@@ -15,7 +15,7 @@ from twistproxy.model.access_log import (
 )
 from twistproxy.model.address import Cidr
 from twistproxy.model.http1 import Http1Settings
-from twistproxy.model.http_filters import HttpFilterSettings, Mutation
+from twistproxy.model.http_filters import HttpFilterSettings, Mutation, StateRule
 from twistproxy.model.local_reply import PLAIN_REPLIES, LocalReplySettings
 from twistproxy.model.route import RouteConfiguration
 from twistproxy.model.upgrade import UpgradeSettings
@@ -103,6 +103,7 @@ class HttpManagerSettings:
     append_local_overload  the answer that is given for overload says so
     upstream_logs, upstream_log_options  of the router: a line for each attempt at an upstream
     filters              before the router
+    connection_state     what all requests of a connection begin with, from filters before the connection manager
     filter_chain_name    the name of the filter chain that it ends
     listener_metadata    namespace → structure, for logs
     connection_logs      of the listener: a line for each connection
@@ -159,6 +160,7 @@ class HttpManagerSettings:
     stays_open_after_error: bool = False
     append_local_overload: bool = False
     filters: tuple[HttpFilterSettings, ...] = ()
+    connection_state: tuple[StateRule, ...] = ()
 
     def without_routes(self) -> HttpManagerSettings:
         """The same manager with no routes: what has to be equal for connections to outlive a change of routes."""

@@ -9,7 +9,8 @@ from twistproxy.model.address import TcpAddress
 
 @dataclass(frozen=True, slots=True)
 class OriginalDstSettings:
-    """Where a request's destination is found: in its metadata, else in a header, else the connection has it.
+    """Where a request's destination is found: in its filter state, else in its metadata, else in a header, else the
+    connection has it.
 
     header       of the request, "" for none
     metadata     namespace and keys of the request's dynamic metadata, () for none

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from twistproxy.http.condition import Condition
+from twistproxy.http.condition import Condition, Input
 from twistproxy.http.header_match import HeaderMatcher
 from twistproxy.model.access_log import LogFormat
 from twistproxy.model.hash_policy import HashPolicy
@@ -205,9 +205,9 @@ class MatchList:
 
 @dataclass(frozen=True, slots=True)
 class MatchMap:
-    """The branch for the value of a header, or with `exact` false for its longest prefix that leads to routes."""
+    """The branch for the value of `input`, or with `exact` false for its longest prefix that leads to routes."""
 
-    header: str
+    input: Input
     exact: bool
     entries: tuple[tuple[str, MatchNode], ...]
     otherwise: MatchNode | None = None

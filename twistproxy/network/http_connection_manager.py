@@ -15,6 +15,7 @@ from twistproxy.api.http_filter import FilterChain
 from twistproxy.api.transport import Transport
 from twistproxy.codec.h1_extended import ExtendedServerConnection
 from twistproxy.codec.h1_server import Http1ServerConnection
+from twistproxy.filters.set_filter_state import StateRules
 from twistproxy.http.message import RequestHead, ResponseHead
 from twistproxy.model.access_log import AT_THE_END
 from twistproxy.model.address import Address, OriginalDestination, TcpAddress
@@ -100,6 +101,8 @@ class HttpConnectionManager(Context):
         self.local_replies = local_replies
         #: whether logs or header rules ask for bytes on the wire
         self.metered = False
+        #: what sets the filter state of connections
+        self.connection_rules: StateRules | None = None
         #: for `%REASON%`
         self.reasons: ReasonSource | None = None
         self._access_logs = access_logs
@@ -123,6 +126,8 @@ class HttpConnectionManager(Context):
             codec = Http1ServerConnection(transport, http1)
         codec.callbacks = connection = HttpConnection(self, codec, remote, local)
         self.connections.add(connection)
+        if self.connection_rules is not None:
+            connection.set_state(self.connection_rules)
         codec.metered = self.metered
         if self._buffer_limit is not None:
             transport.bufferSize = self._buffer_limit
@@ -247,6 +252,7 @@ class HttpConnection(ConnectionLife):
         self.number = next(_numbers)
         self.remote_host = remote.host if isinstance(remote, TcpAddress) else ""
         self.tls = False
+        self.filter_state = None
         self.is_upgraded = False
         self._is_drained = False
         self._flags = 0
@@ -325,6 +331,13 @@ class HttpConnection(ConnectionLife):
         self.stream = stream = Stream(manager, self, encoder)
         stream.head = RequestHead(b"", b"", b"", [], {}, scheme=b"")
         return stream
+
+    def set_state(self, rules: StateRules) -> None:
+        """Before its first request."""
+        nothing = Stream(self._manager, self, cast("ResponseEncoder", self.codec))
+        nothing.head = RequestHead(b"", b"", b"", [], {}, scheme=b"")
+        rules.apply(nothing)
+        self.filter_state = nothing.filter_state
 
     def abort(self) -> None:
         """End it now, with whatever is under way."""

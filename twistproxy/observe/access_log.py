@@ -13,7 +13,7 @@ from typing import Any
 from twistproxy.model.access_log import LogFormat
 from twistproxy.observe.log_fields import without_query
 from twistproxy.observe.log_operators import NO_EXTRA, Extra, operator
-from twistproxy.observe.log_syntax import Clocks, FormatError, Operator, Spec, as_json, as_text
+from twistproxy.observe.log_syntax import Clocks, FormatError, Json, Operator, Spec, as_json, as_text
 
 __all__ = ["DEFAULT_FORMAT", "Clocks", "FormatError", "compile_format", "compile_json", "compile_log_format"]
 
@@ -163,6 +163,10 @@ def _typed(of: Operator) -> Operator:
             return encode_basestring(value) if value.isascii() else _quoted(value)
         if kind is int:
             return str(value)
+        if kind is Json:
+            value = value.value
+        if isinstance(value, str):
+            return _quoted(value)
         return None if value is None else as_json(value)
 
     return value_of

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
-from twistproxy.observe.log_syntax import Clocks, FormatError, Operator, Spec
+from twistproxy.api.filter_state import FilterState
+from twistproxy.observe.log_syntax import Clocks, FormatError, Json, Operator, Spec
 
 #: Namespace → structure, or None.
 _Metadata = Callable[[Any], Mapping[str, Any] | None]
@@ -86,8 +87,19 @@ def _always(metadata_of: _Metadata, length: bool = False) -> Spec:
     return Spec(lambda argument, clocks: _lookup(metadata_of, argument), length=length)
 
 
-def _filter_state(argument: str, clocks: Clocks) -> Operator:
-    """`%FILTER_STATE(KEY:F:FIELD)%`: objects that filters leave, of which none does so far."""
+def _of_request(stream: Any) -> FilterState | None:
+    found: FilterState | None = stream.filter_state
+    return found
+
+
+def _of_upstream(stream: Any) -> FilterState | None:
+    """What the connection knows, from the request that it was made for."""
+    connection = stream.upstream_connection
+    return None if connection is None else connection.owner.known
+
+
+def _filter_state(state_of: Callable[[Any], FilterState | None], argument: str, clocks: Clocks) -> Operator:
+    """`%FILTER_STATE(KEY:F:FIELD)%`: an object that a filter has left."""
     key, _, rest = argument.partition(":")
     if not key:
         raise FormatError("Invalid filter state configuration, key cannot be empty.")
@@ -96,7 +108,19 @@ def _filter_state(argument: str, clocks: Clocks) -> Operator:
         raise FormatError("Invalid filter state serialize type, only support PLAIN/TYPED/FIELD.")
     if (kind == "FIELD") != bool(field):
         raise FormatError("Invalid filter state serialize type, FIELD should be used with the field name.")
-    return lambda stream: None
+
+    def of(stream: Any) -> Any:
+        state = state_of(stream)
+        found = None if state is None else state.get(key)
+        if found is None:
+            return None
+        if field:
+            return found.field(field)
+        if kind == "PLAIN":
+            return found.text
+        return None if found.value is None else Json(found.value)
+
+    return of
 
 
 WITH_ARGUMENT: dict[str, Spec] = {
@@ -104,6 +128,6 @@ WITH_ARGUMENT: dict[str, Spec] = {
     "DYNAMIC_METADATA": _always(_dynamic, length=True),
     "UPSTREAM_METADATA": _always(_of_upstream_host),
     "CLUSTER_METADATA": _always(_of_cluster),
-    "FILTER_STATE": Spec(_filter_state, required=False),
-    "UPSTREAM_FILTER_STATE": Spec(_filter_state, required=False),
+    "FILTER_STATE": Spec(partial(_filter_state, _of_request), required=False),
+    "UPSTREAM_FILTER_STATE": Spec(partial(_filter_state, _of_upstream), required=False),
 }

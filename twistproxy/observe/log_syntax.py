@@ -45,6 +45,23 @@ class Spec(NamedTuple):
     length: bool = True
 
 
+class Json:
+    """A value that text formats write as JSON, too, and may cut; in JSON it stays as it is."""
+
+    __slots__ = ("_most", "value")
+
+    def __init__(self, value: Any, most: int | None = None) -> None:
+        self.value = value
+        self._most = most
+
+    def __str__(self) -> str:
+        text = as_json(self.value).encode("utf-8", "surrogateescape")
+        return text[: self._most].decode("utf-8", "surrogateescape")
+
+    def limited(self, most: int) -> Json:
+        return Json(self.value, most)
+
+
 def text_of(value: bytes) -> str:
     """Bytes of a header as the text of a log."""
     return value.decode("utf-8", "surrogateescape")
@@ -55,6 +72,8 @@ def limited(of: Operator, most: int) -> Operator:
 
     def cut(stream: Any) -> Any:
         value = of(stream)
+        if isinstance(value, Json):
+            return value.limited(most)
         if not isinstance(value, str) or len(value) * 4 <= most:
             return value
         return value.encode("utf-8", "surrogateescape")[:most].decode("utf-8", "surrogateescape")
@@ -66,7 +85,7 @@ def as_text(value: Any) -> str | None:
     """A value of any JSON type in a text format: structures as compact JSON."""
     if value is None or isinstance(value, str):
         return value
-    return as_json(value)
+    return str(value) if isinstance(value, Json) else as_json(value)
 
 
 def as_json(value: Any) -> str:

@@ -12,7 +12,13 @@ from twistproxy.filters.retry_state import retry_state
 from twistproxy.filters.router_headers import ROUTER_HEADERS
 from twistproxy.filters.timeouts import Timeouts
 from twistproxy.http.message import RequestHead
-from twistproxy.model.hash_policy import CookieHash, HashPolicy, HeaderHash, QueryParameterHash
+from twistproxy.model.hash_policy import (
+    CookieHash,
+    FilterStateHash,
+    HashPolicy,
+    HeaderHash,
+    QueryParameterHash,
+)
 from twistproxy.model.http_manager import HttpManagerSettings
 from twistproxy.model.retry import NO_PLAN, RETRY_ON, RETRY_ON_GRPC, RequestPlan, RetryPolicy
 from twistproxy.route.action import Route
@@ -182,4 +188,6 @@ def _by(policy: HashPolicy) -> str:
         return f"by cookie {policy.name}{made}"
     if isinstance(policy, QueryParameterHash):
         return f"by query parameter {policy.name}"
+    if isinstance(policy, FilterStateHash):
+        return f"by filter state {policy.key}"
     return "by the client's address"

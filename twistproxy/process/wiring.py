@@ -17,6 +17,7 @@ from twistproxy.api.transport import ConnectionFactory, Connector
 from twistproxy.filters.attempt_logs import UpstreamLogs
 from twistproxy.filters.header_mutation import request_steps
 from twistproxy.filters.router import RouterFilter
+from twistproxy.filters.set_filter_state import StateRules
 from twistproxy.filters.tools import FilterTools
 from twistproxy.filters.variants import make_chain
 from twistproxy.http.known_headers import SINGLE_REQUEST, SINGLE_RESPONSE
@@ -196,6 +197,8 @@ class Runtime:
             build_local_replies(settings.local_replies, self._clocks),
             request_steps(settings.early_mutations, tools),
         )
+        if settings.connection_state:
+            manager.connection_rules = StateRules(settings.connection_state, tools.compile_format)
         return guards.guard(manager, parts.guards)
 
     def _filter_tools(self, parts: ManagerParts) -> FilterTools:
@@ -211,6 +214,7 @@ class Runtime:
             parts.get_cluster,
             partial(edits, SINGLE_REQUEST),
             partial(edits, SINGLE_RESPONSE),
+            lambda form: compile_log_format(form, self._clocks),
             parts.guards.gradient,
             parts.guards.window,
         )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ipaddress
+from collections.abc import Iterable
 from typing import Any
 
-from twistproxy.http.condition import Condition
+from twistproxy.api.filter_state import FilterState
+from twistproxy.http.condition import Condition, Input
 from twistproxy.http.cookies import cookie_value
 from twistproxy.http.header_match import is_pseudo, pseudo_header
 from twistproxy.http.message import RequestHead
+from twistproxy.model.address import Cidr
 from twistproxy.primitives.string_match import StringMatcher
 from twistproxy.primitives.value_match import MetadataMatcher
 
@@ -128,6 +132,56 @@ class DynamicMetadata(Condition):
         return f"dynamic {self.matcher.describe()}"
 
 
+class FilterStateText(Condition):
+    """What filters have left under a key, as text."""
+
+    __slots__ = ("key", "value")
+
+    def __init__(self, key: str, value: StringMatcher) -> None:
+        self.key = key
+        self.value = value
+
+    def matches(self, head: RequestHead, stream: Any) -> bool:
+        found = _state_text(stream, self.key)
+        return found is not None and self.value.matches(found)
+
+    def describe(self) -> str:
+        return f"filter state {self.key!r} {self.value.describe()}"
+
+
+class FilterStateAddress(Condition):
+    """The address that filters have left under a key is in one of these ranges, or with `inverted` in none."""
+
+    __slots__ = ("_networks", "inverted", "key")
+
+    def __init__(self, key: str, ranges: Iterable[Cidr], inverted: bool = False) -> None:
+        self.key = key
+        self.inverted = inverted
+        self._networks = tuple(one.network() for one in ranges)
+
+    def matches(self, head: RequestHead, stream: Any) -> bool:
+        state: FilterState | None = None if stream is None else stream.filter_state
+        found = None if state is None else state.get(self.key)
+        ip = None if found is None else found.ip
+        if ip is None:
+            return False
+        address = ipaddress.ip_address(ip.host)
+        return any(address in one for one in self._networks) != self.inverted
+
+    def describe(self) -> str:
+        ranges = ", ".join(str(one) for one in self._networks) or "nothing"
+        return f"filter state {self.key!r} is an address {'not ' if self.inverted else ''}in {ranges}"
+
+
+def _state_text(stream: Any, key: str, field: str = "") -> bytes | None:
+    state: FilterState | None = None if stream is None else stream.filter_state
+    found = None if state is None else state.get(key)
+    if found is None:
+        return None
+    text = found.field(field) if field and found.has_fields else found.text
+    return None if text is None else text.encode("utf-8", "surrogateescape")
+
+
 class RuntimeFraction(Condition):
     """A share of requests: `numerator` of `denominator`, or what the runtime says under `key`."""
 
@@ -151,21 +205,52 @@ class RuntimeFraction(Condition):
         return f"the request is among {self.numerator} of {self.denominator}{key}"
 
 
-class HeaderInput(Condition):
-    """A header of the generic matching API: several fields are one value, joined with ",", and a missing one is none."""
+class HeaderInput(Input):
+    """A header, or `:path` and the like; several fields are one value, joined with ","."""
 
-    __slots__ = ("_name", "value")
+    __slots__ = ("_name",)
 
-    def __init__(self, name: str, value: StringMatcher) -> None:
+    def __init__(self, name: str) -> None:
         self._name = name.lower().encode()
+
+    def value(self, head: RequestHead, stream: Any) -> bytes | None:
+        return pseudo_header(head, self._name) if is_pseudo(self._name) else head.get(self._name)
+
+    def describe(self) -> str:
+        return f"header {self._name.decode()!r}"
+
+
+class FilterStateInput(Input):
+    """What filters have left under a key, as text, or a field of that if it has any."""
+
+    __slots__ = ("field", "key")
+
+    def __init__(self, key: str, field: str = "") -> None:
+        self.key = key
+        self.field = field
+
+    def value(self, head: RequestHead, stream: Any) -> bytes | None:
+        return _state_text(stream, self.key, self.field)
+
+    def describe(self) -> str:
+        return f"{self.field + ' of ' if self.field else ''}filter state {self.key!r}"
+
+
+class InputMatches(Condition):
+    """A predicate of the generic matching API."""
+
+    __slots__ = ("input", "value")
+
+    def __init__(self, what: Input, value: StringMatcher) -> None:
+        self.input = what
         self.value = value
 
     def matches(self, head: RequestHead, stream: Any) -> bool:
-        found = input_value(head, self._name)
+        found = self.input.value(head, stream)
         return found is not None and self.value.matches(found)
 
     def describe(self) -> str:
-        return f"header {self._name.decode()!r} {self.value.describe()}"
+        return f"{self.input.describe()} {self.value.describe()}"
 
 
 class AllOf(Condition):
@@ -205,8 +290,3 @@ class Not(Condition):
 
     def describe(self) -> str:
         return f"not {self.condition.describe()}"
-
-
-def input_value(head: RequestHead, name: bytes) -> bytes | None:
-    """A header, or `:path` and the like, as the generic matching API sees it."""
-    return pseudo_header(head, name) if is_pseudo(name) else head.get(name)

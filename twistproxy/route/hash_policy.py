@@ -8,10 +8,12 @@ from typing import Any
 
 import xxhash
 
+from twistproxy.api.filter_state import FilterState
 from twistproxy.http.cookies import cookie_value
 from twistproxy.http.message import RequestHead
 from twistproxy.model.hash_policy import (
     CookieHash,
+    FilterStateHash,
     HashPolicy,
     HeaderHash,
     QueryParameterHash,
@@ -58,6 +60,8 @@ def _compiled(policy: HashPolicy) -> _Method:
         return _cookie(policy)
     if isinstance(policy, QueryParameterHash):
         return _query_parameter(policy.name.encode())
+    if isinstance(policy, FilterStateHash):
+        return _filter_state(policy.key)
     assert isinstance(policy, SourceAddressHash)
     return _source_address
 
@@ -118,6 +122,15 @@ def _query_parameter(name: bytes) -> _Method:
             if key == name:
                 return int(xxhash.xxh64_intdigest(value))
         return None
+
+    return method
+
+
+def _filter_state(key: str) -> _Method:
+    def method(head: RequestHead, stream: Any) -> int | None:
+        state: FilterState | None = stream.filter_state
+        found = None if state is None else state.get(key)
+        return None if found is None else found.hash()
 
     return method
 

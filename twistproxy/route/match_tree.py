@@ -1,17 +1,17 @@
 """The generic matching API in the place of a list of routes (Envoy: VirtualHost.matcher, xds.type.matcher.v3.Matcher).
 
-A tree of lists of predicates and of maps by a header's value, with routes at its ends.  A branch in which nothing matches
+A tree of lists of predicates and of maps by a value, with routes at its ends.  A branch in which nothing matches
 is left again: the search goes on where it was.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from twistproxy.http.condition import Condition
+from twistproxy.http.condition import Condition, Input
 from twistproxy.http.message import RequestHead
 from twistproxy.model.route import MatchLeaf, MatchList, MatchMap, MatchNode, RouteSettings
-from twistproxy.route.conditions import input_value
 from twistproxy.route.path_index import PathIndex
 
 
@@ -20,8 +20,12 @@ class Node:
 
     __slots__ = ()
 
-    def find(self, head: RequestHead, told: list[str] | None) -> PathIndex | None:
-        """The routes for a request, None if nothing matches.  `told`: gets each decision in words; None: nobody asks."""
+    def find(self, head: RequestHead, stream: Any, told: list[str] | None) -> PathIndex | None:
+        """The routes for a request, None if nothing matches.
+
+        stream  whose request it is; None where there is only a head
+        told    gets each decision in words; None: nobody asks
+        """
         raise NotImplementedError
 
 
@@ -31,7 +35,7 @@ class _Leaf(Node):
     def __init__(self, index: PathIndex) -> None:
         self._index = index
 
-    def find(self, head: RequestHead, told: list[str] | None) -> PathIndex | None:
+    def find(self, head: RequestHead, stream: Any, told: list[str] | None) -> PathIndex | None:
         return self._index
 
 
@@ -40,7 +44,7 @@ class _Nothing(Node):
 
     __slots__ = ()
 
-    def find(self, head: RequestHead, told: list[str] | None) -> PathIndex | None:
+    def find(self, head: RequestHead, stream: Any, told: list[str] | None) -> PathIndex | None:
         return None
 
 
@@ -51,32 +55,32 @@ class _List(Node):
         self._branches = branches
         self._otherwise = otherwise
 
-    def find(self, head: RequestHead, told: list[str] | None) -> PathIndex | None:
+    def find(self, head: RequestHead, stream: Any, told: list[str] | None) -> PathIndex | None:
         for predicate, node in self._branches:
-            matches = predicate.matches(head, None)
+            matches = predicate.matches(head, stream)
             if told is not None:
                 told.append(f"{predicate.describe()}: {'yes' if matches else 'no'}")
             if matches:
-                found = node.find(head, told)
+                found = node.find(head, stream, told)
                 if found is not None:
                     return found
-        return self._otherwise.find(head, told)
+        return self._otherwise.find(head, stream, told)
 
 
 class _Map(Node):
-    """By the value of a header: the node of exactly this value, or those of its prefixes, the longest first."""
+    """By a value: the node of exactly this value, or those of its prefixes, the longest first."""
 
-    __slots__ = ("_exact", "_nodes", "_otherwise", "_sizes", "name")
+    __slots__ = ("_exact", "_nodes", "_otherwise", "_sizes", "input")
 
-    def __init__(self, name: str, exact: bool, nodes: dict[bytes, Node], otherwise: Node) -> None:
-        self.name = name.lower().encode()
+    def __init__(self, what: Input, exact: bool, nodes: dict[bytes, Node], otherwise: Node) -> None:
+        self.input = what
         self._exact = exact
         self._nodes = nodes
         self._sizes = sorted({len(key) for key in nodes}, reverse=True)
         self._otherwise = otherwise
 
-    def find(self, head: RequestHead, told: list[str] | None) -> PathIndex | None:
-        value = input_value(head, self.name)
+    def find(self, head: RequestHead, stream: Any, told: list[str] | None) -> PathIndex | None:
+        value = self.input.value(head, stream)
         if value is not None:
             for size in (len(value),) if self._exact else self._sizes:
                 node = self._nodes.get(value[:size]) if size <= len(value) else None
@@ -84,15 +88,13 @@ class _Map(Node):
                     continue
                 if told is not None:
                     verb = "is" if self._exact else "starts with"
-                    told.append(
-                        f"header {self.name.decode()!r} {verb} {value[:size].decode('latin-1')!r}: yes"
-                    )
-                found = node.find(head, told)
+                    told.append(f"{self.input.describe()} {verb} {value[:size].decode('latin-1')!r}: yes")
+                found = node.find(head, stream, told)
                 if found is not None:
                     return found
         if told is not None:
-            told.append(f"header {self.name.decode()!r} leads to no routes")
-        return self._otherwise.find(head, told)
+            told.append(f"{self.input.describe()} leads to no routes")
+        return self._otherwise.find(head, stream, told)
 
 
 def compile_tree(
@@ -109,4 +111,4 @@ def compile_tree(
         return _List(branches, otherwise)
     assert isinstance(settings, MatchMap)
     nodes = {key.encode(): compile_tree(node, compile_routes) for key, node in settings.entries}
-    return _Map(settings.header, settings.exact, nodes, otherwise)
+    return _Map(settings.input, settings.exact, nodes, otherwise)

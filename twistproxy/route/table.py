@@ -117,7 +117,7 @@ class RouteTable:
             return virtual_host.to_tls
         index = virtual_host.index
         if virtual_host.tree is not None:
-            found = virtual_host.tree.find(head, None)
+            found = virtual_host.tree.find(head, stream, None)
             if found is None:
                 return None
             index = found
@@ -137,7 +137,7 @@ class RouteTable:
         path = self.match_path(head)
         index = virtual_host.index
         if virtual_host.tree is not None:
-            index = virtual_host.tree.find(head, found.decisions) or index
+            index = virtual_host.tree.find(head, stream, found.decisions) or index
         for entry in index.entries:
             failed = entry.first_failed(head, path, stream)
             found.considered.append(Considered(entry, failed))

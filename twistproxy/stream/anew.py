@@ -37,6 +37,11 @@ def begin_anew(stream: Stream, response: ResponseHead, follower: Follower, heade
     stream.idle_timeout = context.stream_idle_timeout
     stream.duration_at = now + context.max_stream_duration
     stream.deadline = now + context.first_timeout
+    state = stream.connection.filter_state
+    if stream.filter_state is not state:
+        # The redirect's route was picked with what is forgotten now.
+        stream.filter_state = state
+        stream.route = context.pick_route(stream.head, stream)
     if not context.check(stream, stream.head):
         return
     stream.forward(headers_only)

@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 from twistproxy.api.codec import ServerCodec
+from twistproxy.api.filter_state import FilterState
 from twistproxy.api.http_filter import FilterChain
 from twistproxy.http.message import RequestHead
 from twistproxy.model.address import TcpAddress
@@ -67,11 +68,12 @@ class Context:
 
 
 class Connection:
-    """The downstream connection of a stream."""
+    """The downstream connection of a stream.  `filter_state`: what all of its streams begin with, None for nothing."""
 
-    __slots__ = ("codec", "number", "remote_host", "tls")
+    __slots__ = ("codec", "filter_state", "number", "remote_host", "tls")
 
     number: int
+    filter_state: FilterState | None
     codec: ServerCodec
     remote_host: str
     tls: bool

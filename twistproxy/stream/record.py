@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twistproxy.api.codec import RequestEncoder, ResponseEncoder
+from twistproxy.api.filter_state import FilterState, Shared, shared_of
 from twistproxy.api.http_filter import UpstreamSide
 from twistproxy.http.message import VERSION_TEXT, RequestHead, ResponseHead
 from twistproxy.model.address import TcpAddress
@@ -40,6 +41,8 @@ class StreamRecord(FilterSide):
     counts                where the request is counted beside its cluster, None for nowhere
     attempts              how often an upstream was chosen for the request
     metadata              dynamic metadata, namespace → plain structure; None while nobody has left any
+    filter_state          objects that filters have left, by key; None while there are none.  It may be the connection's,
+                          which is not changed
     health_check          the request is a health check of ours, which some logs leave out
     """
 
@@ -60,6 +63,7 @@ class StreamRecord(FilterSide):
         "end",
         "extras",
         "failure",
+        "filter_state",
         "flags",
         "head",
         "health_check",
@@ -92,6 +96,7 @@ class StreamRecord(FilterSide):
         self.request_ended_at = self.response_at = self.end = 0.0
         self.bytes_received = self.bytes_sent = self.flags = self.attempts = 0
         self.metadata: dict[str, Any] | None = None
+        self.filter_state: FilterState | None = connection.filter_state
         self.health_check = False
         self.client: Client | None = None
         self.details = self.failure = ""
@@ -119,6 +124,11 @@ class StreamRecord(FilterSide):
         if extras is None:
             self.extras = extras = Extras()
         return extras
+
+    def shared_state(self) -> Shared | None:
+        """What connections to upstreams may know of the filter state."""
+        state = self.filter_state
+        return None if state is None else shared_of(state)
 
     def client_host(self) -> str:
         """The client's address without a port, as far as it is known; "" on a Unix socket."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from random import Random
 
 from twistproxy.api.clock import Clock
+from twistproxy.api.filter_state import Shared
 from twistproxy.api.transport import Connector
 from twistproxy.model.address import Address, address_value
 from twistproxy.model.cluster import ClusterSettings
@@ -226,23 +227,42 @@ class Cluster:
         """For a request of which something is known."""
         return self.chooser.choose(context)
 
-    def pool(self, host: Host, high_priority: bool, downstream: Downstream | None = None) -> HttpPool | None:
-        """`downstream`: the client's connection that the request came on.  None where the circuit breaker of pools is
-        open."""
+    def pool(
+        self,
+        host: Host,
+        high_priority: bool,
+        downstream: Downstream | None = None,
+        shared: Shared | None = None,
+    ) -> HttpPool | None:
+        """None where the circuit breaker of pools is open.
+
+        downstream  the client's connection that the request came on
+        shared      what the upstream connection is to know of the request's filter state, None for nothing
+        """
         pool: HttpPool | None = host.pools[high_priority]
-        return self._pool(host, int(high_priority), downstream) if pool is None else pool
+        if pool is None or shared is not None:
+            return self._pool(host, int(high_priority), downstream, shared)
+        return pool
 
     def tcp_pool(
-        self, host: Host, high_priority: bool, downstream: Downstream | None = None
+        self,
+        host: Host,
+        high_priority: bool,
+        downstream: Downstream | None = None,
+        shared: Shared | None = None,
     ) -> HttpPool | None:
         """Connections for tunnels that begin here, the rest as for `pool`."""
         pool: HttpPool | None = host.pools[2 + high_priority]
-        return self._pool(host, 2 + high_priority, downstream) if pool is None else pool
+        if pool is None or shared is not None:
+            return self._pool(host, 2 + high_priority, downstream, shared)
+        return pool
 
-    def _pool(self, host: Host, at: int, downstream: Downstream | None) -> HttpPool | None:
-        """One that is made now, or that belongs to a connection of a client.  `at`: its place (`Host.pools`)."""
+    def _pool(
+        self, host: Host, at: int, downstream: Downstream | None, shared: Shared | None
+    ) -> HttpPool | None:
+        """One that is made now, or that is not for everybody.  `at`: its place (`Host.pools`)."""
         owner = self.of(host)
-        return owner._pools.get(host, at, downstream)
+        return owner._pools.get(host, at, downstream, shared)
 
     def _use(self, host: Host) -> None:
         if not self._reported:

@@ -64,6 +64,10 @@ class LoadBalancerContext:
         """The first field of this name."""
         return None
 
+    def destination(self) -> TcpAddress | None:
+        """Where the request is to go, as its filter state says."""
+        return None
+
     def original_destination(self) -> TcpAddress | None:
         """Where the connection of the request was going before it was redirected to us."""
         return None

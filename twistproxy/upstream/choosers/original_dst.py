@@ -87,6 +87,9 @@ class OriginalDstChooser(Chooser):
         return host
 
     def _destination(self, context: LoadBalancerContext) -> TcpAddress | None:
+        said = context.destination()
+        if said is not None:
+            return said
         settings = self._settings
         if settings.metadata:
             text = _text_at(context.dynamic_metadata(), settings.metadata)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 
 from twistproxy.api.clock import Clock
+from twistproxy.api.filter_state import FilterState
 from twistproxy.api.transport import Connector, Transport, TransportHandler
 from twistproxy.api.upstream import PoolCallbacks, PoolFailure
 from twistproxy.codec.h1_client import Http1ClientConnection
@@ -42,6 +43,7 @@ class HttpPool:
         "_told",
         "deadline",
         "host",
+        "known",
         "limits",
         "speaks_http",
         "stats",
@@ -62,6 +64,7 @@ class HttpPool:
         self.limits = limits
         self.deadline = 0.0
         self.speaks_http = True
+        self.known: FilterState | None = None  # of the request that it was made for, as far as it is shared
         self._settings = settings
         self._idle_timeout = settings.idle_timeout or 0.0
         self._clock = clock
@@ -95,8 +98,7 @@ class HttpPool:
         self._wait(request)
 
     def _wait(self, request: PoolCallbacks) -> None:
-        limits = self.limits
-        stats = self.stats
+        limits, stats = self.limits, self.stats
         if limits.pending_full():
             stats.upstream_rq_pending_overflow += 1
             request.pool_failed(PoolFailure.OVERFLOW, "")
@@ -160,12 +162,10 @@ class HttpPool:
 
     def _is_worn_out(self, connection: Http1ClientConnection) -> bool:
         """Whether it carried as many requests, or is as old, as it may."""
-        settings = self._settings
-        most = settings.max_requests_per_connection
+        most, age = self._settings.max_requests_per_connection, self._settings.max_connection_duration
         if most and connection.streams >= most:
             self.stats.upstream_cx_max_requests += 1
             return True
-        age = settings.max_connection_duration
         if age and self._clock.monotonic() >= connection.opened_at + age:
             self.stats.upstream_cx_max_duration_reached += 1
             return True
@@ -181,8 +181,7 @@ class HttpPool:
     def _serve_pending(self, connection: Http1ClientConnection) -> None:
         """Give a free connection to the first request that waits.  Where the cluster may have no more requests, none of
         them can have it; they must not wait, since nothing may come that would wake them."""
-        limits = self.limits
-        pending = self._pending
+        limits, pending = self.limits, self._pending
         while pending:
             request = pending.popleft()
             self._no_longer_pending()

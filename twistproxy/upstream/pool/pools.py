@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twistproxy.api.clock import Clock
+from twistproxy.api.filter_state import Shared
 from twistproxy.api.transport import Connector
 from twistproxy.model.cluster import ClusterSettings
 from twistproxy.primitives.deadlines import Deadlines
@@ -44,15 +45,21 @@ class Pools:
         self._peek = peek
         self._special = self._make_special() if settings.has_special_pools else None
 
-    def get(self, host: Host, at: int, downstream: Downstream | None) -> HttpPool | None:
-        """The pool at this place (`Host.pools`) of a host that has none there, for requests from a client's connection;
-        None if there may be no further one."""
+    def get(
+        self, host: Host, at: int, downstream: Downstream | None, shared: Shared | None
+    ) -> HttpPool | None:
+        """The pool at this place (`Host.pools`) of a host that has none there, or none for what is shared, for requests
+        from a client's connection; None if there may be no further one."""
         if self._special is None:
-            if not host.endpoint.additional:
-                pool = host.pools[at] = self._usual(host, at)
+            if not host.endpoint.additional and (shared is None or not shared.key):
+                pool: HttpPool | None = host.pools[at]
+                if pool is None:
+                    pool = host.pools[at] = self._usual(host, at)
+                if shared is not None and pool.known is None:
+                    pool.known = shared.objects
                 return pool
-            self._special = self._make_special()  # because of this host only
-        return self._special.get(host, at, downstream)
+            self._special = self._make_special()  # because of this host or this request only
+        return self._special.get(host, at, downstream, shared)
 
     def _usual(self, host: Host, at: int) -> HttpPool:
         self._use(host)
@@ -114,7 +121,9 @@ class SpecialPools:
         # Whether pools come and go: otherwise a host has one of each kind, for ever.
         self._kept = not (self._keyed or any(one.max_pools is not None for one in counts.limits))
 
-    def get(self, host: Host, at: int, downstream: Downstream | None) -> SpecialPool | None:
+    def get(
+        self, host: Host, at: int, downstream: Downstream | None, shared: Shared | None
+    ) -> SpecialPool | None:
         """The pool at this place (`Host.pools`) of a host, for requests from a client's connection; None if there may
         be no further one."""
         key = ""
@@ -125,11 +134,16 @@ class SpecialPools:
             if self._settings.proxy_protocol is not None:
                 addresses = (downstream.remote_text, downstream.local_text)
                 key = f"{key} {addresses[0]} {addresses[1]}"
-        return self._pool(host, at, key, addresses)
+        if shared is not None:
+            key += shared.key
+        pool = self._pool(host, at, key, addresses)
+        if pool is not None and shared is not None and pool.known is None:
+            pool.known = shared.objects
+        return pool
 
     def _pool(self, host: Host, at: int, key: str, addresses: tuple[str, str] | None) -> SpecialPool | None:
         pool: SpecialPool | None
-        if self._kept:
+        if self._kept and not key:
             pool = host.pools[at]
             if pool is None:
                 pool = host.pools[at] = self._make(host, at, key, addresses)
