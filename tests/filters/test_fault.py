@@ -79,3 +79,14 @@ def test_names_of_counters_from_requests_do_not_pile_up() -> None:
     assert 900 < len(names) <= 1000
     assert made.counter("http.ingress.fault.aborts_injected") == 1500
     made.finish()
+
+
+def test_an_abort_with_a_grpc_status() -> None:
+    made = plane(delay_share=None, abort_share=ALL, abort_status=0, abort_grpc=5)
+    client = made.client()
+    client.receive(GET[:-2] + b"Content-Type: application/grpc\r\n\r\n")
+    answer = client.take()
+    assert answer.startswith(b"HTTP/1.1 200") and b"grpc-status: 5\r\n" in answer
+    client.receive(GET)
+    assert b"grpc" not in client.take()
+    made.finish()

@@ -25,6 +25,8 @@ piece but the last, and then has the pieces before it from `stream.take_held(sel
             return FilterStatus.STOP_AND_BUFFER
         return transform(stream.take_held(self) + data)
 
+`stream.release_response(self, count)` lets a part of a response's content go on that waits at the filter.
+
 Where trailers follow, a filter without `decode_trailers` is told that the content is complete by an empty last piece.
 Its settings may differ by route: then each such route has an object of its own, made from its settings, and a filter
 need not know (`filters.variants`).

@@ -77,13 +77,8 @@ def build_fault(reader: Reader, cluster: str = "") -> FaultSettings:
     delay = reader.message("delay")
     abort = reader.message_or_empty("abort")
     kind = abort.oneof("error_type")
-    if kind == "grpc_status":
-        abort.refuse(kind, "is not implemented; http_status and header_abort are")
-    for field in ("response_rate_limit", "filter_metadata"):
-        if reader.has(field):
-            reader.refuse(field)
-    # They belong to what is refused.
-    reader.ignore("response_rate_limit_percent_runtime", "abort_grpc_status_runtime")
+    rate = reader.message("response_rate_limit")
+    rate_key = key("response_rate_limit_percent_runtime", "rate_limit.response_percent")
     delay_ms: int | None = None
     if delay is not None and delay.oneof("fault_delay_secifier") == "fixed_delay":
         delay_ms = round(delay.duration("fixed_delay", 0.0) * 1000)
@@ -106,7 +101,20 @@ def build_fault(reader: Reader, cluster: str = "") -> FaultSettings:
         reader.integer("max_active_faults"),
         key("max_active_faults_runtime", "max_active_faults"),
         not reader.boolean("disable_downstream_cluster_stats"),
+        abort.integer("grpc_status", 0) if kind == "grpc_status" else None,
+        key("abort_grpc_status_runtime", "abort.grpc_status"),
+        None if rate is None else _percentage(rate, rate_key),
+        None if rate is None else _fixed_rate(rate),
+        (reader.struct("filter_metadata") if reader.has("filter_metadata") else None) or {},
     )
+
+
+def _fixed_rate(rate: Reader) -> int | None:
+    """None: the request says it."""
+    if rate.oneof("limit_type") == "fixed_limit":
+        return rate.message_or_empty("fixed_limit").integer("limit_kbps", 0)
+    rate.message("header_limit")
+    return None
 
 
 def build_fault_override(reader: Reader) -> RouteFilter:

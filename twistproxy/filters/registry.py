@@ -8,7 +8,7 @@ from twistproxy.filters.adaptive_concurrency import AdaptiveConcurrencyFilter
 from twistproxy.filters.admission_control import AdmissionControlFilter
 from twistproxy.filters.buffer import BufferFilter
 from twistproxy.filters.cors import CorsFilter
-from twistproxy.filters.fault import FaultFilter
+from twistproxy.filters.fault import make_fault_filter
 from twistproxy.filters.header_mutation import HeaderMutationFilter
 from twistproxy.filters.health_check import HealthCheckFilter
 from twistproxy.filters.set_filter_state import SetFilterStateFilter
@@ -32,7 +32,7 @@ _FILTERS: dict[type[Any], tuple[Any, type[Any]]] = {
     AdmissionControlSettings: (AdmissionControlFilter, AdmissionControlSettings),
     BufferSettings: (BufferFilter, BufferSettings),
     CorsFilterSettings: (CorsFilter, CorsSettings),
-    FaultSettings: (FaultFilter, FaultSettings),
+    FaultSettings: (make_fault_filter, FaultSettings),
     HeaderMutationSettings: (HeaderMutationFilter, HeaderMutationSettings),
     HealthCheckSettings: (HealthCheckFilter, HealthCheckSettings),
     SetFilterStateSettings: (SetFilterStateFilter, SetFilterStateSettings),

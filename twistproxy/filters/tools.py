@@ -40,6 +40,7 @@ class FilterTools:
     compile_format  makes a function from a stream to text
     gradient      the controller of the next adaptive_concurrency of the chain
     window        the `admission_control.RequestWindow` of the next admission_control, of so many seconds
+    name          of the filter in its chain
     """
 
     counters: dict[str, int]
@@ -53,6 +54,7 @@ class FilterTools:
     compile_format: Callable[[LogFormat], Callable[[Any], str]]
     gradient: Callable[[GradientSettings], GradientController]
     window: Callable[[int], Any]
+    name: str = ""
 
     def count(self, *names: str) -> None:
         """Have these counters, at 0 if they are new."""

@@ -7,6 +7,7 @@ need not look at any per-route settings.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from twistproxy.api.http_filter import FilterChain, TerminalFilter
@@ -26,7 +27,7 @@ class ChainVariants:
         self._tools = tools
         # By the identity of a route's levels, which the value keeps alive.
         self._made: dict[int, tuple[tuple[FilterLevel, ...], FilterChain]] = {}
-        self._plain = tuple(make_filter(slot.settings, (), tools) for slot in slots)
+        self._plain = tuple(make_filter(slot.settings, (), replace(tools, name=slot.name)) for slot in slots)
         self.default = FilterChain(
             tuple(None if slot.disabled else one for slot, one in zip(slots, self._plain)), router, self
         )
@@ -56,7 +57,8 @@ class ChainVariants:
             if disabled:
                 filters.append(None)
             else:
-                filters.append(make_filter(slot.settings, settings, self._tools) if settings else plain)
+                tools = replace(self._tools, name=slot.name)
+                filters.append(make_filter(slot.settings, settings, tools) if settings else plain)
         return FilterChain(tuple(filters), self._router, self)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from twistproxy.http.header_match import HeaderMatcher
@@ -175,6 +175,10 @@ class FaultSettings:
     delay_share   None: no delays
     delay_ms      None: the request says it
     abort_status  None: the request says it; 0: no aborts, but for the runtime
+    abort_grpc    the gRPC status of aborts, instead; None: none is configured
+    rate_share    None: responses are as fast as they come
+    rate          KiB of content a second; None: the request says it
+    metadata      what is left in the dynamic metadata, under the filter's name, where something was delayed or aborted
     nodes         values of x-envoy-downstream-service-node; empty for any
     cluster_stats count by downstream cluster, too
     """
@@ -191,3 +195,8 @@ class FaultSettings:
     max_active: int | None = None
     max_active_key: str = ""
     cluster_stats: bool = True
+    abort_grpc: int | None = None
+    grpc_key: str = ""
+    rate_share: RuntimeFraction | None = None
+    rate: int | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)

@@ -114,6 +114,23 @@ class Direction:
                 return content
         return b""
 
+    def release(self, owner: Any, most: int) -> int:
+        """Let the first bytes of the content that waits at this filter go on, at most so many.  Returns how many went;
+        with the last of them goes all that waits here."""
+        for stop in self._stops:
+            if stop.owner is owner:
+                content = self._take(stop)
+                rest = content[most:]
+                stop.pieces.append(rest or content)
+                self._held += len(stop.pieces[0])
+                if not rest:
+                    self._let_go(stop)
+                elif most:
+                    self._run(_DATA, content[:most], False, stop.at + 1)
+                    self._unpause_if_low()
+                return len(content) - len(rest)
+        return 0
+
     def _run(self, kind: int, piece: Any, end_stream: bool, start: int) -> None:
         stop = self._next_stop(start)
         stopped_at = _NOWHERE if stop is None else stop.at
@@ -391,6 +408,13 @@ class FilterWalk:
         if not self.encoding.over:
             self.encoding.resume(owner)
             self._stream.flush_response()
+
+    def release_response(self, owner: Any, most: int) -> int:
+        if self.encoding.over:
+            return 0
+        released = self.encoding.release(owner, most)
+        self._stream.flush_response()
+        return released
 
     def ended(self) -> None:
         """The stream is over."""

@@ -40,6 +40,11 @@ class FilterSide:
         assert self._walk is not None
         return self._walk.encoding.take_held(owner)
 
+    def release_response(self, owner: Any, most: int) -> int:
+        """Let so many bytes of the response's content that waits at this filter go on, if there are.  Returns how many
+        went; with the last of them goes the end of the response, if it has come."""
+        return 0 if self._walk is None else self._walk.release_response(owner, most)
+
     def set_request_limit(self, size: int) -> None:
         """How much of the request may wait at filters, in bytes."""
         assert self._walk is not None

@@ -81,10 +81,11 @@ class LocalReplies:
         return body, content_type
 
 
-def to_grpc(head: ResponseHead, body: bytes) -> None:
-    """Make a reply one that a gRPC client understands: all of it is in the head (Envoy: Utility::sendLocalReply)."""
+def to_grpc(head: ResponseHead, body: bytes, status: int = -1) -> None:
+    """Make a reply one that a gRPC client understands: all of it is in the head (Envoy: Utility::sendLocalReply).
+    `status`: -1 for the one that stands for the head's."""
     head.set(b"content-type", b"application/grpc")
-    head.set(b"grpc-status", b"%d" % status_of_http(head.status))
+    head.set(b"grpc-status", b"%d" % (status_of_http(head.status) if status < 0 else status))
     message = body.removesuffix(b"\n")
     if message:
         head.set(b"grpc-message", encoded_message(message))

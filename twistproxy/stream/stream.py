@@ -169,11 +169,13 @@ class Stream(LimitedStream):
         details: str,
         headers: tuple[Header, ...] = (),
         content_type: bytes = b"",
+        grpc: int = -1,
     ) -> None:
         """Answer by ourselves.  After the response has begun, all that is left is to reset.
 
         headers       what it has before the route's header rules act
         content_type  of the body; b"": text/plain, or what the rules say
+        grpc          the status that a gRPC client gets; -1: the one that stands for `status`
         """
         if self.end:
             return
@@ -203,7 +205,7 @@ class Stream(LimitedStream):
         request = self.head
         to_head = request.method == b"HEAD"
         if is_grpc(request):
-            to_grpc(head, b"" if to_head else body)
+            to_grpc(head, b"" if to_head else body, grpc)
             body = b""
         elif body:
             head.set(b"content-length", b"%d" % len(body))
