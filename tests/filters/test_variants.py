@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twistproxy.filters.buffer import BufferFilter
+from twistproxy.filters.tools import FilterTools
 from twistproxy.filters.variants import ChainVariants
 from twistproxy.model.http_filters import (
     BufferSettings,
@@ -36,7 +37,8 @@ SLOTS = (
 
 
 def variants() -> ChainVariants:
-    tools: Any = None
+    nothing: Any = None
+    tools = FilterTools({}, {}, nothing, *[nothing] * 7)
     router: Any = None
     return ChainVariants(SLOTS, router, tools)
 
