@@ -38,7 +38,7 @@ SLOTS = (
 
 def variants() -> ChainVariants:
     nothing: Any = None
-    tools = FilterTools({}, {}, nothing, *[nothing] * 7)
+    tools = FilterTools({}, {}, nothing, *[nothing] * 8)
     router: Any = None
     return ChainVariants(SLOTS, router, tools)
 
