@@ -106,3 +106,27 @@ def test_a_dns_family_says_nothing_where_there_are_no_names() -> None:
     )
     built = build_bootstrap(load_text(f"static_resources: {{clusters: [{clusters}]}}"), ServerOptions())
     assert [cluster.name for cluster in built.clusters] == ["a", "b"]
+
+
+def test_what_is_about_the_insides_of_envoy() -> None:
+    text = """
+deferred_stat_options: {enable_deferred_creation_stats: true}
+cluster_manager: {enable_deferred_cluster_creation: true}
+default_regex_engine:
+  name: envoy.regex_engines.google_re2
+  typed_config: {"@type": type.googleapis.com/envoy.extensions.regex_engines.v3.GoogleRE2}
+"""
+    assert build_bootstrap(load_text(text), ServerOptions()).clusters == ()
+    other = "typed_config: {'@type': type.googleapis.com/envoy.config.core.v3.Node, id: x}"
+    assert problems(f"default_regex_engine: {{name: other, {other}}}") == [
+        "default_regex_engine.typed_config: envoy.config.core.v3.Node is not implemented; regular expressions are RE2's"
+    ]
+
+
+def test_a_weight_of_endpoints_without_a_locality_says_nothing() -> None:
+    endpoints = "{load_balancing_weight: 5, lb_endpoints: [{endpoint: {" + SOCKET + "}}]}"
+    assignment = f"load_assignment: {{cluster_name: app, endpoints: [{endpoints}]}}"
+    built = build_bootstrap(
+        load_text(f"static_resources: {{clusters: [{{name: app, {assignment}}}]}}"), ServerOptions()
+    )
+    assert len(built.clusters) == 1

@@ -30,6 +30,7 @@ def test_limits_of_the_watchdog() -> None:
     assert build().watchdog == WatchdogSettings(0.2, 1.0)
     limits = {"miss_timeout": "0.5s", "megamiss_timeout": "3s"}
     assert build(watchdogs={"worker_watchdog": limits}).watchdog == WatchdogSettings(0.5, 3.0)
+    assert build(watchdog=limits).watchdog == WatchdogSettings(0.5, 3.0)
 
 
 def test_the_master_is_not_watched() -> None:

@@ -19,6 +19,7 @@ VIRTUAL_HOSTS = """
   - {match: {prefix: "/direct200"}, direct_response: {status: 200, body: {inline_string: "direct!"}}}
   - {match: {prefix: "/redir"}, redirect: {path_redirect: "/x"}}
   - {match: {prefix: "/odd"}, direct_response: {status: 403, body: {inline_string: "50% \\u00e9\\nx"}}}
+  - {match: {prefix: "/lined"}, direct_response: {status: 403, body: {inline_string: "two\\n\\n"}}}
   - {match: {prefix: "/empty"}, route: {cluster: empty}}
   - {match: {prefix: "/refused"}, route: {cluster: refusing}}
   - {match: {prefix: "/up"}, route: {cluster: app}}
@@ -77,6 +78,7 @@ MAPPERS = [
             "content_type": "application/problem+json",
         },
     ),
+    mapped("lined", body_format_override={"text_format_source": {"inline_string": "<%LOCAL_REPLY_BODY%>\n"}}),
     mapped("status", status_code=299),
     mapped("nothing", body={"inline_string": ""}),
     {
@@ -201,6 +203,9 @@ GRPC = {
     ("plain", "/refused", "", "application/grpc"): ("14", NOBODY_THERE, "Unavailable"),
     ("plain", "/none", "", "application/grpc"): ("12", None, "Unimplemented"),
     ("plain", "/odd", "", "application/grpc"): ("7", "50%25 %C3%A9%0Ax", "PermissionDenied"),
+    ("plain", "/lined", "", "application/grpc"): ("7", "two%0A%0A", "PermissionDenied"),
+    ("main", "/lined", "json", "application/grpc"): ("7", '{"x":"two\\n\\n"}', "PermissionDenied"),
+    ("main", "/lined", "lined", "application/grpc"): ("7", "<two%0A%0A>%0A", "PermissionDenied"),
     ("main", "/empty", "", "application/grpc"): ("14", "[503:no host:-]", "Unavailable"),
     ("main", "/none", "json", "application/grpc"): ("12", '{"x":""}', "Unimplemented"),
     ("main", "/none", "status", "application/grpc"): ("2", "[299::status]", "Unknown"),

@@ -181,3 +181,19 @@ def test_what_does_not_fit_is_counted_once(clock: Clock, tmp_path: Path) -> None
     assert out.gauges["filesystem.write_total_buffered"] == 4 * 64 * 1024
     os.close(reader)
     files.close()
+
+
+def test_output_that_goes_to_a_file_is_shared(
+    clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the program itself says is not appended: with a position of its own it would write over the log."""
+    output = os.open(tmp_path / "output", os.O_WRONLY | os.O_CREAT)
+    monkeypatch.setitem(log_file._STANDARD, "/dev/stdout", output)
+    file = LogFile(ReactorClock(clock), "/dev/stdout")
+    os.write(output, b"started\n")
+    file.write(b"GET /\n")
+    file.flush()
+    os.write(output, b"stopped\n")
+    file.close()
+    os.close(output)
+    assert (tmp_path / "output").read_bytes() == b"started\nGET /\nstopped\n"

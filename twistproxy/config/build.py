@@ -25,6 +25,8 @@ from twistproxy.model.bootstrap import AdminSettings, Bootstrap, Node, WatchdogS
 from twistproxy.model.cluster import ClusterSettings
 from twistproxy.model.server_options import ServerOptions
 
+_RE2 = "envoy.extensions.regex_engines.v3.GoogleRE2"
+
 
 @collector_paused()
 def build_bootstrap(
@@ -44,6 +46,7 @@ def build_bootstrap(
     bind_config = build_bind_config(manager.message("upstream_bind_config"), "Bootstrap")
     clusters = build_clusters(resources, options, build_default_resolver(root), bind_config)
     _read_dynamic(root)
+    _read_inner(root, manager)
     node = _node(root, options)
     bootstrap = carry_spellings(
         Bootstrap(
@@ -72,6 +75,23 @@ def build_bootstrap(
     return bootstrap
 
 
+def _read_inner(root: Reader, manager: Reader) -> None:
+    """What is about the insides of a proxy, and has no effect on its traffic here."""
+    # Statistics and clusters are made when they are needed first, or at once: nobody can tell but by the memory.
+    root.message_or_empty("deferred_stat_options").ignore("enable_deferred_creation_stats")
+    manager.ignore("enable_deferred_cluster_creation")
+    engine = root.message("default_regex_engine")
+    if engine is not None:
+        engine.ignore("name")
+        config = engine.unpack("typed_config")
+        if config is not None and config.type_name != _RE2:
+            engine.refuse(
+                "typed_config", f"{config.type_name} is not implemented; regular expressions are RE2's"
+            )
+        elif config is not None:
+            config.ignore("max_program_size")
+
+
 def _read_dynamic(root: Reader) -> None:
     """What comes from files is there already (`config.file_resources`)."""
     dynamic = root.message("dynamic_resources")
@@ -91,7 +111,9 @@ def _outlier_log(root: Reader) -> str:
 
 def _watchdog(root: Reader) -> WatchdogSettings:
     """Workers are watched from the master, which nobody watches."""
-    watchdog = root.message_or_empty("watchdogs").message_or_empty("worker_watchdog")
+    watchdog = root.message("watchdog")  # the old field, for all threads
+    if watchdog is None:
+        watchdog = root.message_or_empty("watchdogs").message_or_empty("worker_watchdog")
     return WatchdogSettings(
         watchdog.duration("miss_timeout", 0.2), watchdog.duration("megamiss_timeout", 1.0)
     )

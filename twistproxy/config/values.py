@@ -79,8 +79,8 @@ def endpoints(assignment: Reader, names_allowed: bool) -> list[Endpoint]:
     assignment.ignore("cluster_name")
     for group in assignment.messages("endpoints"):
         locality = _locality(group)
-        # Envoy keeps the weights of localities by their names.
-        weight = group.integer("load_balancing_weight", 0) if group.has("locality") else 0
+        # Envoy keeps the weights of localities by their names, and what has no name has no weight.
+        weight = group.integer("load_balancing_weight", 0) * group.has("locality")
         priority = group.integer("priority", 0)
         for one in group.messages("lb_endpoints"):
             endpoint = one.message("endpoint")

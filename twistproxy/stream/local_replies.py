@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from twistproxy.http.grpc import encoded_message, status_of_http
+from twistproxy.http.grpc import encoded_message, is_grpc, status_of_http
 from twistproxy.http.message import ResponseHead
 from twistproxy.model.access_log import LogFilter, LogFormat
 from twistproxy.observe.access_log import Clocks
@@ -74,6 +74,8 @@ class LocalReplies:
         content_type = _TEXT
         if form is not None:
             body = form.render(stream, body)
+            if form.is_json and is_grpc(stream.head):
+                body = body.removesuffix(b"\n")
             content_type = form.content_type or _TEXT
         if said is not None and body != before and head.index.get(_CONTENT_TYPE) == said:
             head.set(_CONTENT_TYPE, content_type)  # what was said was of another body
@@ -86,7 +88,6 @@ def to_grpc(head: ResponseHead, body: bytes, status: int = -1) -> None:
     `status`: -1 for the one that stands for the head's."""
     head.set(b"content-type", b"application/grpc")
     head.set(b"grpc-status", b"%d" % (status_of_http(head.status) if status < 0 else status))
-    message = body.removesuffix(b"\n")
-    if message:
-        head.set(b"grpc-message", encoded_message(message))
+    if body:
+        head.set(b"grpc-message", encoded_message(body))
     head.status = 200

@@ -7,6 +7,7 @@ there are too many, then they are dropped and counted.
 from __future__ import annotations
 
 import os
+import stat
 
 from twistproxy.api.clock import Clock
 from twistproxy.observe.file_stats import FileStats
@@ -174,9 +175,14 @@ class LogFiles:
 
 
 def _open(path: str) -> int:
-    """A descriptor of our own for `path`, non-blocking, so that a pipe that nobody reads does not stop us."""
+    """A descriptor of our own for `path`, non-blocking, so that a pipe that nobody reads does not stop us.
+
+    A file that our output goes to is shared: the program's own log lines, which are not appended, would write over ours.
+    """
     standard = _STANDARD.get(path)
     try:
+        if standard is not None and stat.S_ISREG(os.fstat(standard).st_mode):
+            return os.dup(standard)
         return os.open(path, _FLAGS, 0o644)
     except OSError:
         if standard is None:
