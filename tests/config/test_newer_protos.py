@@ -10,6 +10,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 from twistproxy.config import newer_protos
 from twistproxy.config.newer_protos import _FILES, _NEWER, complete
+from twistproxy.config.types import message_class
 
 
 @pytest.mark.parametrize("field", _NEWER, ids=lambda field: f"{field.message}.{field.name}")
@@ -22,6 +23,18 @@ def test_they_are_there(field: newer_protos._Field) -> None:
     found = message.fields_by_name[field.name]
     assert found.number == field.number
     assert (found.message_type.full_name if found.message_type else found.type) == field.kind
+
+
+@pytest.mark.parametrize("name", newer_protos._NEW_MESSAGES)
+def test_whole_messages(name: str) -> None:
+    found = message_class(name)
+    assert found is not None
+    assert found is message_class(name)
+    fields = newer_protos._NEW_MESSAGES[name]
+    assert [(one.name, one.number) for one in found.DESCRIPTOR.fields] == [
+        (one.name, one.number) for one in fields
+    ]
+    assert not newer_protos.define("envoy.NoSuch")
 
 
 def test_what_is_there_already_stays() -> None:

@@ -17,6 +17,7 @@ CONCURRENCY = (1, 2)
 SET = "type.googleapis.com/envoy.extensions.filters.http.set_filter_state.v3.Config"
 ON_CONNECTION = "type.googleapis.com/envoy.extensions.filters.network.set_filter_state.v3.Config"
 INPUT = "type.googleapis.com/envoy.extensions.matching.common_inputs.network.v3.FilterStateInput"
+GATE = "type.googleapis.com/envoy.extensions.internal_redirect.filter_state.v3.FilterStateConfig"
 ROUTE = "type.googleapis.com/envoy.config.route.v3.Route"
 DESTINATION = "envoy.network.transport_socket.original_dst_address"
 LOCAL = "envoy.filters.listener.original_dst.local_ip"
@@ -171,6 +172,19 @@ def routes(proxy: Proxy) -> list[Config]:
             "request_headers_to_add": [{"header": {"key": "x-state", "value": state("first")}}],
         },
     ]
+    for factory in ("bool", "string"):
+        for absent in (True, False):
+            gate = {"@type": GATE, "redirect_enabled_key": "gate", "redirect_if_absent": absent}
+            policy = {"predicates": [{"name": "gate", "typed_config": gate}]}
+            found.append(
+                {
+                    "match": {"path": f"/gate/{factory}/{absent}"},
+                    "route": {"cluster": "app", "internal_redirect_policy": policy},
+                    **leaves(value("gate", factory=f"envoy.{factory}")),
+                }
+            )
+    copied = {"cluster": "app", "request_mirror_policies": [{"cluster": "copies"}]}
+    found.append({"match": {"path": "/copied"}, "route": copied, **leaves(value(DESTINATION, factory=LOCAL))})
     for name in ("destination", "other"):
         leave = leaves(value(DESTINATION, factory=DESTINATION if name == "destination" else LOCAL))
         found.append({"match": {"path": f"/{name}"}, "route": {"cluster": "header"}, **leave})
@@ -307,6 +321,7 @@ def configure(proxy: Proxy) -> Config:
         cluster("app", proxy.origin().port),
         cluster("ring", *ring, lb_policy="RING_HASH"),
         original("header", {"use_http_header": True}),
+        original("copies"),
         *[cluster(f"{name}-pools", proxy.origin(f"pool-{name}").port) for name in SHARING],
     ]
     return bootstrap(proxy.port("admin"), [main], clusters)
@@ -411,6 +426,32 @@ def test_a_redirect_forgets_it(proxy: Proxy) -> None:
     """What is known then picks the route that the redirect leads to, and then it is picked anew."""
     proxy.origin().on("/once", text("", "302 Found", "location: http://a/there\r\n"))
     assert shown(proxy, "/once") == {"route": "forgotten", "only": ""}
+
+
+@pytest.mark.parametrize(
+    ("path", "given", "followed"),
+    [
+        ("bool/True", "true", True),
+        ("bool/False", "true", True),
+        ("bool/True", "false", False),
+        ("bool/False", "false", False),
+        ("bool/True", "nothing", True),
+        ("bool/False", "nothing", False),
+        ("string/True", "true", False),
+        ("string/False", "true", False),
+    ],
+)
+def test_whether_a_redirect_is_followed(proxy: Proxy, path: str, given: str, followed: bool) -> None:
+    proxy.origin().on(f"/gate/{path}", text("", "302 Found", "location: http://a/there\r\n"))
+    response = proxy.ask(f"/gate/{path}", headers=f"x-v: {given}\r\n")
+    assert response.status == (200 if followed else 302)
+
+
+def test_a_copy_has_none(proxy: Proxy) -> None:
+    none = proxy.stat("cluster.copies.upstream_cx_none_healthy")
+    there = f"127.0.0.1:{proxy.origin('a').port}"
+    assert proxy.ask("/copied", headers=f"x-v: {there}\r\n").status == 200
+    assert proxy.stat_becomes("cluster.copies.upstream_cx_none_healthy", none + 1)
 
 
 def test_a_retry_does_not(proxy: Proxy) -> None:

@@ -192,6 +192,12 @@ def is_not_forwarded(state: FilterState) -> bool:
     return found is not None and found.kind == _DEBUG and found.made_of == "true"
 
 
+def is_open(state: FilterState, key: str, absent: bool) -> bool:
+    """Whether a gate is.  `absent`: the answer where there is none; one that is no truth value is shut."""
+    found = state.get(key)
+    return absent if found is None else found.value is True
+
+
 class Shared:
     """What connections to upstreams know of the filter state of requests.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from twistproxy.config.fields import Reader
 from twistproxy.model.internal_redirect import (
     AllowListedRoutes,
+    GateInState,
     InternalRedirectSettings,
     PreviousRoutes,
     RedirectPredicate,
@@ -57,5 +58,7 @@ def _predicate(reader: Reader) -> RedirectPredicate | None:
         return PreviousRoutes()
     if kind == "safe_cross_scheme.v3.SafeCrossSchemeConfig":
         return SafeCrossScheme()
+    if config is not None and kind == "filter_state.v3.FilterStateConfig":
+        return GateInState(config.string("redirect_enabled_key"), config.boolean("redirect_if_absent"))
     reader.problem("is not implemented", "typed_config")
     return None

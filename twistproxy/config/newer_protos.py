@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from types import CodeType, ModuleType
 from typing import NamedTuple
 
-from google.protobuf import descriptor_pb2
+from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 from validate import validate_pb2
 
@@ -34,6 +34,27 @@ class _Field(NamedTuple):
     oneof: str = ""
     rules: validate_pb2.FieldRules | None = None
 
+
+#: From Envoy 1.40: messages of which the installed protos have not even the file.
+_NEW_MESSAGES = {
+    "envoy.extensions.internal_redirect.filter_state.v3.FilterStateConfig": (
+        _Field(
+            "envoy/extensions/internal_redirect/filter_state/v3/filter_state_config.proto",
+            "FilterStateConfig",
+            1,
+            "redirect_enabled_key",
+            _STRING,
+            rules=validate_pb2.FieldRules(string=validate_pb2.StringRules(min_len=1)),
+        ),
+        _Field(
+            "envoy/extensions/internal_redirect/filter_state/v3/filter_state_config.proto",
+            "FilterStateConfig",
+            2,
+            "redirect_if_absent",
+            _BOOL,
+        ),
+    ),
+}
 
 #: From Envoy 1.40.
 _NEWER = (
@@ -163,6 +184,19 @@ def _add(message: descriptor_pb2.DescriptorProto, field: _Field) -> None:
         added.oneof_index = [one.name for one in message.oneof_decl].index(field.oneof)
     if field.rules is not None:
         added.options.Extensions[validate_pb2.rules].CopyFrom(field.rules)
+
+
+def define(name: str) -> bool:
+    """Add the message type of this full name to the pool, if it is one of those that nobody else has."""
+    fields = _NEW_MESSAGES.get(name, ())
+    if not fields:
+        return False
+    file = FileDescriptorProto(name=fields[0].file, package=name.rpartition(".")[0], syntax="proto3")
+    file.dependency.append(validate_pb2.DESCRIPTOR.name)
+    for field in fields:
+        _add(_message(file, field.message), field)
+    descriptor_pool.Default().Add(file)
+    return True
 
 
 class _Completing(importlib.abc.Loader):

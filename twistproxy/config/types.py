@@ -16,6 +16,8 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
+from twistproxy.config import newer_protos
+
 TYPE_URL_PREFIX = "type.googleapis.com/"
 _ROOTS = ("envoy", "xds", "udpa", "google.protobuf", "google.rpc", "google.type", "opentelemetry")
 
@@ -32,7 +34,7 @@ def message_class(name: str) -> type[message.Message] | None:
     try:
         found = pool.FindMessageTypeByName(name)
     except KeyError:
-        if not _import_for(name):
+        if not (_import_for(name) or newer_protos.define(name)):
             return None
         found = pool.FindMessageTypeByName(name)
     result: type[message.Message] = message_factory.GetMessageClass(found)

@@ -65,6 +65,10 @@ class CopyContext(RequestContext):
     def hash(self, own: OwnPolicies) -> int | None:
         return None
 
+    def destination(self) -> TcpAddress | None:
+        """It has no filter state."""
+        return None
+
     def original_destination(self) -> TcpAddress | None:
         """It came on no connection."""
         return None

@@ -7,12 +7,14 @@ content.  When a redirect comes, the stream begins anew: with the new host and p
 
 from __future__ import annotations
 
+from twistproxy.api.filter_state import is_open
 from twistproxy.api.http_filter import UpstreamSide
 from twistproxy.http.headers import HeaderMap, first_value
 from twistproxy.http.location import parse_location
 from twistproxy.http.message import RequestHead, ResponseHead
 from twistproxy.model.internal_redirect import (
     AllowListedRoutes,
+    GateInState,
     InternalRedirectSettings,
     PreviousRoutes,
     RedirectPredicate,
@@ -189,4 +191,6 @@ class Redirector:
                 return False
             targets.add(target)
             return True
+        if isinstance(predicate, GateInState):
+            return is_open(self._stream.filter_state or {}, predicate.key, predicate.absent)
         return to_http or not from_http

@@ -22,7 +22,15 @@ class SafeCrossScheme:
     """A redirect may not lead from http to https."""
 
 
-RedirectPredicate = AllowListedRoutes | PreviousRoutes | SafeCrossScheme
+@dataclass(frozen=True, slots=True)
+class GateInState:
+    """What filters have left under a key says whether to follow a redirect, or if it is not there `absent`."""
+
+    key: str
+    absent: bool = False
+
+
+RedirectPredicate = AllowListedRoutes | PreviousRoutes | SafeCrossScheme | GateInState
 
 
 @dataclass(frozen=True, slots=True)
