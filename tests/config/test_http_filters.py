@@ -10,6 +10,7 @@ from google.protobuf.json_format import ParseDict
 from twistproxy.config.fields import Reader, Report
 from twistproxy.config.http_filters import build_filter_level, build_http_filters, with_outer
 from twistproxy.config.types import message_class
+from twistproxy.config.upgrades import build_manager_upgrades
 from twistproxy.model.http_filters import (
     BufferSettings,
     FilterLevel,
@@ -17,9 +18,10 @@ from twistproxy.model.http_filters import (
     QueryMutation,
     RouteFilter,
 )
+from twistproxy.model.upgrade import UpgradeSettings
 
 TYPES = "type.googleapis.com/envoy.extensions.filters.http."
-ROUTER = {"name": "router", "typed_config": {"@type": f"{TYPES}router.v3.Router"}}
+ROUTER: dict[str, Any] = {"name": "router", "typed_config": {"@type": f"{TYPES}router.v3.Router"}}
 BUFFER = {
     "name": "b",
     "typed_config": {"@type": f"{TYPES}buffer.v3.Buffer", "max_request_bytes": 5},
@@ -162,3 +164,28 @@ def test_the_deprecated_form_of_a_query_mutation() -> None:
     assert found[0].settings.query == (QueryMutation("k", "v", "APPEND_IF_EXISTS_OR_ADD"),)
     found, wrong = chain(mutation("/w=="), ROUTER)
     assert [one.rpartition(": ")[2] for one in wrong] == ["is not UTF-8 text"]
+
+
+def upgrade(*filters: dict[str, Any], router: Any = ROUTER) -> tuple[tuple[UpgradeSettings, ...], list[str]]:
+    name = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+    config = {"upgrade_type": "WebSocket", "filters": list(filters)}
+    top = reader(name, {"http_filters": [router], "upgrade_configs": [config]})
+    _, own = build_http_filters(top, "us")
+    assert own is not None
+    own.ignore_all()
+    return build_manager_upgrades(top, own, "us"), problems(top)
+
+
+def test_upgrades_with_a_chain_of_their_own() -> None:
+    buffer = HttpFilterSettings("b", BufferSettings(5))
+    assert upgrade(BUFFER, ROUTER) == ((UpgradeSettings("websocket", True, (buffer,)),), [])
+    assert upgrade(ROUTER) == ((UpgradeSettings("websocket", True, ()),), [])
+    assert upgrade() == ((UpgradeSettings("websocket"),), [])
+    assert upgrade(BUFFER)[1] == [
+        "upgrade_configs[0].filters[0]: Error: non-terminal filter named b of type envoy.filters.http.buffer is the"
+        " last filter in a http upgrade filter chain."
+    ]
+    other = {"name": "r", "typed_config": {**ROUTER["typed_config"], "suppress_envoy_headers": True}}
+    assert upgrade(other)[1] == [
+        "upgrade_configs[0].filters: the router must have the settings that it has in http_filters"
+    ]

@@ -288,6 +288,15 @@ def test_upgrades() -> None:
     plane.finish()
 
 
+def test_the_filters_of_an_upgrade() -> None:
+    upgrades = (UpgradeSettings("websocket", True, (HttpFilterSettings("own", BufferSettings(5)),)),)
+    plane = DataPlane(manager(upgrades=upgrades))
+    found = asked(plane, "/ws", "a", "connection: upgrade", "upgrade: WebSocket")
+    assert found["listener"]["http_filters"] == ["own", "envoy.filters.http.router"]
+    assert asked(plane, "/ws", "a")["listener"]["http_filters"] == ["envoy.filters.http.router"]
+    plane.finish()
+
+
 def test_what_the_runtime_says_of_a_cluster() -> None:
     plane = DataPlane()
     plane.runtime.set_runtime({"upstream.maintenance_mode.app": 100})

@@ -87,11 +87,17 @@ _KINDS = {
 _OVERRIDES = {kind.override: kind.build_override for kind in _KINDS.values() if kind.build_override}
 
 
-def build_http_filters(manager: Reader, cluster: str) -> tuple[tuple[HttpFilterSettings, ...], Reader | None]:
-    """The filters before the router, and the router's settings.  `cluster`: the name of ours."""
+def build_http_filters(
+    owner: Reader, cluster: str, field: str = "http_filters", chain: str = "http"
+) -> tuple[tuple[HttpFilterSettings, ...], Reader | None]:
+    """The filters before the router, and the router's settings.
+
+    cluster  the name of ours
+    chain    what it is called in errors
+    """
     found: list[HttpFilterSettings] = []
     router: Reader | None = None
-    filters = manager.messages("http_filters")
+    filters = owner.messages(field)
     for one in filters:
         name = one.string("name")
         last = one is filters[-1]
@@ -107,7 +113,7 @@ def build_http_filters(manager: Reader, cluster: str) -> tuple[tuple[HttpFilterS
             if not last:
                 one.problem(
                     f"Error: terminal filter named {name} of type envoy.filters.http.router must be the last filter"
-                    " in a http filter chain."
+                    f" in a {chain} filter chain."
                 )
             elif disabled:
                 one.problem(
@@ -124,8 +130,8 @@ def build_http_filters(manager: Reader, cluster: str) -> tuple[tuple[HttpFilterS
         found.append(HttpFilterSettings(name, kind.build(config, cluster), disabled, kind.old_name))
         if last:
             one.problem(
-                f"Error: non-terminal filter named {name} of type {kind.name} is the last filter in a http filter"
-                " chain."
+                f"Error: non-terminal filter named {name} of type {kind.name} is the last filter in a {chain}"
+                " filter chain."
             )
     return tuple(found), router
 

@@ -86,7 +86,7 @@ def build_http_manager(reader: Reader, clusters: Set[str], node: Node) -> HttpMa
         sanitise=build_sanitise(reader),
         via=reader.string("via").encode(),
         early_mutations=build_early_mutations(reader),
-        upgrades=build_manager_upgrades(reader),
+        upgrades=build_manager_upgrades(reader, router, node.cluster),
         stays_open_after_error=stays_open_after_error(reader),
         append_local_overload=reader.boolean("append_local_overload"),
     )

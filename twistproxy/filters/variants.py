@@ -71,3 +71,11 @@ def make_chain(
 ) -> FilterChain:
     """The chain of a connection manager."""
     return ChainVariants(slots, router, tools).default if slots else FilterChain((), router)
+
+
+def make_own_chain(
+    slots: tuple[HttpFilterSettings, ...], router: TerminalFilter, tools: FilterTools
+) -> FilterChain:
+    """A chain for some of the requests.  It is walked even if it is the router alone, so that their answers do not go
+    through the filters of the usual chain."""
+    return ChainVariants(slots, router, tools).default

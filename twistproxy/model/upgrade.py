@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from twistproxy.model.http_filters import HttpFilterSettings
+
 
 @dataclass(frozen=True, slots=True)
 class UpgradeSettings:
-    """Whether an upgrade is allowed.  `kind`: the value of `Upgrade` in lower case, "connect" for CONNECT."""
+    """Whether an upgrade is allowed.
+
+    kind     the value of `Upgrade` in lower case, "connect" for CONNECT
+    filters  the chain before the router that its requests go through, None for the usual one
+    """
 
     kind: str
     enabled: bool = True
+    filters: tuple[HttpFilterSettings, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

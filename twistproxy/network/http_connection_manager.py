@@ -4,7 +4,7 @@ http_connection_management)."""
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any, cast
 
@@ -42,6 +42,7 @@ _FOREVER = float("inf")
 #: envoy.config.listener.v3.Listener.per_connection_buffer_limit_bytes
 _DEFAULT_BUFFER_LIMIT = 1024 * 1024
 _CONTINUE = ResponseHead(100, [])
+NO_CHAINS: Mapping[str, FilterChain] = {}
 #: Connections are numbered, for logs.
 _numbers = itertools.count(1)
 
@@ -68,6 +69,7 @@ class HttpConnectionManager(Context):
         buffer_limit: int | None = None,
         local_replies: LocalReplies | None = None,
         early_steps: Sequence[Callable[[Any, Any], None]] = (),
+        upgrade_chains: Mapping[str, FilterChain] = NO_CHAINS,
     ) -> None:
         self.settings = settings
         #: the same, but for time limits that are shorter at the moment
@@ -91,7 +93,8 @@ class HttpConnectionManager(Context):
         )
         self._http1 = settings.http1
         self._extended = settings.http1.extended
-        self.admit_upgrade: Callable[[Any, RequestHead], bool] = Upgrades(settings.upgrades, stats).admit
+        self._upgrades = Upgrades(settings.upgrades, stats, upgrade_chains)
+        self.admit_upgrade: Callable[[Any, RequestHead], FilterChain | None] = self._upgrades.admit
         self.connections: set[HttpConnection] = set()
         self.draining = False
         #: called when a connection is gone
@@ -140,6 +143,16 @@ class HttpConnectionManager(Context):
         stats.downstream_cx_total += 1
         stats.downstream_cx_http1_total += 1
         return codec
+
+    def use_routes(
+        self, settings: HttpManagerSettings, pick_route: Callable[[RequestHead, Any], Any]
+    ) -> None:
+        """Connections live on, and their next requests take these routes; nothing else of the settings differs."""
+        self.pick_route = pick_route
+        self.settings = settings
+        self.chain.routes_changed()
+        self._upgrades.routes_changed()
+        self.request_headers.use_routes(settings.routes)
 
     def drain(self) -> None:
         """Answers from now on ask their clients to close."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from twistproxy.http.message import RequestHead
 from twistproxy.model.address import TcpAddress
 from twistproxy.model.listener import ListenerSettings
 from twistproxy.observe.flags import flag_text
@@ -82,7 +83,8 @@ def explain(
     out: dict[str, Any] = {"summary": "", "listener": {}}
     stream = trial.stream
     considered = trial.considered
-    out["listener"] = _listener(listener, None if considered is None else considered.route)
+    head = None if stream is None else stream.head
+    out["listener"] = _listener(listener, None if considered is None else considered.route, head)
     if considered is not None:
         out |= _routing(considered, table)
         if considered.route is not None:
@@ -114,14 +116,19 @@ def explain(
     return out
 
 
-def _listener(settings: ListenerSettings, route: Route | None) -> dict[str, Any]:
+def _listener(settings: ListenerSettings, route: Route | None, head: RequestHead | None) -> dict[str, Any]:
     manager = settings.filter_chain.http_manager
+    filters = manager.filters
+    if head is not None and (b"upgrade" in head.index or not head.path):
+        kind = head.index.get(b"upgrade", b"connect").lower().decode("latin-1")
+        own = {one.kind: one.filters for one in manager.upgrades}.get(kind)
+        filters = filters if own is None else own
     return {
         "name": settings.name,
         "address": str(settings.address),
         "filter_chain": settings.filter_chain.name,
         "stat_prefix": manager.stat_prefix,
-        "http_filters": filters_in_force(manager, route),
+        "http_filters": filters_in_force(filters, route),
     }
 
 

@@ -19,6 +19,7 @@ from twistproxy.model.hash_policy import (
     HeaderHash,
     QueryParameterHash,
 )
+from twistproxy.model.http_filters import HttpFilterSettings
 from twistproxy.model.http_manager import HttpManagerSettings
 from twistproxy.model.retry import NO_PLAN, RETRY_ON, RETRY_ON_GRPC, RequestPlan, RetryPolicy
 from twistproxy.route.action import Route
@@ -28,11 +29,11 @@ from twistproxy.upstream.cluster import Cluster
 _FOREVER = float("inf")
 
 
-def filters_in_force(settings: HttpManagerSettings, route: Route | None) -> list[str]:
+def filters_in_force(filters: tuple[HttpFilterSettings, ...], route: Route | None) -> list[str]:
     """The filters of the chain in order, with what the route says about them."""
     levels = () if route is None else route.filters
     words = []
-    for slot in settings.filters:
+    for slot in filters:
         said = [level[slot.name] for level in levels if slot.name in level]
         disabled = said[0].disabled if said else slot.disabled
         notes = ["disabled"] if disabled else []

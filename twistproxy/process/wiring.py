@@ -19,7 +19,7 @@ from twistproxy.filters.header_mutation import request_steps
 from twistproxy.filters.router import RouterFilter
 from twistproxy.filters.set_filter_state import StateRules
 from twistproxy.filters.tools import FilterTools
-from twistproxy.filters.variants import make_chain
+from twistproxy.filters.variants import make_chain, make_own_chain
 from twistproxy.http.known_headers import SINGLE_REQUEST, SINGLE_RESPONSE
 from twistproxy.model.access_log import AccessLogSettings
 from twistproxy.model.address import Address, OriginalDestination, TcpAddress
@@ -133,11 +133,7 @@ class Runtime:
             and same_limit
             and listener.manager.settings.without_routes() == new_manager.without_routes()
         ):
-            # Only routes differ: connections live on, and their next requests take the new routes.
-            listener.manager.pick_route = table.pick
-            listener.manager.chain.routes_changed()
-            listener.manager.settings = new_manager
-            listener.manager.request_headers.use_routes(new_manager.routes)
+            listener.manager.use_routes(new_manager, table.pick)
         else:
             if old is not None:
                 self._end_later(listener.manager)
@@ -196,6 +192,11 @@ class Runtime:
             buffer_limit,
             build_local_replies(settings.local_replies, self._clocks),
             request_steps(settings.early_mutations, tools),
+            {
+                one.kind: make_own_chain(one.filters, guarded, tools)
+                for one in settings.upgrades
+                if one.filters is not None
+            },
         )
         if settings.connection_state:
             manager.connection_rules = StateRules(settings.connection_state, tools.compile_format)

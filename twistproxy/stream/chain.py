@@ -347,12 +347,14 @@ class FilterWalk:
     """Both directions of one stream.
 
     notes  what filters remember of it
+    chain  the one it began with
     """
 
-    __slots__ = ("_ends", "_past_filters", "_stream", "decoding", "encoding", "notes")
+    __slots__ = ("_ends", "_past_filters", "_stream", "chain", "decoding", "encoding", "notes")
 
     def __init__(self, stream: Stream, chain: FilterChain, limit: int) -> None:
         self._stream = stream
+        self.chain = chain
         self._ends = chain.ends  # of all the filters that may have seen it
         self._past_filters = False
         self.decoding = _Decoding(stream, chain, limit)

@@ -48,7 +48,7 @@ class Context:
     max_stream_duration: float
     first_timeout: float
     request_timeout: float
-    admit_upgrade: Callable[[Any, RequestHead], bool]
+    admit_upgrade: Callable[[Any, RequestHead], FilterChain | None]
 
     def check(self, stream: Any, head: RequestHead, /) -> bool:
         """Whether the request can be routed; if not, it has been answered."""

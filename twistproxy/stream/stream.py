@@ -53,9 +53,12 @@ class Stream(LimitedStream):
         head = self.head
         if context.early_logs is not None:
             context.early_logs.started(self)
-        if (b"upgrade" in head.index or not head.path) and not context.admit_upgrade(self, head):
-            return
         chain = context.chain
+        if b"upgrade" in head.index or not head.path:
+            admitted = context.admit_upgrade(self, head)
+            if admitted is None:
+                return
+            chain = admitted
         if chain.plain:
             chain.router.decode_headers(self, head, end_stream)
         else:
@@ -159,7 +162,7 @@ class Stream(LimitedStream):
         """Pick the route anew: what it depends on has changed."""
         self.route = route = self.context.pick_route(self.head, self)
         if self._walk is not None:
-            self._walk.use(self.context.chain.for_route(route))
+            self._walk.use(self._walk.chain.for_route(route))
 
     def local_reply(
         self,

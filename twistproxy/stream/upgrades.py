@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from twistproxy.api.codec import TunnelEnd
+from twistproxy.api.http_filter import FilterChain
 from twistproxy.http.message import RequestHead
 from twistproxy.model.upgrade import UpgradeSettings
 from twistproxy.observe.manager_stats import HttpManagerStats
@@ -12,14 +15,21 @@ from twistproxy.stream.stream import Stream
 class Upgrades:
     """What one connection manager allows; a route may say otherwise."""
 
-    __slots__ = ("_enabled", "_stats")
+    __slots__ = ("_chains", "_enabled", "_stats")
 
-    def __init__(self, settings: tuple[UpgradeSettings, ...], stats: HttpManagerStats) -> None:
+    def __init__(
+        self,
+        settings: tuple[UpgradeSettings, ...],
+        stats: HttpManagerStats,
+        chains: Mapping[str, FilterChain],
+    ) -> None:
+        """`chains`: by kind, of those that have one of their own."""
         self._enabled = {one.kind.encode(): one.enabled for one in settings}
         self._stats = stats
+        self._chains = {kind.encode(): chain for kind, chain in chains.items()}
 
-    def admit(self, stream: Stream, head: RequestHead) -> bool:
-        """Whether the request may go on; if not, it has been answered.
+    def admit(self, stream: Stream, head: RequestHead) -> FilterChain | None:
+        """The chain through which the request may go on; None: it has been answered.
 
         Without a route it may: it gets the 404 of any other request.  What is refused ends its connection, since
         bytes of a tunnel may follow that must not be taken for a request.
@@ -32,14 +42,19 @@ class Upgrades:
         if allowed:
             self._stats.downstream_cx_upgrades_total += 1
             stream.connection.upgraded()
-            return True
+            return self._chains.get(kind, stream.context.chain)
         if route is None:
-            return True
+            return stream.context.chain
         self._stats.downstream_rq_ws_on_non_ws_route += 1
         stream.cluster = route.cluster or ""
         stream.connection.answered_early()
         stream.local_reply(403, b"", 0, "upgrade_failed")
-        return False
+        return None
+
+    def routes_changed(self) -> None:
+        """There are other routes from now on."""
+        for chain in self._chains.values():
+            chain.routes_changed()
 
 
 class _Passage:
