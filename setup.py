@@ -34,7 +34,7 @@ COMPILED = """
     route/action route/cluster_choice route/conditions route/counting route/direct_reply route/entry
     route/hash_policy route/header_rules route/match_tree route/mirroring route/path_index route/path_match
     route/redirect route/rewrite route/substitution route/table route/uri_template route/virtual_host
-    stream/anew stream/chain stream/context stream/extras stream/fields stream/filter_side stream/limits
+    stream/anew stream/chain stream/context stream/direction stream/extras stream/fields stream/filter_side stream/limits
     stream/proxy_status stream/record stream/remote stream/request_headers stream/response_headers
     stream/sanitise stream/stream stream/tracing stream/trust stream/upgrades
     upstream/choosers/aggregate upstream/choosers/balancers upstream/choosers/base upstream/choosers/context

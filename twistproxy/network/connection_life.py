@@ -30,6 +30,7 @@ class ConnectionLife(Connection):
         "_deadlines",
         "_ending",
         "_head_since",
+        "_is_drained",
         "_monotonic",
         "_settings",
         "_stats",
@@ -63,6 +64,7 @@ class ConnectionLife(Connection):
         self.requests = 0
         self.closing = False
         self.is_soft_draining = False
+        self._is_drained = False
         self.head_due = 0.0
         self._head_since = 0.0
         self._closes_at = _FOREVER  # drained, and without a request by then
@@ -74,6 +76,13 @@ class ConnectionLife(Connection):
     def refuse(self, encoder: ResponseEncoder, status: int, body: bytes, flag: int, details: str) -> None:
         """Answer what is no whole request, and close."""
         raise NotImplementedError
+
+    def underscores_found(self, count: int, refused: bool) -> None:
+        stats = self._stats
+        if refused:
+            stats.requests_with_underscores += count
+        else:
+            stats.fields_with_underscores += count
 
     def head_started(self) -> None:
         if self.head_due:
@@ -88,6 +97,29 @@ class ConnectionLife(Connection):
         if self.head_due < self.deadline:
             self.deadline = self.head_due
             self._deadlines.add(self)
+
+    # ---- from the stream
+
+    def stream_ended(self, stream: Stream, now: float) -> None:
+        self.stream = None
+        self.used_at = now
+
+    def drained(self) -> None:
+        """A response of it said that it ends because everything does."""
+        if not self._is_drained:
+            self._is_drained = True
+            self._stats.downstream_cx_drain_close += 1
+
+    def keepalive_disabled(self) -> None:
+        """The response about to be encoded is the last one: the overload manager wants it so."""
+        if not self._is_drained:
+            self._stats.downstream_cx_overload_disable_keepalive += 1
+            self.drained()
+        self.codec.close_after_response()
+
+    def answered_early(self) -> None:
+        self.closing = True
+        self.codec.close_after_response()
 
     # ---- time
 

@@ -246,7 +246,7 @@ class HttpConnectionManager(Context):
 class HttpConnection(ConnectionLife):
     """One downstream connection: `api.codec.ServerCallbacks` of its codec, `Connection` of its streams."""
 
-    __slots__ = ("_flags", "_is_drained", "_local", "_manager", "_remote", "is_upgraded")
+    __slots__ = ("_flags", "_local", "_manager", "_remote", "is_upgraded")
 
     def __init__(
         self, manager: HttpConnectionManager, codec: ServerCodec, remote: Address, local: Address
@@ -267,7 +267,6 @@ class HttpConnection(ConnectionLife):
         self.tls = False
         self.filter_state = None
         self.is_upgraded = False
-        self._is_drained = False
         self._flags = 0
 
     @property
@@ -314,13 +313,6 @@ class HttpConnection(ConnectionLife):
             self.codec.close_after_response()
             stream.local_reply(status, body, flag, details)
         self.close_later()
-
-    def underscores_found(self, count: int, refused: bool) -> None:
-        stats = self._manager.stats
-        if refused:
-            stats.requests_with_underscores += count
-        else:
-            stats.fields_with_underscores += count
 
     def overloaded(self) -> None:
         """Nothing more of the client's is read."""
@@ -387,26 +379,5 @@ class HttpConnection(ConnectionLife):
 
     # ---- from the stream
 
-    def stream_ended(self, stream: Stream, now: float) -> None:
-        self.stream = None
-        self.used_at = now
-
-    def drained(self) -> None:
-        """A response of it said that it ends because everything does."""
-        if not self._is_drained:
-            self._is_drained = True
-            self._stats.downstream_cx_drain_close += 1
-
-    def keepalive_disabled(self) -> None:
-        """The response about to be encoded is the last one: the overload manager wants it so."""
-        if not self._is_drained:
-            self._stats.downstream_cx_overload_disable_keepalive += 1
-            self.drained()
-        self.codec.close_after_response()
-
     def upgraded(self) -> None:
         self.is_upgraded = True
-
-    def answered_early(self) -> None:
-        self.closing = True
-        self.codec.close_after_response()
