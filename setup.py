@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import sysconfig
 
 from setuptools import Extension, find_packages, setup
@@ -49,6 +50,9 @@ COMPILED = """
     upstream/lb/shares upstream/lb/slow_start upstream/lb/zone_aware
 """
 
+#: What pip calls before it builds.  Then nothing is compiled, so mypyc need not run.
+METADATA = {"egg_info", "dist_info"}
+
 #: For C that mypyc writes.  -O3 makes it no faster than -O2, and to judge the indentation of a file of this size gcc reads
 #: it again and again, which takes it as long as all the rest.
 QUICKER = ["-g0", "-Wno-misleading-indentation"]
@@ -56,6 +60,8 @@ QUICKER = ["-g0", "-Wno-misleading-indentation"]
 
 def extensions() -> list[Extension]:
     """Nothing where nothing can be compiled; a build that fails is skipped too (`optional`)."""
+    if METADATA.intersection(sys.argv):
+        return []
     compiler = (sysconfig.get_config_var("CC") or "cc").split()[0]
     if os.environ.get("TWISTPROXY_PURE") or not (shutil.which(compiler) or shutil.which("gcc")):
         return []
