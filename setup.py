@@ -53,8 +53,8 @@ COMPILED = """
 #: What pip calls before it builds.  Then nothing is compiled, so mypyc need not run.
 METADATA = {"egg_info", "dist_info"}
 
-#: For C that mypyc writes.  -O3 makes it no faster than -O2, and to judge the indentation of a file of this size gcc reads
-#: it again and again, which takes it as long as all the rest.
+#: For C that mypyc writes.  -O3 makes it no faster than -O2; and to judge the indentation of a file of this size gcc
+#: reads it again and again, which takes it as long as all the rest.
 QUICKER = ["-g0", "-Wno-misleading-indentation"]
 
 
