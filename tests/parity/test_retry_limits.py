@@ -250,3 +250,9 @@ def test_hedging_with_a_bad_answer(proxy: Proxy) -> None:
     good_later = raw(0.12, "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ngood")
     response, count = run(proxy, "hedge", failing(1, bad_late, good_later), "bad-then-good")
     assert (response.status, response.text, count) == (200, "good", 2)
+
+
+def test_what_a_budget_allows_is_shown(proxy: Proxy) -> None:
+    clusters = proxy.admin("/clusters").text
+    assert "budget::default_priority::max_retries::3\n" in clusters
+    assert "budget_low::default_priority::max_retries::0\n" in clusters

@@ -271,13 +271,14 @@ def test_direct_response(proxy: Proxy) -> None:
 def test_web_socket_that_is_none(proxy: Proxy, status: str) -> None:
     """The head of such an answer goes through, its content does not."""
     length = "" if status[:3] == "204" else "content-length: 5\r\n"
-    proxy.origin().on("/ws", raw(f"HTTP/1.1 {status}\r\nx-a: b\r\n{length}\r\n{'hello' if length else ''}"))
+    proxy.origin().on("/ws", raw(f"HTTP/1.1 {status}\r\nx-a: b\r\ncontent-type: c\r\n{length}\r\n{'hello' if length else ''}"))
     case = f"none{status[:3]}"
     with proxy.client() as client:
         response = client.send(asking(case)).read()
         assert (response.status, response["x-a"], response["connection"]) == (int(status[:3]), "b", "close")
         assert response["content-length"] == ("0" if length else None)
         assert response["x-envoy-upstream-service-time"] is None
+        assert response["content-type"] is None
         assert client.ended()
     assert proxy.origin().take().connection_closed()
     details = "websocket_handshake_unsuccessful"

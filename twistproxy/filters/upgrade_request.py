@@ -83,6 +83,7 @@ class UpgradeRequest(UpstreamRequest):
         stream.response_at = stream.context.monotonic()
         stream.details = "websocket_handshake_unsuccessful"
         head.remove(b"content-length")
+        head.remove(b"content-type")
         if end_stream:
             self._finish()
         stream.encode_headers(head, True)

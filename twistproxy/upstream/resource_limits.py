@@ -122,13 +122,15 @@ class ResourceLimits:
     def retries_full(self, ended: int = 0) -> bool:
         """Whether no more retry may be under way at once.  `ended`: how many requests a budget has as active although
         they are no longer counted: the one that has just failed is, in Envoy."""
-        retries = self.retries + self._others(_RETRIES)
+        return self.retries + self._others(_RETRIES) >= self._most_retries(ended)
+
+    def _most_retries(self, ended: int) -> int:
         budget = self.retry_budget
         if budget is None:
-            return retries >= self.max_retries
+            return self.max_retries
         percent, least = budget
         active = ended + self.requests + self.pending + self._others(_REQUESTS) + self._others(_PENDING)
-        return retries >= max(int(percent / 100 * active), least)
+        return max(int(percent / 100 * active), least)
 
     def pools_full(self) -> bool:
         return self.max_pools is not None and self.pools + self._others(_POOLS) >= self.max_pools
@@ -177,5 +179,5 @@ class ResourceLimits:
             "max_connections": self.max_connections,
             "max_pending_requests": self.max_pending,
             "max_requests": self.max_requests,
-            "max_retries": self.max_retries,
+            "max_retries": self._most_retries(0),
         }
