@@ -10,6 +10,7 @@ from twistproxy.config.access_logs import build_access_logs
 from twistproxy.config.fields import Reader
 from twistproxy.config.filter_state import build_state_rules
 from twistproxy.config.http_manager import build_http_manager
+from twistproxy.config.listener_filters import build_listener_filters
 from twistproxy.config.listener_sockets import build_listen_options
 from twistproxy.config.values import address, filter_metadata, ipv4_compat
 from twistproxy.model.address import TcpAddress
@@ -18,7 +19,6 @@ from twistproxy.model.http_filters import StateRule
 from twistproxy.model.listener import FilterChain, ListenerSettings
 
 _HTTP_MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
-_ORIGINAL_DST = "envoy.extensions.filters.listener.original_dst.v3.OriginalDst"
 _SET_FILTER_STATE = "envoy.extensions.filters.network.set_filter_state.v3.Config"
 _RAW_BUFFER = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"
 
@@ -50,13 +50,13 @@ def _listener(reader: Reader, clusters: Set[str], node: Node) -> ListenerSetting
         reader.ignore_all()
         return None
     found = address(where)
-    # No listener filter that there is waits for anything; the direction only labels.
-    reader.ignore("listener_filters_timeout", "continue_on_listener_filters_timeout", "traffic_direction")
+    reader.ignore("traffic_direction")  # it only labels
     chain = _chain(reader, clusters, node)
     metadata, logs = filter_metadata(reader), build_access_logs(reader)
     if chain is not None:
         manager = replace(chain.http_manager, listener_metadata=metadata, connection_logs=logs)
         chain = replace(chain, http_manager=manager)
+    original_dst, proxy_header = build_listener_filters(reader)
     hands_off = reader.boolean("use_original_dst")
     backlog = reader.integer("tcp_backlog_size", 0)
     # All is read, that nothing be said of fields whose only fault is a chain that cannot be built.
@@ -71,27 +71,12 @@ def _listener(reader: Reader, clusters: Set[str], node: Node) -> ListenerSetting
         buffer_limit=reader.integer("per_connection_buffer_limit_bytes"),
         bind_to_port=reader.boolean("bind_to_port", True),
         ignores_global_limit=reader.boolean("ignore_global_conn_limit"),
-        original_dst=_has_original_dst(reader) or hands_off,
+        original_dst=original_dst or hands_off,
+        proxy_header=proxy_header,
         use_original_dst=hands_off,
         options=build_listen_options(reader, found),
     )
     return None if chain is None else settings(filter_chain=chain)
-
-
-def _has_original_dst(reader: Reader) -> bool:
-    """Reads the listener filters, of which there is this one."""
-    found = False
-    for one in reader.messages("listener_filters"):
-        one.ignore("name")
-        config = one.unpack("typed_config")
-        if config is None:
-            continue
-        if config.type_name == _ORIGINAL_DST:
-            found = True
-        else:
-            one.problem(f"the listener filter {config.type_name} is not implemented", "typed_config")
-            config.ignore_all()
-    return found
 
 
 def _chain(reader: Reader, clusters: Set[str], node: Node) -> FilterChain | None:

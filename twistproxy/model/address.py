@@ -26,6 +26,12 @@ class OriginalDestination(TcpAddress):
     __slots__ = ()
 
 
+class ProxiedAddress(TcpAddress):
+    """A client of which a PROXY header has told.  `direct`: who told it, at the other end of the connection."""
+
+    direct: TcpAddress | PipeAddress
+
+
 def parse_tcp_address(text: str) -> TcpAddress | None:
     """`1.2.3.4:80` or `[::1]:80`, as Envoy reads them; None for anything else.  The address is in its usual form."""
     host, colon, port = text.rpartition(":")

@@ -18,6 +18,24 @@ class FilterChain:
 
 
 @dataclass(frozen=True, slots=True)
+class ProxyHeaderSettings:
+    """envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol, and the listener's fields for its filters.
+
+    optional      connections without a header are taken, too
+    refused       versions that are none
+    stat_prefix   with a dot at its end, unless it is empty
+    timeout       seconds, 0 for as long as it takes
+    goes_on       after that time the connection is taken as one without a header
+    """
+
+    optional: bool = False
+    refused: frozenset[int] = frozenset()
+    stat_prefix: str = ""
+    timeout: float = 15.0
+    goes_on: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ListenerSettings:
     """One listener.
 
@@ -26,6 +44,7 @@ class ListenerSettings:
                   transport thinks best
     ignores_global_limit  the limit of all downstream connections together does not hold here
     original_dst  the firewall may have redirected connections: the local address is where they were going
+    proxy_header  connections begin with a header of the PROXY protocol
     use_original_dst  … and the listener of that address takes them, if there is one
     """
 
@@ -41,4 +60,5 @@ class ListenerSettings:
     ignores_global_limit: bool = False
     original_dst: bool = False
     use_original_dst: bool = False
+    proxy_header: ProxyHeaderSettings | None = None
     options: ListenOptions = NO_OPTIONS

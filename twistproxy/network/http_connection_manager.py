@@ -18,7 +18,7 @@ from twistproxy.codec.h1_server import Http1ServerConnection
 from twistproxy.filters.set_filter_state import StateRules
 from twistproxy.http.message import RequestHead, ResponseHead
 from twistproxy.model.access_log import AT_THE_END
-from twistproxy.model.address import Address, OriginalDestination, TcpAddress
+from twistproxy.model.address import Address, OriginalDestination, ProxiedAddress, TcpAddress
 from twistproxy.model.http_manager import HttpManagerSettings, SanitiseSettings
 from twistproxy.network.connection_life import ConnectionLife
 from twistproxy.network.connection_record import ConnectionRecord
@@ -272,6 +272,12 @@ class HttpConnection(ConnectionLife):
     @property
     def remote_text(self) -> str:
         return str(self._remote) or str(self._local)  # a client's Unix socket mostly has no name
+
+    @property
+    def direct_text(self) -> str:
+        """The other end of the connection itself, where a PROXY header has told of another one."""
+        remote = self._remote
+        return str(remote.direct) if isinstance(remote, ProxiedAddress) else self.remote_text
 
     @property
     def local_text(self) -> str:

@@ -16,10 +16,10 @@ class _Host:
 
 
 class _Connection:
-    __slots__ = ("local_text", "remote_text")
+    __slots__ = ("direct_text", "local_text", "remote_text")
 
     def __init__(self) -> None:
-        self.local_text = self.remote_text = _NOWHERE
+        self.direct_text = self.local_text = self.remote_text = _NOWHERE
 
 
 class CheckStream:

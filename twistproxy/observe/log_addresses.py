@@ -13,7 +13,7 @@ _Text = Callable[[Any], str | None]
 
 
 def _direct_remote(stream: Any) -> str:
-    text: str = stream.connection.remote_text
+    text: str = stream.connection.direct_text
     return text
 
 

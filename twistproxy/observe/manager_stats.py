@@ -202,22 +202,19 @@ class ListenerStats(Group):
         "downstream_cx_overload_reject",
         "downstream_cx_total",
         "downstream_global_cx_overflow",
+        "downstream_listener_filter_remote_close",
+        "downstream_pre_cx_timeout",
     )
-    GAUGES = ()
+    GAUGES = ("downstream_pre_cx_active",)
     #: Shown as Envoy shows them, for features that are not there to count.
     ZEROS = (
         "downstream_cx_transport_socket_connect_timeout",
         "downstream_listener_filter_error",
-        "downstream_listener_filter_remote_close",
-        "downstream_pre_cx_timeout",
         "extension_config_missing",
         "network_extension_config_missing",
         "no_filter_chain_match",
     )
-    ZERO_GAUGES = (
-        "downstream_cx_active",
-        "downstream_pre_cx_active",
-    )
+    ZERO_GAUGES = ("downstream_cx_active",)
 
     def __init__(self) -> None:
         self.downstream_cx_destroy = 0
@@ -225,6 +222,9 @@ class ListenerStats(Group):
         self.downstream_cx_overload_reject = 0
         self.downstream_cx_total = 0
         self.downstream_global_cx_overflow = 0
+        self.downstream_listener_filter_remote_close = 0
+        self.downstream_pre_cx_active = 0
+        self.downstream_pre_cx_timeout = 0
         self.length_ms = Histogram()
 
     def collect(self, prefix: str, out: Snapshot) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from twistproxy.api.clock import Clock
 from twistproxy.api.transport import Transport, TransportHandler
 from twistproxy.model.address import Address, OriginalDestination
-from twistproxy.model.listener import ListenerSettings
+from twistproxy.model.listener import ListenerSettings, ProxyHeaderSettings
 from twistproxy.network.connection_limits import Gate
 from twistproxy.network.guarded_handlers import GuardedDispatch, RefusedConnection
 from twistproxy.network.http_connection_manager import HttpConnectionManager
+from twistproxy.network.proxy_header import ProxyHeaders
 from twistproxy.observe.manager_stats import ListenerStats
 from twistproxy.observe.stats import Snapshot
 from twistproxy.primitives.overload import Overload
@@ -31,6 +33,8 @@ class RunningListener:
         #: None where nothing limits connections
         self.gate: Gate | None = None
         self._dispatch: Overload | None = None
+        #: None where connections begin with a request
+        self.proxy_headers: ProxyHeaders | None = None
 
     def use_gate(self, gate: Gate | None, dispatch: Overload | None) -> None:
         """
@@ -52,7 +56,21 @@ class RunningListener:
         if self.gate is not None:
             manager.closed = self.gate.closed
 
+    def use_proxy_headers(self, settings: ProxyHeaderSettings | None, clock: Clock) -> None:
+        """Connections begin with a PROXY header from now on, or (None) with a request."""
+        former = self.proxy_headers
+        if settings is None or former is None or former.settings != settings:
+            self.proxy_headers = (
+                None if settings is None else ProxyHeaders(settings, clock, self.stats, self._known)
+            )
+
     def accept(self, transport: Transport, remote: Address, local: Address) -> TransportHandler:
+        if self.proxy_headers is not None:
+            return self.proxy_headers.accept(transport, remote, local)
+        return self._known(transport, remote, local)
+
+    def _known(self, transport: Transport, remote: Address, local: Address) -> TransportHandler:
+        """The handler of a connection whose ends are known."""
         if self.hands_off and isinstance(local, OriginalDestination):
             return (self._restored(local) or self)._take(transport, remote, local)
         return self._take(transport, remote, local)
@@ -104,6 +122,8 @@ class RunningListener:
         prefix = f"listener.{self.settings.stat_name}."
         connections = self.collect_connections(out)
         self.stats.collect(prefix, out)
+        if self.proxy_headers is not None:
+            self.proxy_headers.collect(out)
         out.gauges[prefix + "downstream_cx_active"] = connections
         out.counters[prefix + "downstream_cx_destroy"] = (
             out.counters[prefix + "downstream_cx_total"] - connections

@@ -141,6 +141,7 @@ class Runtime:
             listener.use(self._manager(settings, table), draining)
         listener.settings = settings
         listener.hands_off = settings.use_original_dst
+        listener.use_proxy_headers(settings.proxy_header, self._clock)
         listener.table = table
 
     def _end_later(self, manager: HttpConnectionManager) -> None:
