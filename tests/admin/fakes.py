@@ -11,8 +11,9 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from twistproxy.admin.channel import AdminStats
-from twistproxy.admin.merge import Statistics
+from twistproxy.admin.merge import Statistics, Totals
 from twistproxy.admin.server import make_admin_site
+from twistproxy.admin.stats_config import StatsConfig
 from twistproxy.admin.view import DrainRequest, Json, ListenerFacts, ServerFacts
 from twistproxy.observe.stats import Scope
 
@@ -104,6 +105,8 @@ class FakeView:
         self.drains: list[DrainRequest] = []
         self.quits = 0
         self.reopened = 0
+        self.shown = 0
+        self.config = StatsConfig()
         self.unready: tuple[str, ...] = ()
         self.runtime: list[tuple[str, dict[str, str]]] = []
         self.runtime_problem = ""
@@ -115,6 +118,12 @@ class FakeView:
 
     def collect(self, scope: Scope) -> Deferred[Statistics]:
         return self.pending if self.pending is not None else succeed(self.statistics)
+
+    def stats_config(self) -> StatsConfig:
+        return self.config
+
+    def stats_shown(self, totals: Totals) -> None:
+        self.shown += 1
 
     def facts(self) -> ServerFacts:
         return ServerFacts(

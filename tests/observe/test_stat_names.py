@@ -2,7 +2,7 @@
 
 import pytest
 
-from twistproxy.observe.stat_names import extract_tags, prometheus_label, prometheus_name
+from twistproxy.observe.stat_names import TagExtractor, prometheus_label, prometheus_name
 
 CASES = [
     ("server.live", "server.live", {}),
@@ -73,13 +73,15 @@ CASES = [
 
 @pytest.mark.parametrize(("full", "name", "tags"), CASES)
 def test_tags_leave_the_name(full: str, name: str, tags: dict[str, str]) -> None:
-    found = extract_tags(full)
+    found = TagExtractor().extract(full)
     assert found.name == name
     assert found.tags == tuple(sorted((f"envoy.{tag}", value) for tag, value in tags.items()))
 
 
 def test_a_cluster_called_like_a_response_code_class() -> None:
-    assert extract_tags("cluster.a_rq_2xx.upstream_cx_total").tags == (("envoy.cluster_name", "a_rq_2xx"),)
+    assert TagExtractor().extract("cluster.a_rq_2xx.upstream_cx_total").tags == (
+        ("envoy.cluster_name", "a_rq_2xx"),
+    )
 
 
 def test_prometheus_spelling() -> None:

@@ -12,10 +12,10 @@ from twistproxy.admin.answer import HTML, JSON, Answer, Query, bad_request, comp
 from twistproxy.admin.clusters import cluster_names, clusters_json, clusters_text
 from twistproxy.admin.config_dump import config_dump, sections
 from twistproxy.admin.logging_page import logging_page
-from twistproxy.admin.merge import Statistics, Totals
+from twistproxy.admin.merge import Statistics
 from twistproxy.admin.runtime_page import runtime_modify_page, runtime_page
-from twistproxy.admin.server_stats import server_snapshot
-from twistproxy.admin.stats_select import StatsQuery, parse_stats_query, select
+from twistproxy.admin.server_stats import totals_of
+from twistproxy.admin.stats_select import Selected, StatsQuery, parse_stats_query, select
 from twistproxy.admin.stats_text import stats_json, stats_text
 from twistproxy.admin.view import AdminView, DrainRequest
 
@@ -70,7 +70,7 @@ def stats_page(view: AdminView, query: Query) -> Deferred[Answer]:
     wanted = parse_stats_query(query)
 
     def answer(statistics: Statistics) -> Answer:
-        selected = select(_all_stats(view, statistics), wanted)
+        selected = _selected(view, statistics, wanted)
         if form == "json":
             return Answer(stats_json(selected, wanted.buckets), content_type=JSON)
         text = stats_text(selected, wanted.buckets)
@@ -99,16 +99,16 @@ def prometheus_page(view: AdminView, query: Query) -> Deferred[Answer]:
         # Imported when first asked for: a master that nobody scrapes need not hold the library in memory.
         from twistproxy.admin.prometheus import prometheus_text
 
-        selected = select(_all_stats(view, statistics), wanted)
+        selected = _selected(view, statistics, wanted)
         return Answer(prometheus_text(selected, wanted.buckets == "summary", wanted.text_readouts))
 
     return view.collect("figures").addCallback(answer)
 
 
-def _all_stats(view: AdminView, statistics: Statistics) -> Totals:
-    """Of the workers, the discovery process, and the master."""
-    statistics.report("master", server_snapshot(view.facts(), view.is_healthy()))
-    return statistics.totals()
+def _selected(view: AdminView, statistics: Statistics, wanted: StatsQuery) -> Selected:
+    totals = totals_of(view, statistics)
+    view.stats_shown(totals)
+    return select(totals, wanted, view.stats_config())
 
 
 def clusters_page(view: AdminView, query: Query) -> Deferred[Answer]:
@@ -162,7 +162,7 @@ def reset_page(view: AdminView, query: Query) -> Deferred[Answer]:
     counted."""
 
     def reset(statistics: Statistics) -> Answer:
-        _all_stats(view, statistics)
+        totals_of(view, statistics)
         statistics.reset_counters()
         return _OK
 

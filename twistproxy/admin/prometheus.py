@@ -7,15 +7,16 @@ corrected.  And it prints a HELP line for each metric, where Envoy has nothing t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from prometheus_client import Metric, generate_latest
 from prometheus_client.registry import Collector
 
+from twistproxy.admin.stats_config import StatsConfig
 from twistproxy.admin.stats_select import Selected
 from twistproxy.admin.stats_text import number
 from twistproxy.observe import histogram
-from twistproxy.observe.stat_names import extract_tags, prometheus_label, prometheus_name
+from twistproxy.observe.stat_names import TaggedName, prometheus_label, prometheus_name
 
 _Labels = dict[str, str]
 
@@ -30,10 +31,10 @@ class _Exposition(Collector):
         self.counter_names: set[str] = set()
 
     def collect(self) -> Iterable[Metric]:
-        counters = _families(self._selected.counters, "gauge")
+        counters = _families(self._selected.counters, "gauge", self._selected.config)
         self.counter_names = {family.name for family in counters}
         yield from counters
-        yield from _families(self._selected.gauges, "gauge")
+        yield from _families(self._selected.gauges, "gauge", self._selected.config)
         if self._texts:
             yield from self._text_families()
         yield from self._histogram_families()
@@ -41,36 +42,38 @@ class _Exposition(Collector):
     def _text_families(self) -> list[Metric]:
         families: dict[str, Metric] = {}
         for name, text in self._selected.text:
-            family, labels = _family(families, name, "gauge")
+            family, labels = _family(families, self._selected.config.extract(name), "gauge")
             family.add_sample(family.name, {**labels, "text_value": text}, 0)
         return _sorted(families)
 
     def _histogram_families(self) -> list[Metric]:
         families: dict[str, Metric] = {}
+        config = self._selected.config
         for name, counts in self._selected.histograms:
-            family, labels = _family(families, name, "summary" if self._summaries else "histogram")
+            family, labels = _family(
+                families, config.extract(name), "summary" if self._summaries else "histogram"
+            )
             if self._summaries:
                 _add_quantiles(family, labels, counts)
             else:
-                _add_buckets(family, labels, counts)
+                _add_buckets(family, labels, counts, config.bounds(name))
             family.add_sample(f"{family.name}_sum", labels, histogram.approximate_sum(counts))
             family.add_sample(f"{family.name}_count", labels, histogram.total(counts))
         return _sorted(families)
 
 
-def _family(families: dict[str, Metric], name: str, kind: str) -> tuple[Metric, _Labels]:
+def _family(families: dict[str, Metric], tagged: TaggedName, kind: str) -> tuple[Metric, _Labels]:
     """The family that a statistic belongs to, made if it is the first, and the statistic's labels."""
-    tagged = extract_tags(name)
     family_name = prometheus_name(tagged.name)
     if family_name not in families:
         families[family_name] = Metric(family_name, tagged.name, kind)
     return families[family_name], {prometheus_label(tag): value for tag, value in tagged.tags}
 
 
-def _families(statistics: Iterable[tuple[str, int]], kind: str) -> list[Metric]:
+def _families(statistics: Iterable[tuple[str, int]], kind: str, config: StatsConfig) -> list[Metric]:
     families: dict[str, Metric] = {}
     for name, value in statistics:
-        family, labels = _family(families, name, kind)
+        family, labels = _family(families, config.extract(name), kind)
         family.add_sample(family.name, labels, value)
     return _sorted(families)
 
@@ -80,9 +83,9 @@ def _sorted(families: Mapping[str, Metric]) -> list[Metric]:
     return sorted(families.values(), key=lambda family: family.documentation)
 
 
-def _add_buckets(family: Metric, labels: _Labels, counts: Mapping[int, int]) -> None:
+def _add_buckets(family: Metric, labels: _Labels, counts: Mapping[int, int], bounds: Sequence[float]) -> None:
     name = f"{family.name}_bucket"
-    for bound, count in zip(histogram.DEFAULT_BOUNDS, histogram.cumulative(counts)):
+    for bound, count in zip(bounds, histogram.cumulative(counts, bounds)):
         family.add_sample(name, {**labels, "le": number(bound)}, count)
     family.add_sample(name, {**labels, "le": "+Inf"}, histogram.total(counts))
 

@@ -24,6 +24,7 @@ from twistproxy.admin.channel import AdminChannel, AdminRequest, AdminStats
 from twistproxy.admin.commands import BY_PATH, help_text
 from twistproxy.admin.home import home_page
 from twistproxy.admin.view import AdminView
+from twistproxy.primitives.string_match import TextMatcher
 
 _log = Logger()
 
@@ -36,11 +37,18 @@ class AdminResource(Resource):
 
     isLeaf = True
 
-    def __init__(self, view: AdminView, stats: AdminStats, access_logs: Sequence[LogWriter] = ()) -> None:
+    def __init__(
+        self,
+        view: AdminView,
+        stats: AdminStats,
+        access_logs: Sequence[LogWriter] = (),
+        allow_paths: Sequence[TextMatcher] = (),
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._view = view
         self._stats = stats
         self._access_logs = tuple(access_logs)
+        self._allow_paths = tuple(allow_paths)
 
     def render(self, request: Request) -> int:
         """Answer now or later; never raises."""
@@ -65,6 +73,8 @@ class AdminResource(Resource):
         return NOT_DONE_YET
 
     async def _answer(self, path: str, request: Request) -> Answer:
+        if self._allow_paths and not any(one.matches(request.uri) for one in self._allow_paths):
+            return Answer(f"request to path {request.uri.decode('latin-1')} not allowed", 403)
         if not path:
             return Answer(home_page(), content_type=HTML)
         command = BY_PATH.get(path)
@@ -141,7 +151,11 @@ def _refuse(request: Request, status: int, reason: str, body: str) -> None:
 
 
 def make_admin_site(
-    view: AdminView, stats: AdminStats, reactor: Any = None, access_logs: Sequence[LogWriter] = ()
+    view: AdminView,
+    stats: AdminStats,
+    reactor: Any = None,
+    access_logs: Sequence[LogWriter] = (),
+    allow_paths: Sequence[TextMatcher] = (),
 ) -> Site:
     """The factory to listen with on the admin address.
 
@@ -149,8 +163,9 @@ def make_admin_site(
     stats        counts the connections and requests
     reactor      for time-outs; None for the one that runs
     access_logs  each is called with every finished line
+    allow_paths  one of them must match a path with its query; () for any
     """
-    site: Any = Site(AdminResource(view, stats, access_logs), reactor=reactor)
+    site: Any = Site(AdminResource(view, stats, access_logs, allow_paths), reactor=reactor)
     site.protocol = partial(AdminChannel, stats)
     site.requestFactory = AdminRequest
     site.displayTracebacks = False

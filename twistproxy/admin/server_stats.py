@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from twistproxy import __version__
-from twistproxy.admin.view import ServerFacts
+from twistproxy.admin.merge import Statistics, Totals
+from twistproxy.admin.view import AdminView, ServerFacts
 from twistproxy.observe.histogram import lower_end
 
 #: envoy.admin.v3.ServerInfo.State
@@ -66,7 +67,6 @@ def server_snapshot(facts: ServerFacts, healthy: bool) -> dict[str, Any]:
         "listener_manager.listener_create_failure": 0,
         "runtime.deprecated_feature_use": 0,
         "server.discovery_restarts": facts.discovery_restarts,
-        "server.dropped_stat_flushes": 0,
         # Endpoints with fields that do not exist are not taken.
         "server.dynamic_unknown_fields": 0,
         "server.reloads": facts.reloads,
@@ -84,3 +84,9 @@ def server_snapshot(facts: ServerFacts, healthy: bool) -> dict[str, Any]:
         },
         "used": [*used, "server.dynamic_unknown_fields", "server.static_unknown_fields"],
     }
+
+
+def totals_of(view: AdminView, statistics: Statistics) -> Totals:
+    """The sums of what the workers, the discovery process and the master count."""
+    statistics.report("master", server_snapshot(view.facts(), view.is_healthy()))
+    return statistics.totals()

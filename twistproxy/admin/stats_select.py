@@ -10,6 +10,7 @@ import re2
 
 from twistproxy.admin.answer import Query, bad_request, compile_regex, regex_error
 from twistproxy.admin.merge import Totals
+from twistproxy.admin.stats_config import PLAIN, StatsConfig
 
 _TYPES = ("All", "Counters", "Gauges", "Histograms", "TextReadouts")
 _HIDDEN = ("", "include", "only", "exclude")
@@ -70,12 +71,13 @@ def parse_stats_query(query: Query) -> StatsQuery:
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """The statistics asked for, each group sorted by name."""
+    """The statistics asked for, each group sorted by name, and how they are shown."""
 
     text: tuple[tuple[str, str], ...] = ()
     counters: tuple[tuple[str, int], ...] = ()
     gauges: tuple[tuple[str, int], ...] = ()
     histograms: tuple[tuple[str, Mapping[int, int]], ...] = ()
+    config: StatsConfig = PLAIN
 
     @property
     def numbers(self) -> list[tuple[str, int]]:
@@ -83,13 +85,13 @@ class Selected:
         return sorted((*self.counters, *self.gauges))
 
 
-def select(totals: Totals, query: StatsQuery) -> Selected:
+def select(totals: Totals, query: StatsQuery, config: StatsConfig = PLAIN) -> Selected:
     """Apply a query to the totals."""
 
     def names(kind: str, known: Iterable[str]) -> list[str]:
         if query.only_hidden or query.kind not in ("All", kind):
             return []
-        chosen = sorted(known)
+        chosen = sorted(name for name in known if config.shows(name))
         if query.used_only and kind != "TextReadouts":
             chosen = [name for name in chosen if name in totals.used]
         if query.pattern is not None:
@@ -102,4 +104,5 @@ def select(totals: Totals, query: StatsQuery) -> Selected:
         counters=tuple((name, totals.counters[name]) for name in names("Counters", totals.counters)),
         gauges=tuple((name, totals.gauges[name]) for name in names("Gauges", totals.gauges)),
         histograms=tuple((name, totals.histograms[name]) for name in names("Histograms", totals.histograms)),
+        config=config,
     )

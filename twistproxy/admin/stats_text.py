@@ -8,7 +8,7 @@ without values.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from twistproxy.admin.stats_select import Selected
@@ -30,14 +30,17 @@ def stats_text(selected: Selected, buckets: str = "") -> str:
     """One line for each statistic: text readouts, then counters and gauges, then histograms."""
     lines = [f'{name}: "{value}"\n' for name, value in selected.text]
     lines += [f"{name}: {value}\n" for name, value in selected.numbers]
-    lines += [_histogram_lines(name, counts, buckets) for name, counts in selected.histograms]
+    lines += [
+        _histogram_lines(name, counts, buckets, selected.config.bounds(name))
+        for name, counts in selected.histograms
+    ]
     return "".join(lines)
 
 
-def _histogram_lines(name: str, counts: Mapping[int, int], mode: str) -> str:
+def _histogram_lines(name: str, counts: Mapping[int, int], mode: str, bounds: Sequence[float]) -> str:
     if mode in ("cumulative", "disjoint"):
         compute = histogram.cumulative if mode == "cumulative" else histogram.disjoint
-        parts = (f"B{bound:g}(0,{count})" for bound, count in zip(histogram.DEFAULT_BOUNDS, compute(counts)))
+        parts = (f"B{bound:g}(0,{count})" for bound, count in zip(bounds, compute(counts, bounds)))
         return f"{name}: {' '.join(parts)}\n"
     if mode == "detailed":
         totals = ", ".join(f"{b.lower},{number(b.width)}:{b.count}" for b in histogram.buckets(counts))
@@ -69,10 +72,11 @@ def _histograms_json(selected: Selected, mode: str) -> Any:
                 "name": name,
                 "buckets": [
                     {"upper_bound": _plain(bound), "interval": 0, "cumulative": count}
-                    for bound, count in zip(histogram.DEFAULT_BOUNDS, compute(counts))
+                    for bound, count in zip(bounds, compute(counts, bounds))
                 ],
             }
             for name, counts in selected.histograms
+            for bounds in (selected.config.bounds(name),)
         ]
     percentiles = [_plain(p) for p in _PERCENTILES]
     if mode == "detailed":

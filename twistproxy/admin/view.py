@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-    from twistproxy.admin.merge import Statistics
+    from twistproxy.admin.merge import Statistics, Totals
+    from twistproxy.admin.stats_config import StatsConfig
     from twistproxy.observe.stats import Scope
 
 #: A JSON object, as `json.loads` gives it.
@@ -101,6 +102,12 @@ class AdminView(Protocol):
     def explain(self, question: Json) -> Deferred[Json] | None:
         """Ask a live worker what would happen to a request (`process.explain` has the shapes of question and answer).
         Fires with {} if the worker dies meanwhile; None if there is none to ask."""
+
+    def stats_config(self) -> StatsConfig:
+        """Which statistics are shown, and how."""
+
+    def stats_shown(self, totals: Totals) -> None:
+        """Called with what a page of statistics was made from."""
 
     def facts(self) -> ServerFacts: ...
 

@@ -14,10 +14,13 @@ from twistproxy.config.config_source import read_file_source
 from twistproxy.config.dns import build_default_resolver
 from twistproxy.config.fields import Reader, Report
 from twistproxy.config.http1 import carry_spellings
+from twistproxy.config.listener_sockets import listen_options
 from twistproxy.config.listeners import build_listeners
+from twistproxy.config.matchers import string_matcher
 from twistproxy.config.overload import build_overload
 from twistproxy.config.runtime import build_runtime
 from twistproxy.config.source import collector_paused
+from twistproxy.config.statistics import build_statistics
 from twistproxy.config.upstream_sockets import build_bind_config
 from twistproxy.config.values import address
 from twistproxy.errors import ConfigError, ConfigProblem
@@ -60,6 +63,7 @@ def build_bootstrap(
             outlier_log=_outlier_log(root),
             overload=build_overload(root),
             watchdog=_watchdog(root),
+            stats=build_statistics(root, clusters, node),
         )
     )
     problems = [place(problem) for problem in report.problems]
@@ -163,7 +167,10 @@ def _admin(root: Reader) -> AdminSettings:
     if old_path:
         paths.append(old_path)
     where = admin.message("address")
+    found = None if where is None else address(where)
     return AdminSettings(
-        address=None if where is None else address(where),
+        address=found,
         access_log_paths=tuple(path for path in paths if path),
+        allow_paths=tuple(string_matcher(one) for one in admin.messages("allow_paths")),
+        options=listen_options(admin),
     )

@@ -202,6 +202,11 @@ class Reader:
         self._read.setdefault(name, None)
         return list(getattr(self.raw, name))
 
+    def numbers(self, name: str) -> list[float]:
+        """A repeated field of doubles."""
+        self._read.setdefault(name, None)
+        return list(getattr(self.raw, name))
+
     def enums(self, name: str) -> list[str]:
         """The value names of a repeated enum field."""
         self._read.setdefault(name, None)

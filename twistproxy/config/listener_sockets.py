@@ -25,9 +25,20 @@ def build_listen_options(listener: Reader, address: Address) -> ListenOptions:
         )
     if listener.boolean("freebind"):
         found["STATE_PREBIND"].append(SocketOption(_IPPROTO_IP, _IP_FREEBIND, 1))
-    for one in listener.messages("socket_options"):
-        found[one.enum("state")].append(socket_option(one))
+    _add_options(listener, found)
     queue = listener.integer("tcp_fast_open_queue_length")
     if queue is not None:
         found["STATE_LISTENING"].append(SocketOption(_IPPROTO_TCP, _TCP_FASTOPEN, queue))
     return ListenOptions(*(tuple(found[state]) for state in _STATES))
+
+
+def listen_options(reader: Reader) -> ListenOptions:
+    """`socket_options` alone."""
+    found: dict[str, list[SocketOption]] = {state: [] for state in _STATES}
+    _add_options(reader, found)
+    return ListenOptions(*(tuple(found[state]) for state in _STATES))
+
+
+def _add_options(reader: Reader, found: dict[str, list[SocketOption]]) -> None:
+    for one in reader.messages("socket_options"):
+        found[one.enum("state")].append(socket_option(one))

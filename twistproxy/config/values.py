@@ -30,10 +30,10 @@ def address(reader: Reader, names_allowed: bool = False) -> Address:
     return socket_address(socket, names_allowed)
 
 
-def socket_address(socket: Reader, names_allowed: bool = False) -> TcpAddress:
+def socket_address(socket: Reader, names_allowed: bool = False, protocol: str = "TCP") -> TcpAddress:
     """envoy.config.core.v3.SocketAddress."""
-    if socket.enum("protocol") != "TCP":
-        socket.problem("only TCP is implemented", "protocol")
+    if socket.enum("protocol") != protocol:
+        socket.problem(f"only {protocol} is implemented", "protocol")
     host = socket.string("address")
     port = socket.integer("port_value", 0)
     if not names_allowed and not is_ip(host):

@@ -10,6 +10,9 @@ from twistproxy.model.endpoint import Locality
 from twistproxy.model.listener import ListenerSettings
 from twistproxy.model.overload import OverloadSettings
 from twistproxy.model.runtime import RuntimeLayer
+from twistproxy.model.sockets import NO_OPTIONS, ListenOptions
+from twistproxy.model.statistics import DEFAULT_STATISTICS, StatsSettings
+from twistproxy.primitives.string_match import TextMatcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +30,16 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class AdminSettings:
-    """`address` None: no admin pages."""
+    """
+    address      None: no admin pages
+    allow_paths  what a path with its query must match, one of them; () for any
+    options      what is set on the listening socket
+    """
 
     address: Address | None = None
     access_log_paths: tuple[str, ...] = ()
+    allow_paths: tuple[TextMatcher, ...] = ()
+    options: ListenOptions = NO_OPTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +71,4 @@ class Bootstrap:
     outlier_log: str = ""
     overload: OverloadSettings | None = None
     watchdog: WatchdogSettings = WatchdogSettings()
+    stats: StatsSettings = DEFAULT_STATISTICS

@@ -9,9 +9,14 @@ the next dot, so a cluster called "a.b" has the tag "a", as in Envoy.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import re2
+
+from twistproxy.model.statistics import TagRule
 
 _VALUE = r"[^.]+"
 _ADDRESS = r"(?:(?:\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[[a-fA-F_\d]+\])_\d+)"
@@ -36,7 +41,7 @@ class _Rule(NamedTuple):
     tag: str
     start: str
     part: str
-    expression: re.Pattern[str]
+    expression: Any
 
 
 def _token_rule(tag: str, pattern: str) -> _Rule:
@@ -134,22 +139,44 @@ _RULES: tuple[_Rule, ...] = (
 _NOT_PROMETHEUS = re.compile(r"[^a-zA-Z0-9_]")
 
 
-@lru_cache(maxsize=16384)
-def extract_tags(name: str) -> TaggedName:
-    """Take Envoy's default tags out of a full statistic name."""
-    tags: dict[str, str] = {}
-    removed: list[tuple[int, int]] = []
-    for rule in _RULES:
-        if rule.part in name and name.startswith(rule.start) and rule.tag not in tags:
-            if match := rule.expression.search(name):
-                tags[rule.tag] = match[2]
-                removed.append(match.span(1))
-    kept, end = [], 0
-    for start, stop in sorted(removed):
-        kept.append(name[end:start])
-        end = max(end, stop)
-    kept.append(name[end:])
-    return TaggedName("".join(kept).rstrip("."), tuple(sorted(tags.items())))
+#: The names of Envoy's own tags.
+DEFAULT_TAGS = frozenset(rule.tag for rule in _RULES)
+
+
+class TagExtractor:
+    """Takes tags out of full names.
+
+    rules     in addition to Envoy's own; one without value and pattern is Envoy's own of that name
+    defaults  whether all of Envoy's own count
+    """
+
+    def __init__(self, rules: Sequence[TagRule] = (), defaults: bool = True) -> None:
+        self._fixed = {rule.name: rule.value for rule in rules if rule.value is not None}
+        found = [*_RULES] if defaults else []
+        for rule in rules:
+            if rule.pattern:
+                found.append(_Rule(rule.name, "", "", re2.compile(rule.pattern)))
+            elif rule.value is None and not defaults:
+                found += [one for one in _RULES if one.tag == rule.name]
+        self._rules = tuple(found)
+        #: the `TaggedName` of a full name
+        self.extract = lru_cache(maxsize=16384)(self._extract)
+
+    def _extract(self, name: str) -> TaggedName:
+        tags: dict[str, str] = {**self._fixed}
+        removed: list[tuple[int, int]] = []
+        for rule in self._rules:
+            if rule.part in name and name.startswith(rule.start) and rule.tag not in tags:
+                match = rule.expression.search(name)
+                if match and match[1] is not None:
+                    tags[rule.tag] = match[min(2, rule.expression.groups)] or ""
+                    removed.append(match.span(1))
+        kept, end = [], 0
+        for start, stop in sorted(removed):
+            kept.append(name[end : max(start, end)])
+            end = max(end, stop)
+        kept.append(name[end:])
+        return TaggedName("".join(kept).rstrip("."), tuple(sorted(tags.items())))
 
 
 def prometheus_name(name: str) -> str:

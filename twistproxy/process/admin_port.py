@@ -29,7 +29,9 @@ class AdminPort:
         self._stats = stats
         self._logs = LogFiles(clock)
         self._writers: list[LogFile] = [self._logs.open(path) for path in settings.access_log_paths]
-        self._sockets = ListenSockets.bind(ListenSpec("admin", address, reuse_port=False), 1)
+        self._sockets = ListenSockets.bind(
+            ListenSpec("admin", address, reuse_port=False, options=settings.options), 1
+        )
         self._port: Any = None
 
     @property
@@ -39,7 +41,7 @@ class AdminPort:
     def serve(self, view: AdminView) -> None:
         """Answer from now on."""
         writers = [_line_writer(log) for log in self._writers]
-        site = make_admin_site(view, self._stats, self._reactor, writers)
+        site = make_admin_site(view, self._stats, self._reactor, writers, self.settings.allow_paths)
         self._port = serve(self._reactor, self._sockets, site)
 
     def reopen_logs(self) -> None:

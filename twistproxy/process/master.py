@@ -20,6 +20,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from twistproxy.admin.channel import AdminStats
+from twistproxy.admin.server_stats import totals_of
 from twistproxy.api.clock import Clock
 from twistproxy.errors import ConfigProblem, StartError
 from twistproxy.ipc import messages
@@ -40,6 +41,7 @@ from twistproxy.process.run_dir import RunDir, open_run_dir
 from twistproxy.process.runtime_layers import RuntimeLayers
 from twistproxy.process.settings import ProcessSettings
 from twistproxy.process.shrink_heap import shrink_heap
+from twistproxy.process.stats_flush import StatsFlush
 from twistproxy.process.supervisor import Supervisor, SupervisorEvents
 from twistproxy.transport.clock import ReactorClock
 
@@ -100,6 +102,10 @@ class Master(Service):
             events,
         )
         self.files = ConfigFiles(reactor, self.reload)
+        view = MasterView(self)
+        self.flush = StatsFlush(
+            reactor, self.supervisor.collect, lambda statistics: totals_of(view, statistics)
+        )
         self.reloader = Reloader(self, load, settings.reload_timeout)
 
     def bind(self) -> None:
@@ -159,6 +165,7 @@ class Master(Service):
         self.files.use(self._configuration.files)
         self.supervisor.start(self.generation, self._run_dir.path)
         self.overload.use(self._configuration.bootstrap.overload)
+        self.flush.use(self._configuration.bootstrap)
         if self._admin is not None:
             self._admin.serve(MasterView(self))
         self._reactor.callWhenRunning(self._handle_signals)
@@ -168,6 +175,7 @@ class Master(Service):
         super().stopService()  # type: ignore[no-untyped-call]
         self.draining = True
         self.overload.stop()
+        self.flush.stop()
         return self.supervisor.stop().addCallback(self._clean_up)
 
     def _clean_up(self, _: None) -> None:
@@ -194,6 +202,7 @@ class Master(Service):
         if self._admin is not None:
             self._admin.collect(out)
         counters = out.counters
+        counters.update(self.flush.counters)
         counters["workers.watchdog_miss"] = sum(slot.misses for slot in self.supervisor.slots)
         counters["workers.watchdog_mega_miss"] = sum(slot.mega_misses for slot in self.supervisor.slots)
         for slot in self.supervisor.slots:
@@ -211,6 +220,7 @@ class Master(Service):
         self.runtime.use(generation.configuration.bootstrap.runtime)
         self.overload.use(generation.configuration.bootstrap.overload)
         self.files.use(generation.configuration.files)
+        self.flush.use(generation.configuration.bootstrap)
         self._move_admin(generation.configuration.bootstrap.admin)
 
     def _move_admin(self, settings: AdminSettings) -> None:

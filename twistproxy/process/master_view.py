@@ -8,7 +8,8 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
-from twistproxy.admin.merge import Statistics
+from twistproxy.admin.merge import Statistics, Totals
+from twistproxy.admin.stats_config import StatsConfig
 from twistproxy.admin.view import DrainRequest, Json, ListenerFacts, ServerFacts
 from twistproxy.api.clock import Clock
 from twistproxy.config.dump import message_to_json
@@ -21,6 +22,7 @@ from twistproxy.process.log_levels import LOGGERS, LogLevels
 from twistproxy.process.overload_manager import OverloadManager
 from twistproxy.process.reload import Reloader
 from twistproxy.process.runtime_layers import NoAdminLayer, RuntimeLayers
+from twistproxy.process.stats_flush import StatsFlush
 from twistproxy.process.supervisor import Supervisor
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -38,6 +40,7 @@ class ViewedMaster(Protocol):
     reloader: Reloader
     runtime: RuntimeLayers
     overload: OverloadManager
+    flush: StatsFlush
     draining: bool
     started_at: float
     live_at: float | None
@@ -70,6 +73,12 @@ class MasterView:
 
     def explain(self, question: Json) -> Deferred[Json] | None:
         return self._master.supervisor.explain(question)
+
+    def stats_config(self) -> StatsConfig:
+        return self._master.flush.config
+
+    def stats_shown(self, totals: Totals) -> None:
+        self._master.flush.asked(totals)
 
     def facts(self) -> ServerFacts:
         master = self._master

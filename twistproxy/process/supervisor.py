@@ -108,7 +108,6 @@ class Supervisor:
         self._number = 0
         self._stopped: Deferred[None] | None = None
         self._all_gone = False
-        self._since_collected = 0.0
         self.healthy = True
         self.statistics = Statistics()
         self.template = TemplateClient(
@@ -269,11 +268,6 @@ class Supervisor:
         self.template.tick(_TICK)
         for keeper in self.keepers():
             keeper.tick(_TICK, self._settings.watchdog, self._number)
-        # So that what a worker has counted does not die with it.
-        self._since_collected += _TICK
-        if self._since_collected >= self.generation().configuration.bootstrap.stats_flush_interval:
-            self._since_collected = 0.0
-            self.collect("counts")
 
     def _report(self) -> Statistics:
         for keeper in self.keepers():

@@ -1,0 +1,133 @@
+"""When statistics are asked for, and what statsd servers are sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone, ConnectionRefusedError
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.python.failure import Failure
+
+from twistproxy.admin.merge import Statistics, Totals
+from twistproxy.model.address import TcpAddress
+from twistproxy.model.bootstrap import AdminSettings, Bootstrap, Node
+from twistproxy.model.statistics import StatsdSettings, StatsSettings
+from twistproxy.process.stats_flush import StatsFlush
+
+SINK = StatsdSettings("p", tcp=(TcpAddress("127.0.0.1", 1), TcpAddress("127.0.0.1", 2)))
+
+
+def bootstrap(interval: float = 5.0, **fields: Any) -> Bootstrap:
+    return Bootstrap(Node(), AdminSettings(), (), (), interval, stats=StatsSettings(**fields))
+
+
+class World:
+    """A flush whose processes answer when `answer` is called; `totals` is what they say."""
+
+    def __init__(self, **fields: Any) -> None:
+        self.reactor: Any = MemoryReactorClock()
+        self.asked: list[tuple[str, Deferred[Statistics]]] = []
+        self.totals = Totals({"a": 3}, used={"a"})
+        self.flush = StatsFlush(self.reactor, self._collect, lambda statistics: self.totals)
+        self.flush.use(bootstrap(**fields))
+
+    def _collect(self, scope: str) -> Deferred[Statistics]:
+        answer: Deferred[Statistics] = Deferred()
+        self.asked.append((scope, answer))
+        return answer
+
+    def answer(self) -> None:
+        self.asked.pop()[1].callback(Statistics())
+
+    def tick(self) -> None:
+        """One flush."""
+        self.reactor.advance(5)
+        self.answer()
+
+    def connect(self) -> StringTransport:
+        """Take the connection that was wanted last."""
+        factory = self.reactor.tcpClients[-1][2]
+        transport = StringTransport()
+        self.protocol = factory.buildProtocol(None)
+        self.protocol.makeConnection(transport)
+        return transport
+
+
+def test_without_sinks_only_what_can_be_lost_is_asked_for() -> None:
+    world = World()
+    world.reactor.advance(4.9)
+    assert world.asked == []
+    world.reactor.advance(0.2)
+    assert [scope for scope, _ in world.asked] == ["counts"]
+    world.answer()
+    world.flush.use(bootstrap(1.0))
+    world.reactor.advance(1.0)
+    assert len(world.asked) == 1
+    world.flush.stop()
+    assert world.reactor.getDelayedCalls() == []
+
+
+def test_a_flush_that_is_not_over_is_not_joined_by_another() -> None:
+    world = World()
+    world.reactor.pump([5.0, 5.0, 5.0])
+    assert len(world.asked) == 1
+    assert world.flush.counters == {"server.dropped_stat_flushes": 2}
+    world.answer()
+    world.reactor.advance(5.0)
+    assert len(world.asked) == 1
+
+
+def test_a_server_by_tcp() -> None:
+    world = World(sinks=(SINK,))
+    world.reactor.advance(5)
+    assert [scope for scope, _ in world.asked] == ["figures"]
+    world.answer()
+    assert world.reactor.tcpClients[-1][:2] == ("127.0.0.1", 1)
+    transport = world.connect()
+    assert transport.value() == b"p.a:3|c\n"
+    transport.clear()
+    world.totals = Totals({"a": 5}, {"g": 0}, used={"a", "g"})
+    world.tick()
+    assert transport.value() == b"p.a:2|c\np.g:0|g\n"
+    assert len(world.reactor.tcpClients) == 1
+    assert world.flush.counters["statsd.cx_overflow"] == 0
+
+
+def test_the_next_host_after_a_failure() -> None:
+    world = World(sinks=(SINK,))
+    world.tick()
+    world.reactor.tcpClients[-1][2].clientConnectionFailed(None, Failure(ConnectionRefusedError()))
+    world.tick()
+    assert world.reactor.tcpClients[-1][:2] == ("127.0.0.1", 2)
+    transport = world.connect()
+    assert transport.value() == b"p.a:0|c\n"
+    world.protocol.connectionLost(Failure(ConnectionDone()))
+    world.tick()
+    assert world.reactor.tcpClients[-1][:2] == ("127.0.0.1", 1)
+
+
+def test_a_server_that_does_not_read_is_hung_up_on() -> None:
+    world = World(sinks=(SINK,))
+    world.tick()
+    transport = world.connect()
+    world.protocol.pauseProducing()
+    world.tick()
+    assert transport.disconnecting or transport.disconnected
+    assert world.flush.counters["statsd.cx_overflow"] == 1
+
+
+def test_only_when_the_admin_is_asked() -> None:
+    world = World(sinks=(SINK,), flush_on_admin=True)
+    world.reactor.advance(5)
+    assert [scope for scope, _ in world.asked] == ["counts"]
+    world.answer()
+    assert world.reactor.tcpClients == []
+    world.flush.asked(world.totals)
+    assert world.connect().value() == b"p.a:3|c\n"
+
+
+def test_nobody_is_told_for_being_asked_otherwise() -> None:
+    world = World(sinks=(SINK,))
+    world.flush.asked(world.totals)
+    assert world.reactor.tcpClients == []
