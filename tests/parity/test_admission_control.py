@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from .each_worker import client_of_each
 from .harness import Proxy
 from .origin import raw
 from .settings import ROUTER, Config, access_log, bootstrap, cluster, listener, protocol_options
 from .wire import Client, Response, request_bytes
+from .workers import Workers
 
 pytestmark = pytest.mark.parity
 CONCURRENCY = (1, 2)
@@ -136,8 +136,8 @@ def test_a_failure_has_what_follows_refused(proxy: Proxy) -> None:
     assert counts(proxy, "strict") == {"rq_success": 1, "rq_failure": 1, "rq_rejected": 1}
 
 
-def test_each_worker_judges_by_its_own_requests(proxy: Proxy) -> None:
-    clients = client_of_each(proxy, "each")
+def test_each_worker_judges_by_its_own_requests(proxy: Proxy, workers: Workers) -> None:
+    clients = workers.new_clients("each")
     before = counts(proxy, "each")
     answer(proxy, "/bad", 503)
     for failed, client in enumerate(clients, 1):
@@ -147,11 +147,11 @@ def test_each_worker_judges_by_its_own_requests(proxy: Proxy) -> None:
         assert ask(client, "/bad").status == 503
         assert [ask(each, "/good").status for each in clients[:failed]] == [503] * failed
     after = counts(proxy, "each")
-    workers = proxy.concurrency
+    count = proxy.concurrency
     assert {key: after[key] - before[key] for key in after} == {
-        "rq_success": workers * (workers + 1) // 2,
-        "rq_failure": workers,
-        "rq_rejected": workers * (workers + 1) // 2,
+        "rq_success": count * (count + 1) // 2,
+        "rq_failure": count,
+        "rq_rejected": count * (count + 1) // 2,
     }
 
 

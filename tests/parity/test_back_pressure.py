@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from .each_worker import client_of_each
 from .harness import Proxy, wait_for
 from .origin import Exchange
 from .settings import Config, access_log, bootstrap, cluster, listener, routes_to
 from .wire import Client, request_bytes
+from .workers import Workers
 
 pytestmark = pytest.mark.parity
 CONCURRENCY = (1, 2)
@@ -69,9 +69,9 @@ def reaches(proxy: Proxy, name: str) -> bool:
     return bool(wait_for(lambda: proxy.stat(name) >= proxy.concurrency))
 
 
-def test_download_to_a_slow_client(proxy: Proxy) -> None:
+def test_download_to_a_slow_client(proxy: Proxy, workers: Workers) -> None:
     """Through all workers at once."""
-    clients = client_of_each(proxy)
+    clients = workers.new_clients()
     senders: list[Sender] = []
 
     def answer(exchange: Exchange) -> None:
@@ -97,9 +97,9 @@ def test_download_to_a_slow_client(proxy: Proxy) -> None:
     assert reaches(proxy, "cluster.app.upstream_flow_control_resumed_reading_total")
 
 
-def test_upload_to_a_slow_upstream(proxy: Proxy) -> None:
+def test_upload_to_a_slow_upstream(proxy: Proxy, workers: Workers) -> None:
     """Through all workers at once."""
-    clients = client_of_each(proxy)
+    clients = workers.new_clients()
     read = threading.Event()
 
     def answer(exchange: Exchange) -> None:

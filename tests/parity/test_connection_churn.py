@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from .each_worker import client_of_each, clients_of_each
 from .harness import Proxy, wait_for
 from .origin import raw, silent, text
 from .settings import Config, bootstrap, cluster, listener, protocol_options
 from .wire import Client
+from .workers import Workers
 
 pytestmark = pytest.mark.parity
 CONCURRENCY = (1, 2)
@@ -69,7 +69,7 @@ def configure(proxy: Proxy) -> Config:
         clusters.append(cluster(name, port, connect_timeout="0.2s", typed_extension_protocol_options=fields))
     for name, limit in LIMITS.items():
         clusters.append(cluster(name, proxy.origin(name).port, per_connection_buffer_limit_bytes=limit))
-    clusters.append(cluster("worker", proxy.origin("worker").port))
+    clusters.append(cluster("many", proxy.origin("many").port))
     names = [each["name"] for each in clusters]
     routes = [{"match": {"prefix": f"/{name}"}, "route": {"cluster": name}} for name in names]
     main = listener("main", proxy.port(), [{"name": "all", "domains": ["*"], "routes": routes}])
@@ -89,10 +89,10 @@ def answered(client: Client, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ENDS)
-def test_counted(proxy: Proxy, name: str) -> None:
+def test_counted(proxy: Proxy, workers: Workers, name: str) -> None:
     origin = proxy.origin(name)
     origin.default = ANSWERS.get(name, text())
-    clients = client_of_each(proxy, path="/worker", origin="worker")
+    clients = workers.new_clients()
     for client in clients:
         client.send(f"GET /{name} HTTP/1.1\r\nhost: a\r\n\r\n")
     if name == "left":
@@ -154,10 +154,10 @@ def test_requests_of_a_connection(proxy: Proxy) -> None:
     assert all(count == total for count, total in (samples(proxy, name) for name in names))
     many = proxy.client()
     for _ in range(3):
-        assert many.send("GET /worker HTTP/1.1\r\nhost: a\r\n\r\n").read().status == 200
-    (_, requests) = samples(proxy, "worker")
-    proxy.origin("worker").hang_up()
-    assert wait_for(lambda: samples(proxy, "worker")[1] >= requests + 3, 8.0)
+        assert many.send("GET /many HTTP/1.1\r\nhost: a\r\n\r\n").read().status == 200
+    (_, requests) = samples(proxy, "many")
+    proxy.origin("many").hang_up()
+    assert wait_for(lambda: samples(proxy, "many")[1] >= requests + 3, 8.0)
 
 
 def accepted(proxy: Proxy, client: Client, name: str) -> int:
@@ -176,9 +176,9 @@ def accepted(proxy: Proxy, client: Client, name: str) -> int:
     return sent
 
 
-def test_buffer_limit(proxy: Proxy) -> None:
+def test_buffer_limit(proxy: Proxy, workers: Workers) -> None:
     """Beside what the kernel takes, as much as the cluster says is held; then the client has to wait."""
-    for clients in clients_of_each(proxy, 2, path="/worker", origin="worker"):
-        small, large = (accepted(proxy, *each) for each in zip(clients, LIMITS, strict=True))
+    for number in workers.numbers:
+        small, large = (accepted(proxy, workers.client(number), name) for name in LIMITS)
         assert small < LIMITS["large"] < large < 90 << 20
     assert proxy.stat("cluster.small.upstream_flow_control_backed_up_total") >= proxy.concurrency

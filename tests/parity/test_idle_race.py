@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from .each_worker import client_of_each
 from .harness import Proxy
 from .origin import Answer, Exchange, raw, text
 from .settings import Config, access_log, bootstrap, cluster, listener, routes_to
 from .wire import Client, Response, request_bytes
+from .workers import Workers
 
 pytestmark = pytest.mark.parity
 CONCURRENCY = (1, 2)
@@ -40,9 +40,9 @@ def ask(client: Client, target: str, method: str = "GET", body: bytes = b"") -> 
 
 
 @pytest.fixture
-def warm(proxy: Proxy) -> Iterator[list[Client]]:
+def warm(proxy: Proxy, workers: Workers) -> Iterator[list[Client]]:
     """A client of each worker, which all have a kept connection in their pools."""
-    clients = client_of_each(proxy)
+    clients = workers.new_clients()
     for client in clients:
         assert ask(client, "/warm").status == 200
         proxy.origin().take()

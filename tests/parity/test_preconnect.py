@@ -7,11 +7,11 @@ from threading import Semaphore
 
 import pytest
 
-from .each_worker import clients_of_each
 from .harness import Proxy, wait_for
 from .origin import Exchange, text
 from .settings import Config, bootstrap, cluster, listener
 from .wire import Client
+from .workers import Workers
 
 pytestmark = pytest.mark.parity
 CONCURRENCY = (1, 2)
@@ -48,9 +48,8 @@ def configure(proxy: Proxy) -> Config:
         made("both", 2, 2),
         cluster("dead", proxy.port("dead"), preconnect_policy={"per_upstream_preconnect_ratio": 2}),
         cluster("sick", proxy.origin("sick0").port, preconnect_policy={"per_upstream_preconnect_ratio": 2}),
-        cluster("worker", proxy.origin("worker").port),
     ]
-    sick = clusters[-2]["load_assignment"]["endpoints"][0]["lb_endpoints"][0]
+    sick = clusters[-1]["load_assignment"]["endpoints"][0]["lb_endpoints"][0]
     sick["health_status"] = "DEGRADED"
     routes = [
         {"match": {"prefix": f"/{each['name']}"}, "route": {"cluster": each["name"]}} for each in clusters
@@ -71,9 +70,8 @@ def answers(proxy: Proxy) -> Iterator[Semaphore]:
         allowed.acquire(timeout=5.0)
         text("ok")(exchange)
 
-    for name, origin in proxy.origins.items():
-        if name != "worker":
-            origin.default = held
+    for origin in proxy.origins.values():
+        origin.default = held
     yield allowed
     allowed.release(MANY)
     hang_up(proxy)
@@ -90,13 +88,6 @@ def hang_up(proxy: Proxy) -> None:
     assert wait_for(none_left)
 
 
-def clients_of_workers(proxy: Proxy, count: int) -> list[list[Client]]:
-    """For each worker so many clients; what it took to know them is gone."""
-    clients = clients_of_each(proxy, count, path="/worker", origin="worker")
-    hang_up(proxy)
-    return clients
-
-
 def start(proxy: Proxy, client: Client, name: str) -> Client:
     """Send a request, and wait until it has arrived at one of the hosts."""
     client.send(f"GET /{name} HTTP/1.1\r\nhost: a\r\n\r\n")
@@ -110,20 +101,17 @@ def connections(proxy: Proxy, name: str, count: int) -> bool:
     return proxy.stat_becomes(f"cluster.{name}.upstream_cx_total", count)
 
 
-def start_all(proxy: Proxy, name: str, totals: list[int], answers: Semaphore) -> list[list[Client]]:
+def start_all(workers: Workers, name: str, totals: list[int], answers: Semaphore) -> None:
     """One request after the other to each worker, which has made so many connections then; then all are answered."""
-    clients = clients_of_workers(proxy, len(totals))
-    made = 0
-    for of_worker in clients:
-        for client, total in zip(of_worker, totals, strict=True):
-            start(proxy, client, name)
-            assert connections(proxy, name, made + total)
-        made += totals[-1]
+    clients = []
+    for number in workers.numbers:
+        for total in totals:
+            clients.append(start(workers.proxy, workers.client(number), name))
+            assert connections(workers.proxy, name, number * totals[-1] + total)
     answers.release(MANY)
-    for client in [client for of_worker in clients for client in of_worker]:
+    for client in clients:
         assert client.read().text == "ok"
         client.close()
-    return clients
 
 
 @pytest.mark.parametrize(
@@ -135,18 +123,20 @@ def start_all(proxy: Proxy, name: str, totals: list[int], answers: Semaphore) ->
         ("sick", [1, 2]),
     ],
 )
-def test_of_each_host(proxy: Proxy, answers: Semaphore, name: str, totals: list[int]) -> None:
-    clients = start_all(proxy, name, totals, answers)
+def test_of_each_host(
+    proxy: Proxy, workers: Workers, answers: Semaphore, name: str, totals: list[int]
+) -> None:
+    start_all(workers, name, totals, answers)
     assert proxy.ask(f"/{name}").text == "ok"
-    assert proxy.stat(f"cluster.{name}.upstream_cx_total") == totals[-1] * len(clients)
-    assert proxy.stat(f"cluster.{name}.upstream_cx_active") == totals[-1] * len(clients)
+    assert proxy.stat(f"cluster.{name}.upstream_cx_total") == totals[-1] * proxy.concurrency
+    assert proxy.stat(f"cluster.{name}.upstream_cx_active") == totals[-1] * proxy.concurrency
     assert proxy.stat(f"cluster.{name}.upstream_rq_pending_active") == 0
 
 
-def test_no_more_than_the_circuit_breaker_allows(proxy: Proxy, answers: Semaphore) -> None:
+def test_no_more_than_the_circuit_breaker_allows(proxy: Proxy, workers: Workers, answers: Semaphore) -> None:
     """Of the worker whose connections are as many as all may have."""
     overflows = []
-    clients = clients_of_workers(proxy, 4)[0]
+    clients = [workers.client(0) for _ in range(4)]
     for client in clients[:2]:
         start(proxy, client, "capped")
         overflows.append(proxy.stat("cluster.capped.upstream_cx_overflow"))
@@ -181,17 +171,19 @@ def test_both_attempts_fail(proxy: Proxy) -> None:
         ("ring", [1, 2]),
     ],
 )
-def test_of_the_cluster(proxy: Proxy, answers: Semaphore, name: str, totals: list[int]) -> None:
-    start_all(proxy, name, totals, answers)
+def test_of_the_cluster(
+    proxy: Proxy, workers: Workers, answers: Semaphore, name: str, totals: list[int]
+) -> None:
+    start_all(workers, name, totals, answers)
     if name == "ahead":  # those that come next are those that were predicted
         counts = [proxy.origin(f"ahead{number}").count for number in range(4)]
         assert counts == [2 * proxy.concurrency] * 4
 
 
-def test_of_the_cluster_at_random(proxy: Proxy, answers: Semaphore) -> None:
+def test_of_the_cluster_at_random(proxy: Proxy, workers: Workers, answers: Semaphore) -> None:
     """At any host, which may have one already."""
     total = 0
-    for (client,) in clients_of_workers(proxy, 1):
+    for client in workers.new_clients():
         start(proxy, client, "random")
         before, total = total, proxy.stat("cluster.random.upstream_cx_total")
         assert total - before in (3, 4)

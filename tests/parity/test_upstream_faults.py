@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from .each_worker import client_of_each, clients_of_each
 from .harness import Proxy
 from .origin import Exchange, raw, silent
 from .settings import Config, access_log, bootstrap, cluster, listener, routes_to
 from .wire import Client, Ended, Response, request_bytes
+from .workers import Workers
 
 pytestmark = pytest.mark.parity
 CONCURRENCY = (1, 2)
@@ -68,10 +68,10 @@ BEFORE_HEAD = {
 
 
 @pytest.mark.parametrize("name", BEFORE_HEAD)
-def test_before_the_head_is_whole(proxy: Proxy, name: str) -> None:
+def test_before_the_head_is_whole(proxy: Proxy, workers: Workers, name: str) -> None:
     pieces, then, _, _ = BEFORE_HEAD[name]
     proxy.origin().on("/b", raw(*pieces, then=then))
-    for number, client in enumerate(client_of_each(proxy)):
+    for number, client in enumerate(workers.new_clients()):
         check_before_the_head(proxy, client, name, f"{name}-{number}")
 
 
@@ -112,10 +112,10 @@ MID_BODY = {
 
 
 @pytest.mark.parametrize("name", MID_BODY)
-def test_within_the_body(proxy: Proxy, name: str) -> None:
+def test_within_the_body(proxy: Proxy, workers: Workers, name: str) -> None:
     pieces, then, flag = MID_BODY[name]
     proxy.origin().on("/m", raw(OK, *pieces, then=then))
-    for number, client in enumerate(client_of_each(proxy)):
+    for number, client in enumerate(workers.new_clients()):
         with client:
             client.send(f"GET /m?{name}-{number} HTTP/1.1\r\nhost: a\r\n\r\n")
             with pytest.raises(Ended):
@@ -140,9 +140,9 @@ def test_body_to_the_end_of_a_reset_connection_counts_as_whole(proxy: Proxy) -> 
     assert proxy.ask("/end").text == "abc"
 
 
-def test_next_request_after_a_cut_answer_is_served(proxy: Proxy) -> None:
+def test_next_request_after_a_cut_answer_is_served(proxy: Proxy, workers: Workers) -> None:
     proxy.origin().on("/m", raw(OK, "content-length: 10\r\n\r\nabc", then="close"))
-    one, other = clients_of_each(proxy, 2)[0]
+    one, other = workers.client(0), workers.client(0)
     with one, other:
         one.send("GET /m HTTP/1.1\r\nhost: a\r\n\r\n")
         with pytest.raises(Ended):
@@ -212,9 +212,9 @@ def test_second_answer_is_not_given_to_the_next_request(proxy: Proxy) -> None:
         assert client.send("GET /next HTTP/1.1\r\nhost: a\r\n\r\n").read().text == "hello"
 
 
-def test_bytes_on_an_idle_upstream_connection_close_it(proxy: Proxy) -> None:
+def test_bytes_on_an_idle_upstream_connection_close_it(proxy: Proxy, workers: Workers) -> None:
     proxy.origin().on("/idle", raw(OK, "content-length: 3\r\n\r\nabc", 0.05, "HTTP/1.1 200 OK\r\n\r\n"))
-    for client in client_of_each(proxy):
+    for client in workers.new_clients():
         assert client.send(request_bytes("/idle")).read().text == "abc"
         assert proxy.origin().take().connection_closed()
         assert client.send(request_bytes("/next")).read().text == "hello"
@@ -222,18 +222,18 @@ def test_bytes_on_an_idle_upstream_connection_close_it(proxy: Proxy) -> None:
         client.close()
 
 
-def test_upstream_closing_an_idle_connection_hurts_nobody(proxy: Proxy) -> None:
+def test_upstream_closing_an_idle_connection_hurts_nobody(proxy: Proxy, workers: Workers) -> None:
     proxy.origin().on("/bye", raw(OK, "content-length: 3\r\n\r\nabc", 0.02, then="close"))
-    clients = client_of_each(proxy)
+    clients = workers.new_clients()
     for _ in range(5):
         for client in clients:
             assert client.send(request_bytes("/bye")).read().text == "abc"
         time.sleep(0.06)
 
 
-def test_silent_upstream_is_left_when_the_client_leaves(proxy: Proxy) -> None:
+def test_silent_upstream_is_left_when_the_client_leaves(proxy: Proxy, workers: Workers) -> None:
     proxy.origin().on("/silent", silent())
-    for number, client in enumerate(client_of_each(proxy)):
+    for number, client in enumerate(workers.new_clients()):
         client.send(request_bytes(f"/silent?left-{number}"))
         seen = proxy.origin().take()
         client.close()

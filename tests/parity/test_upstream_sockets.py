@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 
 import pytest
 
-from .each_worker import client_of_each
 from .harness import Proxy, free_port, wait_for
 from .origin import Origin
 from .settings import Config, access_log, address, bootstrap, cluster, endpoint, listener
 from .sockets import count_sockets, sockets_to
 from .wire import Client, Response, request_bytes
+from .workers import Workers
 
 pytestmark = pytest.mark.parity
 CONCURRENCY = (1, 2)
@@ -146,7 +146,6 @@ def configure(proxy: Proxy) -> Config:
             upstream_connection_options={"happy_eyeballs_config": {"first_address_family_count": 2}},
         ),
     ]
-    clusters.append(cluster("worker", proxy.origin("worker").port))
     routes: list[Config] = [
         {"match": {"path": f"/{each['name']}"}, "route": {"cluster": each["name"]}} for each in clusters
     ]
@@ -159,9 +158,9 @@ def configure(proxy: Proxy) -> Config:
 
 
 @pytest.fixture
-def ask(proxy: Proxy) -> Iterator[Callable[[str], Seen]]:
+def ask(proxy: Proxy, workers: Workers) -> Iterator[Callable[[str], Seen]]:
     """Ask a cluster in each worker; connections are ended after the test, so that the next one makes its own."""
-    clients = client_of_each(proxy, path="/worker", origin="worker")
+    clients = workers.new_clients()
 
     def asked(name: str) -> Seen:
         return Seen(proxy, name, clients)

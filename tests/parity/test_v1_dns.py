@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from .each_worker import client_of_each
 from .harness import Proxy, wait_for
 from .origin import text
 from .settings import Config
 from .wire import request_bytes
+from .workers import Workers
 
 pytestmark = pytest.mark.parity
 CONCURRENCY = (1, 2)
@@ -63,11 +63,11 @@ def configure(proxy: Proxy) -> Config:
     }
 
 
-def answered(proxy: Proxy, path: str) -> bool:
+def answered(workers: Workers, path: str) -> bool:
     """Whether each worker has requests for this path answered, by all hosts of its cluster."""
-    clients = client_of_each(proxy, path="/found")
+    clients = workers.new_clients()
     found = [client.send(request_bytes(path)).read().status for _ in range(3) for client in clients]
-    proxy.origin().forget()
+    workers.proxy.origin().forget()
     for client in clients:
         client.close()
     return set(found) == {200}
@@ -95,23 +95,23 @@ def test_addresses(proxy: Proxy, name: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["logical", "found"])
-def test_requests(proxy: Proxy, name: str) -> None:
+def test_requests(proxy: Proxy, workers: Workers, name: str) -> None:
     assert wait_for(lambda: addresses(proxy, name))
-    assert answered(proxy, f"/{name}")
+    assert answered(workers, f"/{name}")
 
 
-def test_changes_and_a_discovery_service_that_moves(proxy: Proxy) -> None:
+def test_changes_and_a_discovery_service_that_moves(proxy: Proxy, workers: Workers) -> None:
     """While the name of the discovery service has no address, what it said last stays."""
     dns = proxy.dns
     dns.says("sds.test", "NXDOMAIN")
     assert wait_for(lambda: addresses(proxy, "sds") == "")
     failures = proxy.stat("cluster.found.update_failure")
     assert wait_for(lambda: proxy.stat("cluster.found.update_failure") > failures)
-    assert answered(proxy, "/found")
+    assert answered(workers, "/found")
     dns.clear("sds.test")
     assert wait_for(lambda: addresses(proxy, "sds") == "127.0.0.1")
     successes = proxy.stat("cluster.found.update_success")
     assert wait_for(lambda: proxy.stat("cluster.found.update_success") > successes)
     dns.a("app.test", "127.0.0.1")
     assert wait_for(lambda: addresses(proxy, "strict") == addresses(proxy, "logical") == "127.0.0.1")
-    assert wait_for(lambda: answered(proxy, "/strict"))
+    assert wait_for(lambda: answered(workers, "/strict"))

@@ -19,32 +19,35 @@ _TITLE = re.compile(rb"twistproxy: worker (\d+)")
 
 
 class Workers:
-    """The workers, as far as they have the listener "main"."""
+    """The workers, each by its number."""
 
     def __init__(self, proxy: Proxy) -> None:
         self.proxy = proxy
         self.numbers = range(proxy.concurrency)
         self.kept: list[Client] = []
 
-    def client(self, worker: int) -> Client:
-        """A new connection to the worker of this number."""
+    def client(self, worker: int, name: str = "main") -> Client:
+        """A new connection to the worker of this number, to the listener of this name."""
         if self.proxy.concurrency == 1:
-            return self.proxy.client()
+            return self.proxy.client(name)
         made = []
         for _ in range(_TRIES):
-            before = _totals(self.proxy)
-            made.append(self.proxy.client())
-            if _accepted_by(self.proxy, made[-1], before) == worker:
+            before = _totals(self.proxy, name)
+            made.append(self.proxy.client(name))
+            if _accepted_by(self.proxy, name, made[-1], before) == worker:
                 break
         *others, client = made
         for each in others:  # only now: until then the next one is of another port
             each.close()
         return client
 
+    def new_clients(self, name: str = "main") -> list[Client]:
+        """A new connection to each."""
+        return [self.client(number, name) for number in self.numbers]
+
     def clients(self) -> list[Client]:
         """A connection to each, always the same."""
-        if not self.kept:
-            self.kept = [self.client(number) for number in self.numbers]
+        self.kept = self.kept or self.new_clients()
         return self.kept
 
     def ask(self, path: str, count: int = 1, headers: str = "") -> list[list[str]]:
@@ -66,11 +69,11 @@ class Workers:
             client.close()
 
 
-def _accepted_by(proxy: Proxy, client: Client, before: list[int]) -> int:
+def _accepted_by(proxy: Proxy, name: str, client: Client, before: list[int]) -> int:
     """The worker that has accepted a connection, at Envoy the only one since `before`."""
     if proxy.engine == "envoy":
-        assert wait_for(lambda: sum(_totals(proxy)) > sum(before)), "nobody accepts"
-        grown = [now > then for now, then in zip(_totals(proxy), before, strict=True)]
+        assert wait_for(lambda: sum(_totals(proxy, name)) > sum(before)), "nobody accepts"
+        grown = [now > then for now, then in zip(_totals(proxy, name), before, strict=True)]
         return grown.index(True)
     inode = wait_for(lambda: _inode(client))
     assert inode, "nobody accepts"
@@ -78,11 +81,11 @@ def _accepted_by(proxy: Proxy, client: Client, before: list[int]) -> int:
     return found
 
 
-def _totals(proxy: Proxy) -> list[int]:
-    """Envoy's connections so far, by worker."""
+def _totals(proxy: Proxy, name: str) -> list[int]:
+    """Envoy's connections to a listener so far, by worker."""
     if proxy.engine != "envoy":
         return []
-    prefix = f"listener.127.0.0.1_{proxy.port()}.worker_"
+    prefix = f"listener.127.0.0.1_{proxy.port(name)}.worker_"
     stats = proxy.stats(f"^{prefix}.*downstream_cx_total$")
     return [stats[f"{prefix}{number}.downstream_cx_total"] for number in range(proxy.concurrency)]
 
