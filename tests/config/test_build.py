@@ -130,3 +130,15 @@ def test_a_weight_of_endpoints_without_a_locality_says_nothing() -> None:
         load_text(f"static_resources: {{clusters: [{{name: app, {assignment}}}]}}"), ServerOptions()
     )
     assert len(built.clusters) == 1
+
+
+def test_a_typed_struct_is_called_by_what_it_stands_for() -> None:
+    struct = """
+          "@type": type.googleapis.com/xds.type.v3.TypedStruct
+          type_url: type.googleapis.com/some.other.Filter"""
+    name = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
+    text = LISTENER.partition('"@type": ' + name)[0].rstrip() + struct
+    assert problems(text) == [
+        "static_resources.listeners[0].filter_chains[0].filters[0].typed_config: the network filter some.other.Filter "
+        "is not implemented"
+    ]

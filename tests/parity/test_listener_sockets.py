@@ -38,8 +38,20 @@ def configure(proxy: Proxy) -> Config:
         listener("free", 0, HOSTS) | {"address": address(proxy.port("free"), ELSEWHERE), "freebind": True},
         # The next two would be wrong if `false` were not taken for what it is.
         listener("plain", proxy.port("plain"), HOSTS) | {"freebind": False, "transparent": False},
+        listener("several", proxy.port("several"), HOSTS)
+        | {"additional_addresses": more_addresses(proxy), "socket_options": [SMALL]},
     ]
     return bootstrap(proxy.port("admin"), listeners, [])
+
+
+SMALL = {"level": TCP, "name": socket.TCP_MAXSEG, "int_value": 1000}
+
+
+def more_addresses(proxy: Proxy) -> list[Config]:
+    return [
+        {"address": address(proxy.port("second"), "127.0.0.2")},
+        {"address": address(proxy.port("third"), "::1"), "socket_options": {"socket_options": []}},
+    ]
 
 
 HOSTS = [answering("all", "*")]
@@ -59,6 +71,26 @@ def test_option(proxy: Proxy, name: str) -> None:
 @pytest.mark.parametrize("name", ["main", "before", "bound", "more", "plain"])
 def test_traffic(proxy: Proxy, name: str) -> None:
     assert proxy.ask("/", name).body == b"all"
+
+
+@pytest.mark.parametrize(
+    ("name", "host"), [("several", "127.0.0.1"), ("second", "127.0.0.2"), ("third", "::1")]
+)
+def test_each_of_several_addresses(proxy: Proxy, name: str, host: str) -> None:
+    with socket.create_connection((host, proxy.port(name)), 5) as client:
+        assert (client.getsockopt(TCP, socket.TCP_MAXSEG) <= 1000) is (name != "third")
+        client.sendall(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+        assert b"200 OK" in client.recv(1000)
+
+
+def test_several_addresses_on_the_pages(proxy: Proxy) -> None:
+    first, second, third = (proxy.port(name) for name in ("several", "second", "third"))
+    names = proxy.stats("^listener.*downstream_cx_total$")
+    assert f"listener.127.0.0.1_{first}.downstream_cx_total" in names
+    assert not any(str(port) in name for port in (second, third) for name in names)
+    lines = [line for line in proxy.admin("/listeners").text.splitlines() if line.startswith("several")]
+    places = (f"127.0.0.1:{first}", f"127.0.0.2:{second}", f"[::1]:{third}")
+    assert lines == [f"several::{place}" for place in places]
 
 
 def test_an_address_that_this_machine_does_not_have(proxy: Proxy) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from twistproxy.errors import StartError
 from twistproxy.model.address import Address, TcpAddress
+from twistproxy.model.listener import ListenAddress
+from twistproxy.model.sockets import NO_OPTIONS, ListenOptions
 from twistproxy.process.generation import bind_listeners, release
 from twistproxy.transport.listen_sockets import ListenSockets
 
@@ -22,6 +24,8 @@ class Listener:
     backlog: int = 0
     ipv4_compat: bool = False
     bind_to_port: bool = True
+    options: ListenOptions = NO_OPTIONS
+    more_addresses: tuple[ListenAddress, ...] = ()
 
 
 def bind(listeners: list[Listener], running: tuple[ListenSockets, ...] = ()) -> tuple[ListenSockets, ...]:
@@ -66,3 +70,11 @@ def test_a_wildcard_may_take_the_port_of_a_running_listener_of_ours(one: tuple[L
 
 def test_one_that_does_not_bind_has_no_socket() -> None:
     assert bind([Listener("a", TcpAddress("127.0.0.1", 0), bind_to_port=False)]) == ()
+
+
+def test_each_of_several_addresses_has_sockets() -> None:
+    more = ListenAddress(TcpAddress("::1", 0), False, NO_OPTIONS)
+    bound = bind([Listener("a", TcpAddress("127.0.0.1", 0), more_addresses=(more,))])
+    assert [sockets.spec.listener for sockets in bound] == ["a", "a"]
+    assert [str(sockets.address).rpartition(":")[0] for sockets in bound] == ["127.0.0.1", "[::1]"]
+    release(bound, ())

@@ -27,7 +27,7 @@ def build_access_logs(owner: Reader, field: str = "access_log") -> tuple[AccessL
         elif config.type_name in _STREAMS:
             path = _STREAMS[config.type_name]
         else:
-            entry.problem(f"the access logger {config.type_name} is not implemented", "typed_config")
+            entry.problem(f"the access logger {config.called} is not implemented", "typed_config")
             config.ignore_all()
             continue
         condition = entry.message("filter")

@@ -181,7 +181,7 @@ def _endpoints(
             return [], dns
         config = custom.unpack("typed_config")
         if config is None or custom.string("name") != V1_SDS:
-            what = custom.string("name") if config is None else config.type_name
+            what = custom.string("name") if config is None else config.called
             custom.problem(f"the cluster extension {what} is not implemented")
             custom.ignore_all()
             return [], None

@@ -76,6 +76,11 @@ class Reader:
         self._parent = parent
         self._read: dict[str, _Children] = {}
 
+    @property
+    def called(self) -> str:
+        """The type's name in messages: of a TypedStruct whose type is not installed, the one it stands for."""
+        return type_name(self.raw.type_url) if self.type_name in TYPED_STRUCTS else self.type_name
+
     # where we are
 
     @property

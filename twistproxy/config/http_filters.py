@@ -125,7 +125,7 @@ def build_http_filters(
         if kind is None:
             config.ignore_all()
             if not optional:
-                one.problem(f"the HTTP filter {config.type_name} is not implemented", "typed_config")
+                one.problem(f"the HTTP filter {config.called} is not implemented", "typed_config")
             continue
         found.append(HttpFilterSettings(name, kind.build(config, cluster), disabled, kind.old_name))
         if last:
@@ -185,5 +185,5 @@ def _override(name: str, config: Reader, optional: bool) -> RouteFilter | None:
     elif kind is not None:
         config.problem(f"Unable to unpack as {kind.override}: it is a {config.type_name}")
     elif not optional:
-        config.problem(f"the HTTP filter of {config.type_name} is not implemented")
+        config.problem(f"the HTTP filter of {config.called} is not implemented")
     return None

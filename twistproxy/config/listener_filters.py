@@ -26,7 +26,7 @@ def build_listener_filters(listener: Reader) -> tuple[bool, ProxyHeaderSettings 
                 one.problem("a connection has one PROXY header", "typed_config")
             proxy = _proxy_protocol(config, timeout, goes_on)
         else:
-            one.problem(f"the listener filter {config.type_name} is not implemented", "typed_config")
+            one.problem(f"the listener filter {config.called} is not implemented", "typed_config")
             config.ignore_all()
     chains = listener.messages("filter_chains")
     if [one.boolean("use_proxy_proto") for one in chains][:1] == [True] and proxy is None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from twistproxy.config.fields import Reader
 from twistproxy.config.upstream_sockets import socket_option
+from twistproxy.config.values import address, ipv4_compat
 from twistproxy.model.address import Address, TcpAddress
+from twistproxy.model.listener import ListenAddress
 from twistproxy.model.sockets import ListenOptions, SocketOption
 
 _IPPROTO_IP, _IP_FREEBIND, _IP_TRANSPARENT = 0, 15, 19  # linux/in.h
@@ -13,11 +15,29 @@ _IPPROTO_TCP, _TCP_FASTOPEN = 6, 23  # linux/tcp.h
 _STATES = ("STATE_PREBIND", "STATE_BOUND", "STATE_LISTENING")
 
 
-def build_listen_options(listener: Reader, address: Address) -> ListenOptions:
-    """envoy.config.listener.v3.Listener's fields of sockets; `address` is where it listens."""
+def build_more_addresses(listener: Reader) -> tuple[ListenAddress, ...]:
+    """`additional_addresses`."""
+    found = []
+    for one in listener.messages("additional_addresses"):
+        where = one.message("address")
+        if where is None:
+            one.problem("an address is expected", "address")
+            continue
+        place = address(where)
+        compat = isinstance(place, TcpAddress) and ipv4_compat(where)
+        options = build_listen_options(listener, place, one.message("socket_options"))
+        found.append(ListenAddress(place, compat, options))
+    return tuple(found)
+
+
+def build_listen_options(listener: Reader, place: Address, own: Reader | None = None) -> ListenOptions:
+    """envoy.config.listener.v3.Listener's fields of sockets; `place` is where it listens.
+
+    own  SocketOptionsOverride of an additional address
+    """
     found: dict[str, list[SocketOption]] = {state: [] for state in _STATES}
     if listener.boolean("transparent"):
-        six = isinstance(address, TcpAddress) and ":" in address.host
+        six = isinstance(place, TcpAddress) and ":" in place.host
         found["STATE_PREBIND"].append(
             SocketOption(_IPPROTO_IPV6, _IPV6_TRANSPARENT, 1)
             if six
@@ -25,7 +45,7 @@ def build_listen_options(listener: Reader, address: Address) -> ListenOptions:
         )
     if listener.boolean("freebind"):
         found["STATE_PREBIND"].append(SocketOption(_IPPROTO_IP, _IP_FREEBIND, 1))
-    _add_options(listener, found)
+    _add_options(listener if own is None else own, found)
     queue = listener.integer("tcp_fast_open_queue_length")
     if queue is not None:
         found["STATE_LISTENING"].append(SocketOption(_IPPROTO_TCP, _TCP_FASTOPEN, queue))

@@ -11,7 +11,7 @@ from twistproxy.config.fields import Reader
 from twistproxy.config.filter_state import build_state_rules
 from twistproxy.config.http_manager import build_http_manager
 from twistproxy.config.listener_filters import build_listener_filters
-from twistproxy.config.listener_sockets import build_listen_options
+from twistproxy.config.listener_sockets import build_listen_options, build_more_addresses
 from twistproxy.config.values import address, filter_metadata, ipv4_compat
 from twistproxy.model.address import TcpAddress
 from twistproxy.model.bootstrap import Node
@@ -75,6 +75,7 @@ def _listener(reader: Reader, clusters: Set[str], node: Node) -> ListenerSetting
         proxy_header=proxy_header,
         use_original_dst=hands_off,
         options=build_listen_options(reader, found),
+        more_addresses=build_more_addresses(reader),
     )
     return None if chain is None else settings(filter_chain=chain)
 
@@ -102,7 +103,7 @@ def _filter_chain(reader: Reader, clusters: Set[str], node: Node) -> FilterChain
         socket.ignore("name")
         config = socket.unpack("typed_config")
         if config is None or config.type_name != _RAW_BUFFER:
-            what = "it" if config is None else config.type_name
+            what = "it" if config is None else config.called
             socket.problem(
                 f"{what} is not implemented; connections from downstreams are plain text (raw_buffer)"
             )
@@ -122,7 +123,7 @@ def _filter_chain(reader: Reader, clusters: Set[str], node: Node) -> FilterChain
             if at == len(filters) - 1:
                 one.problem("is no terminal filter, and cannot be the last of the chain")
         elif config.type_name != _HTTP_MANAGER:
-            one.problem(f"the network filter {config.type_name} is not implemented", "typed_config")
+            one.problem(f"the network filter {config.called} is not implemented", "typed_config")
             config.ignore_all()
         elif at != len(filters) - 1:
             one.problem("is a terminal filter and must be the last of the chain")

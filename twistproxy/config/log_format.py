@@ -65,6 +65,6 @@ def _formatters(reader: Reader) -> set[str]:
             continue
         types.add(config.type_name)
         if config.type_name not in _KNOWN:
-            one.problem(f"the formatter {config.type_name} is not implemented", "typed_config")
+            one.problem(f"the formatter {config.called} is not implemented", "typed_config")
             config.ignore_all()
     return types

@@ -113,7 +113,7 @@ def _extension(one: Reader) -> Reader | None:
 
 
 def _unknown(one: Reader, config: Reader) -> None:
-    one.problem(f"the extension {config.type_name} is not implemented", "typed_config")
+    one.problem(f"the extension {config.called} is not implemented", "typed_config")
     config.ignore_all()
 
 

@@ -186,7 +186,7 @@ def build_transport_socket(cluster: Reader) -> ProxyProtocol | None:
 
 def _plain(socket: Reader, config: Reader | None) -> None:
     if config is None or config.type_name != _RAW_BUFFER:
-        what = "it" if config is None else config.type_name
+        what = "it" if config is None else config.called
         socket.problem(f"{what} is not implemented; connections to upstreams are plain text (raw_buffer)")
         socket.ignore_all()
 

@@ -36,6 +36,15 @@ class ProxyHeaderSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """One more address of a listener.  `ipv4_compat`: on IPv6, takes IPv4 too."""
+
+    address: Address
+    ipv4_compat: bool
+    options: ListenOptions
+
+
+@dataclass(frozen=True, slots=True)
 class ListenerSettings:
     """One listener.
 
@@ -62,3 +71,7 @@ class ListenerSettings:
     use_original_dst: bool = False
     proxy_header: ProxyHeaderSettings | None = None
     options: ListenOptions = NO_OPTIONS
+    more_addresses: tuple[ListenAddress, ...] = ()
+
+    def addresses(self) -> list[Address]:
+        return [self.address, *(one.address for one in self.more_addresses)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from twistproxy.errors import StartError
 from twistproxy.model.address import TcpAddress
-from twistproxy.model.listener import ListenerSettings
+from twistproxy.model.listener import ListenAddress, ListenerSettings
 from twistproxy.process.configuration import Configuration
 from twistproxy.transport.listen_sockets import ListenSockets, ListenSpec
 
@@ -37,26 +37,26 @@ def bind_listeners(
         for listener in listeners:
             if not listener.bind_to_port:
                 continue
-            spec = listen_spec(listener)
-            sockets = kept.get(spec) or ListenSockets.bind(spec, slots, ports)
-            bound.append(sockets)
-            if isinstance(sockets.address, TcpAddress):
-                ports.add(sockets.address.port)
+            for spec in listen_specs(listener):
+                sockets = kept.get(spec) or ListenSockets.bind(spec, slots, ports)
+                bound.append(sockets)
+                if isinstance(sockets.address, TcpAddress):
+                    ports.add(sockets.address.port)
     except StartError:
         release(bound, kept.values())
         raise
     return tuple(bound)
 
 
-def listen_spec(listener: ListenerSettings) -> ListenSpec:
-    return ListenSpec(
-        listener.name,
-        listener.address,
-        listener.reuse_port,
-        listener.backlog,
-        listener.ipv4_compat,
-        listener.options,
-    )
+def listen_specs(listener: ListenerSettings) -> list[ListenSpec]:
+    """One for each of its addresses."""
+    first = ListenAddress(listener.address, listener.ipv4_compat, listener.options)
+    return [
+        ListenSpec(
+            listener.name, one.address, listener.reuse_port, listener.backlog, one.ipv4_compat, one.options
+        )
+        for one in (first, *listener.more_addresses)
+    ]
 
 
 def release(sockets: Collection[ListenSockets], keep: Collection[ListenSockets]) -> None:

@@ -168,7 +168,10 @@ class MasterView:
         return message_to_json(self._master.generation.configuration.document.message)
 
     def listeners(self) -> list[ListenerFacts]:
-        return [ListenerFacts(name, (str(address),)) for name, address in self._master.listening_on]
+        addresses: dict[str, tuple[str, ...]] = {}
+        for name, address in self._master.listening_on:
+            addresses[name] = (*addresses.get(name, ()), str(address))
+        return [ListenerFacts(name, found) for name, found in addresses.items()]
 
     def log_levels(self) -> dict[str, str]:
         return self._master.levels.as_dict()

@@ -115,7 +115,10 @@ class Runtime:
             listener.manager.reasons = Reasons(listener, lambda name: self._clusters.get(name))
         self._listeners = listeners
         self._by_address = {
-            listener.settings.address: listener for listener in listeners.values() if listener.settings
+            address: listener
+            for listener in listeners.values()
+            if listener.settings
+            for address in listener.settings.addresses()
         }
         self._retired = [listener for listener in self._retired if listener.active()[0]]
         self._guards.built(bootstrap, listeners)
