@@ -32,13 +32,13 @@ _log = Logger(namespace="twistproxy.discovery")
 def main(control: Any, settings: ProcessSettings) -> None:
     """What the forked discovery process does, until it is told to leave or the master is gone.
 
-    It runs on Twisted's own reactor: it moves hardly any bytes, and treq is at home there.  Workers, for whose requests
-    somebody waits, run before it.
+    It runs on our own reactor as workers do: with many health checks it moves many small pieces.  Workers, for whose
+    requests somebody waits, run before it.
     """
     prepare_process("discovery")
     take_long_slices()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    reactor = make_reactor("epoll")
+    reactor = make_reactor("twistproxy")
     DiscoveryProcess(reactor, control, settings)
     reactor.run(installSignalHandlers=False)
 

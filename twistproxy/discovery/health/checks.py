@@ -22,6 +22,7 @@ from twistproxy.model.endpoint import Endpoint
 from twistproxy.model.health_check import ClusterChecks, HttpCheck, TcpCheck
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import RuntimeValues
+from twistproxy.primitives.schedule import Schedule
 
 #: Seconds that changes wait for others to be published with, after a publication.  Envoy waits a second.
 _MERGE = 0.05
@@ -55,7 +56,8 @@ class HealthChecks:
         self._store = store
         self._logs = logs
         deadlines = Deadlines(clock.monotonic, clock.call_later)
-        self._tools = HealthTools(clock, deadlines, random, runtime, self._probe, self)
+        schedule = Schedule(clock.monotonic, clock.call_later)
+        self._tools = HealthTools(clock, deadlines, schedule, random, runtime, self._probe, self)
         self._clusters: dict[str, ClusterHealth] = {}
         self._stats: dict[str, HealthStats] = {}
         self._dirty: set[ClusterHealth] = set()
@@ -96,6 +98,7 @@ class HealthChecks:
         for health in self._clusters.values():
             health.stop()
         self._tools.deadlines.stop()
+        self._tools.schedule.stop()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

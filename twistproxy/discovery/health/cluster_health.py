@@ -27,6 +27,7 @@ from twistproxy.model.health import (
 from twistproxy.model.health_check import CheckTarget, ClusterChecks
 from twistproxy.primitives.deadlines import Deadlines
 from twistproxy.primitives.runtime import RuntimeValues
+from twistproxy.primitives.schedule import Schedule
 
 _NO_TARGET = CheckTarget()
 #: Hosts whose first checks begin in one go.
@@ -52,6 +53,7 @@ class HealthTools:
 
     clock: Clock
     deadlines: Deadlines
+    schedule: Schedule
     random: Random
     runtime: RuntimeValues
     make_probe: MakeProbe
@@ -73,6 +75,7 @@ class ClusterHealth:
         self.checks = checks
         self.settings = checks.settings
         self.deadlines = tools.deadlines
+        self.schedule = tools.schedule
         self.now = tools.clock.monotonic
         self.stats = stats
         self.used = False
@@ -203,9 +206,6 @@ class ClusterHealth:
         }
 
     # ---- `host_check.Checker`
-
-    def later(self, host: HostCheck, delay: float) -> Timer:
-        return self._tools.clock.call_later(delay, host.check)
 
     def soon(self, host: HostCheck) -> Timer:
         return self._tools.clock.call_later(0.0, host.expire)

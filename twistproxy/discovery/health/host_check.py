@@ -16,6 +16,7 @@ from twistproxy.model.health import (
 )
 from twistproxy.model.health_check import HealthCheckSettings
 from twistproxy.primitives.deadlines import Deadlines
+from twistproxy.primitives.schedule import Schedule
 
 #: What passes away when a host becomes healthy.
 _OF_FAILURE = FAILED_ACTIVE_HC | ACTIVE_HC_TIMEOUT | EXCLUDED_VIA_IMMEDIATE_HC_FAIL
@@ -27,12 +28,10 @@ class Checker(Protocol):
 
     settings: HealthCheckSettings
     deadlines: Deadlines
+    schedule: Schedule
 
     def now(self) -> float:
         """Monotonic seconds."""
-
-    def later(self, host: HostCheck, delay: float) -> Timer:
-        """`host.check` is called after so many seconds."""
 
     def soon(self, host: HostCheck) -> Timer:
         """`host.expire` is called when what has come by now has been read."""
@@ -65,6 +64,7 @@ class HostCheck:
 
     flags     the host's health (`model.health`), as far as checks decide on it
     deadline  when the check that runs now has taken too long
+    due       when the next one begins (`Schedule`)
     first     no check has ended yet
     """
 
@@ -75,6 +75,7 @@ class HostCheck:
         "_probe",
         "_timer",
         "deadline",
+        "due",
         "endpoint",
         "first",
         "flags",
@@ -86,6 +87,7 @@ class HostCheck:
         self.flags = flags
         self.first = True
         self.deadline = _NEVER
+        self.due = 0
         self._failures = 0
         self._passes = 0
         self._timer: Timer | None = None
@@ -96,7 +98,7 @@ class HostCheck:
         self._probe = probe
         delay = self._checker.first_delay()
         if delay > 0:
-            self._timer = self._checker.later(self, delay)
+            self._checker.schedule.add(self, delay)
         else:
             self.check()
 
@@ -118,9 +120,11 @@ class HostCheck:
             self._probe.close()
             self._probe = None
 
+    def on_due(self) -> None:
+        self.check()
+
     def check(self) -> None:
         """It is time for a check."""
-        self._timer = None
         probe = self._probe
         assert probe is not None
         checker = self._checker
@@ -203,10 +207,11 @@ class HostCheck:
         """The check is over; the next one comes after the interval."""
         self._quiet()
         if self._probe is not None:  # else what it led to has stopped us
-            self._timer = self._checker.later(self, self._checker.interval(healthy, changing))
+            self._checker.schedule.add(self, self._checker.interval(healthy, changing))
 
     def _quiet(self) -> None:
         self.deadline = _NEVER
+        self.due = 0
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
