@@ -78,6 +78,7 @@ ROUTES = {
     MUTATION % "append: {header: {key: a, value: '%REQ(b'}}": False,
     MUTATION % "append: {header: {key: a, value: '%REQ(b)%'}}": True,
     MUTATION % "remove: a": True,
+    MUTATION % "remove_on_match: {key_matcher: {prefix: x}}": True,
     "internal_redirect_policy: {}": True,
     "internal_redirect_policy: {redirect_response_codes: [200]}": True,
     "internal_redirect_policy: {redirect_response_codes: [301, 302, 303, 307, 308, 300]}": False,
@@ -88,10 +89,7 @@ ROUTES = {
     "{internal_redirect_action: HANDLE_INTERNAL_REDIRECT, max_internal_redirects: 3}": True,
 }
 #: Envoy takes these as well: mutations that we do not have.
-STRICTER_ROUTES = (
-    MUTATION % "remove: ':path'",
-    MUTATION % "remove_on_match: {key_matcher: {prefix: x}}",
-)
+STRICTER_ROUTES = (MUTATION % "remove: ':path'",)
 
 
 def bootstrap(fields: str) -> Config:

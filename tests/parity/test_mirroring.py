@@ -47,6 +47,9 @@ POLICIES: dict[str, list[Config]] = {
                 },
                 {"append": {"header": {"key": "x-b", "value": "%REQ(x-a)%"}}},
                 {"remove": "x-gone"},
+                {"append": {"header": {"key": "x-secret-1", "value": "1"}}},
+                {"remove_on_match": {"key_matcher": {"prefix": "x-secret"}}},
+                {"append": {"header": {"key": "x-secret-2", "value": "%REQ(x-secret-1)%%REQ(x-new)%"}}},
             ]
         )
     ],
@@ -135,7 +138,7 @@ def the_change(host: str | None, own: str, **more: list[str]) -> dict[str, list[
     return found if host is None else {"host": [host], **found}
 
 
-HEADERS = "x-mirror: shadow\r\nx-mirror: shadow2\r\nx-a: 1\r\nx-b: 1\r\nx-gone: 1\r\n"
+HEADERS = "x-mirror: shadow\r\nx-mirror: shadow2\r\nx-a: 1\r\nx-b: 1\r\nx-gone: 1\r\nx-secret: 1\r\n"
 
 
 @pytest.mark.parametrize(
@@ -150,7 +153,18 @@ HEADERS = "x-mirror: shadow\r\nx-mirror: shadow2\r\nx-a: 1\r\nx-b: 1\r\nx-gone: 
         ("/two", "app.test-shadow", {}),
         ("/by-header", "app.test-shadow", {}),
         ("/rewritten?a=b", "other.test-shadow:8080", {}),
-        ("/changed", "app.test-shadow", {"x-a": ["2"], "x-b": ["1", "2"], "x-new": ["1"], "x-gone": []}),
+        (
+            "/changed",
+            "app.test-shadow",
+            {
+                "x-a": ["2"],
+                "x-b": ["1", "2"],
+                "x-new": ["1"],
+                "x-gone": [],
+                "x-secret": [],
+                "x-secret-2": ["1"],
+            },
+        ),
     ],
 )
 def test_the_copy(proxy: Proxy, path: str, host: str | None, more: dict[str, list[str]]) -> None:

@@ -6,9 +6,8 @@ from collections.abc import Set
 from dataclasses import replace
 
 from twistproxy.config.fields import Reader
-from twistproxy.config.header_rules import build_header_to_add
+from twistproxy.config.filter_settings import build_mutation
 from twistproxy.config.suggest import did_you_mean
-from twistproxy.model.header_rules import HeaderRules
 from twistproxy.model.mirror import MirrorSettings
 from twistproxy.model.route import ClusterAction, RouteSettings
 from twistproxy.primitives.runtime import DENOMINATORS
@@ -64,20 +63,5 @@ def _mirror(reader: Reader, known: Set[str] | None) -> MirrorSettings:
         denominator,
         suffix=not reader.boolean("disable_shadow_host_suffix_append") and not host,
         host=host,
-        mutations=tuple(_mutation(one) for one in reader.messages("request_headers_mutations")),
+        mutations=tuple(build_mutation(one) for one in reader.messages("request_headers_mutations")),
     )
-
-
-def _mutation(reader: Reader) -> HeaderRules:
-    """envoy.config.common.mutation_rules.v3.HeaderMutation."""
-    kind = reader.oneof("action")
-    if kind == "append":
-        return HeaderRules(add=(build_header_to_add(reader.message_or_empty("append")),))
-    if kind == "remove":
-        name = reader.string("remove").lower()
-        if name.startswith(":") or name == "host":
-            reader.problem(":-prefixed or host headers may not be removed", "remove")
-        return HeaderRules(remove=(name,))
-    if kind is not None:
-        reader.refuse(kind)
-    return HeaderRules()

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from twistproxy.api.http_filter import FilterStatus
-from twistproxy.filters.tools import FilterTools, remove_matching
+from twistproxy.filters.tools import FilterTools
 from twistproxy.http.headers import HeaderMap
 from twistproxy.http.message import RequestHead, ResponseHead
 from twistproxy.model.header_rules import HeaderRules
@@ -73,7 +73,7 @@ def _runs(mutations: Iterable[Mutation]) -> Iterable[list[HeaderRules] | Callabl
         if rules:
             yield rules
             rules = []
-        yield partial(remove_matching, matches=mutation.matches)
+        yield partial(HeaderMap.remove_matching, matches=mutation.matches)
     if rules:
         yield rules
 

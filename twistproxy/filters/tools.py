@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 from twistproxy.api.clock import Clock
 from twistproxy.filters.gradient import GradientController
-from twistproxy.http.headers import HeaderMap
 from twistproxy.http.message import ResponseHead
 from twistproxy.model.access_log import LogFormat
 from twistproxy.model.guards import GradientSettings
@@ -60,9 +59,3 @@ class FilterTools:
         """Have these counters, at 0 if they are new."""
         for name in names:
             self.counters.setdefault(name, 0)
-
-
-def remove_matching(headers: HeaderMap, matches: Callable[[bytes], bool]) -> None:
-    """Remove all fields whose name matches."""
-    for name in [name for name in headers.index if matches(name)]:
-        headers.remove(name)

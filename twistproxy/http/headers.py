@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 Header = tuple[bytes, bytes]
 
 
@@ -68,6 +70,11 @@ class HeaderMap:
             self.items[:] = [item for item in self.items if item[0] not in names]
             for name in names:
                 index.pop(name, None)
+
+    def remove_matching(self, matches: Callable[[bytes], bool]) -> None:
+        """Remove all fields whose name matches."""
+        for name in [name for name in self.index if matches(name)]:
+            self.remove(name)
 
     def join(self, names: frozenset[bytes]) -> None:
         """Make one field of the several of each of `names` (RFC 9110 section 5.3)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from twistproxy.model.header_rules import HeaderRules
+from twistproxy.model.http_filters import Mutation
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,4 +24,4 @@ class MirrorSettings:
     denominator: int = 100
     suffix: bool = True
     host: str = ""
-    mutations: tuple[HeaderRules, ...] = ()
+    mutations: tuple[Mutation, ...] = ()

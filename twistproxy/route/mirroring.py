@@ -3,11 +3,14 @@ envoy.config.route.v3.RouteAction.RequestMirrorPolicy)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twistproxy.http.headers import first_value
 from twistproxy.http.known_headers import SINGLE_REQUEST
 from twistproxy.http.message import RequestHead
+from twistproxy.model.header_rules import HeaderRules
+from twistproxy.model.http_filters import Mutation
 from twistproxy.model.mirror import MirrorSettings
 from twistproxy.observe.access_log import Clocks
 from twistproxy.route.header_rules import compile_edits
@@ -19,7 +22,7 @@ _XFF = b"x-forwarded-for"
 class MirrorPolicy:
     """One policy of a route."""
 
-    __slots__ = ("_cluster", "_cluster_header", "_edits", "_host", "_settings", "_suffix")
+    __slots__ = ("_cluster", "_cluster_header", "_host", "_mutations", "_settings", "_suffix")
 
     def __init__(self, settings: MirrorSettings, clocks: Clocks) -> None:
         self._settings = settings
@@ -27,7 +30,7 @@ class MirrorPolicy:
         self._cluster_header = settings.cluster_header.lower().encode()
         self._host = settings.host.encode()
         self._suffix = settings.suffix
-        self._edits = compile_edits([(rules, None) for rules in settings.mutations], clocks, SINGLE_REQUEST)
+        self._mutations = [_mutation(one, clocks) for one in settings.mutations]
 
     def wants(self, stream: Any) -> bool:
         """Whether this request is one of the share that is copied."""
@@ -55,10 +58,11 @@ class MirrorPolicy:
             head.version,
             head.scheme,
         )
-        if self._edits is not None:
+        if self._mutations:
             # Operators see what the copy is so far.
             original, stream.head = stream.head, copied
-            self._edits.apply_to_request(copied, stream)
+            for mutate in self._mutations:
+                mutate(copied, stream)
             stream.head = original
         if self._host:
             copied.authority = self._host
@@ -68,6 +72,18 @@ class MirrorPolicy:
         forwarded = copied.get(_XFF)
         copied.set(_XFF, own_address if forwarded is None else forwarded + b"," + own_address)
         return copied
+
+
+def _mutation(mutation: Mutation, clocks: Clocks) -> Callable[[RequestHead, Any], None]:
+    if isinstance(mutation, HeaderRules):
+        edits = compile_edits([(mutation, None)], clocks, SINGLE_REQUEST)
+        return _nothing if edits is None else edits.apply_to_request
+    matches = mutation.matches
+    return lambda head, stream: head.remove_matching(matches)
+
+
+def _nothing(head: RequestHead, stream: Any) -> None:
+    """The mutation changes nothing."""
 
 
 def _shadow(authority: bytes) -> bytes:
