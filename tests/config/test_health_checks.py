@@ -191,7 +191,7 @@ REFUSED = {
     "invalid hex string '0 0'": {"tcp_health_check": {"send": {"text": "0 0"}}},
     "app cluster must support HTTP/2 for gRPC healthchecking": {"grpc_health_check": {}},
     "never sent by Envoy": {"tcp_health_check": {"send": {"binary": "AA=="}}},
-    "only HTTP/1.1": http(codec_client_type="HTTP2"),
+    "HTTP/3 is not implemented": http(codec_client_type="HTTP3"),
     "not implemented in health checks": http(
         request_headers_to_add=[{"header": {"key": "a", "value": "%DURATION%"}}]
     ),

@@ -99,10 +99,14 @@ class ConnectAttempt(Protocol):
     def cancel(self) -> None: ...
 
 
-class Connector(Protocol):
-    """Opens connections.  The only way in which the data plane reaches a socket."""
+class Connects(Protocol):
+    """Opens ordinary connections."""
 
     def connect(self, address: Address, timeout: float, callbacks: ConnectCallbacks) -> ConnectAttempt: ...
+
+
+class Connector(Connects, Protocol):
+    """Opens connections.  The only way in which the data plane reaches a socket."""
 
     def dial(self, ways: tuple[Way, ...], timeout: float, callbacks: DialCallbacks) -> ConnectAttempt:
         """Connect by the first of these ways that leads there, within `timeout` seconds for all of them."""

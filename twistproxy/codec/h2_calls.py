@@ -72,8 +72,9 @@ class H2Calls:
     def call(self, head: Iterable[Header], content: bytes) -> None:
         """Send a request, pseudo-headers first.  No call may be under way."""
         self._stream = self._h2.get_next_available_stream_id()
-        self._h2.send_headers(self._stream, list(head))
-        self._h2.send_data(self._stream, content, end_stream=True)
+        self._h2.send_headers(self._stream, list(head), end_stream=not content)
+        if content:
+            self._h2.send_data(self._stream, content, end_stream=True)
         self._flush()
 
     def cancel(self) -> None:

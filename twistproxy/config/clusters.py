@@ -83,7 +83,10 @@ def _cluster(
         source = OriginalDstSource(name, original.cleanup_interval)
     default, high = _thresholds(reader)
     stat_name = reader.string("alt_stat_name")
-    checks = build_cluster_checks(reader, name, stat_name, http, source)
+    sockets = build_sockets(
+        reader, build_bind_config(reader.message("upstream_bind_config"), f"Cluster {name}"), bind_config
+    )
+    checks = build_cluster_checks(reader, name, stat_name, http, source, sockets)
     outlier = build_outlier_detection(reader.message("outlier_detection"), http.errors)
     # Workers that count together do so in rows that the discovery process gives to hosts.
     together = outlier is not None or (
@@ -122,9 +125,7 @@ def _cluster(
         health_checks=checks,
         close_on_failure=reader.boolean("close_connections_on_host_health_failure"),
         close_on_change=common.boolean("close_connections_on_host_set_change"),
-        sockets=build_sockets(
-            reader, build_bind_config(reader.message("upstream_bind_config"), f"Cluster {name}"), bind_config
-        ),
+        sockets=sockets,
         proxy_protocol=build_transport_socket(reader),
         preconnect_ratio=preconnect.number("per_upstream_preconnect_ratio", 1.0),
         predictive_preconnect_ratio=preconnect.number("predictive_preconnect_ratio", 1.0),

@@ -22,6 +22,7 @@ from twistproxy.model.health_check import (
     Ranges,
     TcpCheck,
 )
+from twistproxy.model.sockets import UpstreamSockets
 from twistproxy.observe.access_log import Clocks, FormatError, compile_format
 from twistproxy.observe.check_stream import CheckStream
 
@@ -33,9 +34,18 @@ _NO_CONTENT = ("GET", "HEAD", "DELETE", "TRACE")
 
 
 def build_cluster_checks(
-    cluster: Reader, name: str, stat_name: str, http: UpstreamHttp, source: DiscoverySource | None
+    cluster: Reader,
+    name: str,
+    stat_name: str,
+    http: UpstreamHttp,
+    source: DiscoverySource | None,
+    sockets: UpstreamSockets | None,
 ) -> ClusterChecks | None:
-    """The health checks of a cluster, None if it has none.  `source`: where its endpoints come from."""
+    """The health checks of a cluster, None if it has none.
+
+    source   where its endpoints come from
+    sockets  of its connections
+    """
     common = cluster.message_or_empty("common_lb_config")
     # Both are about clusters with health checks; others have nothing that they would change.
     wait = common.boolean("ignore_new_hosts_until_first_hc")
@@ -56,6 +66,7 @@ def build_cluster_checks(
         keep_passing=kind != "STATIC" and not ignore_health,
         one_host=isinstance(source, DnsSource) and source.logical,
         http1=http.http1,
+        sockets=sockets,
     )
 
 
@@ -129,8 +140,9 @@ def _http(reader: Reader) -> HttpCheck:
             f"The expected response length '{total}' is over than http health response buffer size '{size}'",
             "receive",
         )
-    if reader.enum("codec_client_type") != "HTTP1":
-        reader.problem("only HTTP/1.1 is implemented so far", "codec_client_type")
+    codec = reader.enum("codec_client_type")
+    if codec == "HTTP3":
+        reader.problem("HTTP/3 is not implemented", "codec_client_type")
     matcher = reader.message("service_name_matcher")
     return HttpCheck(
         path=reader.string("path"),
@@ -146,6 +158,7 @@ def _http(reader: Reader) -> HttpCheck:
         expected=_ranges(reader, "expected_statuses", "expected") or ((200, 201),),
         retriable=_ranges(reader, "retriable_statuses", "retriable"),
         service_name=None if matcher is None else string_matcher(matcher),
+        http2=codec == "HTTP2",
     )
 
 

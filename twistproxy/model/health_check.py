@@ -8,6 +8,7 @@ from typing import Any, Literal
 from twistproxy.model.address import Address, address_of, address_value
 from twistproxy.model.header_rules import HeaderRules
 from twistproxy.model.http1 import UpstreamHttp1Settings
+from twistproxy.model.sockets import UpstreamSockets
 from twistproxy.primitives.string_match import StringMatcher
 
 #: Ranges of status codes: from the first up to, but without, the second.
@@ -16,7 +17,7 @@ Ranges = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class HttpCheck:
-    """An HTTP/1.1 request, and what its response must be.
+    """An HTTP request, and what its response must be.
 
     host             "" for the cluster's name
     send             the request's content
@@ -25,6 +26,7 @@ class HttpCheck:
     expected         statuses that are well
     retriable        other statuses that count towards the threshold, where the rest fail at once
     service_name     what x-envoy-upstream-healthchecked-cluster must be
+    http2            over HTTP/2
     """
 
     path: str
@@ -37,6 +39,7 @@ class HttpCheck:
     expected: Ranges = ((200, 201),)
     retriable: Ranges = ()
     service_name: StringMatcher | None = None
+    http2: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,7 @@ class ClusterChecks:
     keep_passing    hosts that discovery drops stay while their checks pass
     one_host        the cluster is one host whose address may change (LOGICAL_DNS)
     http1           limits of responses
+    sockets         of the connections, None where they are as usual
     """
 
     cluster: str
@@ -128,6 +132,7 @@ class ClusterChecks:
     keep_passing: bool = True
     one_host: bool = False
     http1: UpstreamHttp1Settings = field(default_factory=UpstreamHttp1Settings)
+    sockets: UpstreamSockets | None = None
 
 
 @dataclass(frozen=True, slots=True)

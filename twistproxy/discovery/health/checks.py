@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from twistproxy.api.clock import Clock, Timer
-from twistproxy.api.transport import Connector
+from twistproxy.api.transport import Connector, Connects
+from twistproxy.discovery.health.bound_connector import BoundConnector
 from twistproxy.discovery.health.cluster_health import ClusterHealth, HealthTools, checked_address
 from twistproxy.discovery.health.events import EventLog, HealthEvents
 from twistproxy.discovery.health.host_check import HostCheck
@@ -17,6 +18,7 @@ from twistproxy.discovery.health.stats import HealthStats
 from twistproxy.discovery.health.tcp_probe import TcpProbe
 from twistproxy.discovery.snapshot import EndpointStore
 from twistproxy.discovery.source import Random
+from twistproxy.http.message import HttpVersion
 from twistproxy.model.address import Address
 from twistproxy.model.endpoint import Endpoint
 from twistproxy.model.health_check import ClusterChecks, HttpCheck, TcpCheck
@@ -151,18 +153,28 @@ class HealthChecks:
         # A connection that takes too long is to be told by the check's own time limit.
         timeout, reuse = settings.timeout + _GRACE, settings.reuse_connection
         address = checked_address(endpoint)
+        connector: Connects = self._connector
+        if checks.sockets is not None:
+            connector = BoundConnector(self._connector, checks.sockets)
         if isinstance(check, TcpCheck):
-            return TcpProbe(self._connector, address, check, timeout, reuse, host)
+            return TcpProbe(connector, address, check, timeout, reuse, host)
         named = endpoint.check.hostname if endpoint.check is not None else ""
         where = str(endpoint.address)
         if isinstance(check, HttpCheck):
             authority = named or check.host or checks.cluster
-            heads = RequestHeads(self._clock, check.method, check.path, authority, check.headers, where)
-            return HttpProbe(
-                self._clock, self._connector, address, check, heads, checks.http1, timeout, reuse, host
+            version = HttpVersion.HTTP2 if check.http2 else HttpVersion.HTTP11
+            heads = RequestHeads(
+                self._clock, check.method, check.path, authority, check.headers, where, version=version
             )
-        # Not everybody needs HTTP/2, which takes its time to be imported.
+            if check.http2:
+                # Not everybody needs HTTP/2, which takes its time to be imported.
+                from twistproxy.discovery.health.http2_probe import Http2Probe
+
+                return Http2Probe(connector, address, check, heads, timeout, reuse, host)
+            return HttpProbe(
+                self._clock, connector, address, check, heads, checks.http1, timeout, reuse, host
+            )
         from twistproxy.discovery.health.grpc_probe import GrpcProbe
 
         authority = named or check.authority or checks.cluster
-        return GrpcProbe(self._clock, self._connector, address, settings, authority, where, timeout, host)
+        return GrpcProbe(self._clock, connector, address, settings, authority, where, timeout, host)

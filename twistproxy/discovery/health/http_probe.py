@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from twistproxy.api.clock import Clock
 from twistproxy.api.codec import ResetReason
-from twistproxy.api.transport import ConnectAttempt, Connector, Transport
+from twistproxy.api.transport import ConnectAttempt, Connects, Transport
 from twistproxy.codec.h1_client import Http1ClientConnection
 from twistproxy.codec.h1_extended import ExtendedClientConnection
-from twistproxy.discovery.health.payload import has_all
+from twistproxy.discovery.health.http_verdict import judge, kept
 from twistproxy.discovery.health.probe import Failure, Results
 from twistproxy.discovery.health.request_head import RequestHeads
-from twistproxy.http.headers import HeaderMap, first_value
+from twistproxy.http.headers import HeaderMap
 from twistproxy.http.message import ResponseHead
 from twistproxy.model.address import Address
-from twistproxy.model.health_check import HttpCheck, Ranges
+from twistproxy.model.health_check import HttpCheck
 from twistproxy.model.http1 import UpstreamHttp1Settings
-
-_DEGRADED = b"x-envoy-degraded"
-_IMMEDIATE = b"x-envoy-immediate-health-check-fail"
-_SERVICE = b"x-envoy-upstream-healthchecked-cluster"
 
 
 class HttpProbe:
@@ -45,7 +41,7 @@ class HttpProbe:
     def __init__(
         self,
         clock: Clock,
-        connector: Connector,
+        connector: Connects,
         address: Address,
         check: HttpCheck,
         heads: RequestHeads,
@@ -139,10 +135,7 @@ class HttpProbe:
             self._complete(head)
 
     def decode_data(self, data: bytes, end_stream: bool) -> None:
-        check = self._check
-        if check.receive and data:
-            content = self._content + data
-            self._content = content[: check.buffer_size] if check.buffer_size else content
+        self._content = kept(self._check, self._content, data)
         if end_stream:
             assert self._response is not None
             self._complete(self._response)
@@ -175,24 +168,4 @@ class HttpProbe:
         if connection is not None and not self._reusable:
             self._connection = None
             connection.close()
-        self._judge(head)
-
-    def _judge(self, head: ResponseHead) -> None:
-        check, results, status = self._check, self._results, head.status
-        immediate = _IMMEDIATE in head.index
-        if check.receive and not has_all(check.receive, self._content):
-            results.failed(Failure.ACTIVE, status=status, immediate=immediate)
-        elif not _within(check.expected, status):
-            retriable = _within(check.retriable, status)
-            results.failed(Failure.ACTIVE, retriable=retriable, status=status, immediate=immediate)
-        elif check.service_name is not None and results.verified():
-            if check.service_name.matches(first_value(head, _SERVICE)):
-                results.succeeded(_DEGRADED in head.index)
-            else:
-                results.failed(Failure.ACTIVE, status=status)
-        else:
-            results.succeeded(_DEGRADED in head.index)
-
-
-def _within(ranges: Ranges, status: int) -> bool:
-    return any(start <= status < end for start, end in ranges)
+        judge(self._check, head, self._content, self._results)

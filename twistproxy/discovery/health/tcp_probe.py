@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twistproxy.api.transport import ConnectAttempt, Connector, Transport
+from twistproxy.api.transport import ConnectAttempt, Connects, Transport
 from twistproxy.discovery.health.payload import has_all
 from twistproxy.discovery.health.probe import Failure, Results
 from twistproxy.model.address import Address
@@ -36,7 +36,7 @@ class TcpProbe:
 
     def __init__(
         self,
-        connector: Connector,
+        connector: Connects,
         address: Address,
         check: TcpCheck,
         connect_timeout: float,
