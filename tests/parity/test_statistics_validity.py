@@ -37,6 +37,7 @@ CASES = {
     "stats_config: {stats_tags: [{tag_name: a}]}": False,
     "stats_config: {stats_tags: [{tag_name: a, regex: ''}]}": False,
     "stats_config: {stats_tags: [{tag_name: a, regex: '('}]}": False,
+    "stats_config: {stats_tags: [{tag_name: a, regex: 'a(?=b)(([[:digit:]_]+))'}]}": True,
     "stats_config: {stats_tags: [{tag_name: '', regex: '(b)'}]}": False,
     "stats_config: {stats_tags: [{tag_name: a, regex: '(b)'}, {tag_name: a, regex: '(c)'}]}": True,
     "stats_config: {stats_tags: [{tag_name: envoy.cluster_name}]}": True,

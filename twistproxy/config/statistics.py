@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-import re2
-
 from twistproxy.config.fields import Reader
 from twistproxy.config.matchers import string_matcher
 from twistproxy.config.values import socket_address
@@ -14,6 +12,7 @@ from twistproxy.model.bootstrap import Node
 from twistproxy.model.cluster import ClusterSettings
 from twistproxy.model.statistics import BucketRule, StatMatch, StatsdSettings, StatsSettings, TagRule
 from twistproxy.observe.stat_names import DEFAULT_TAGS
+from twistproxy.primitives.expression import BadExpression, ecmascript
 
 _PREFIX = "envoy"
 _STATSD = "envoy.config.metrics.v3.StatsdSink"
@@ -48,8 +47,8 @@ def _tag(reader: Reader) -> Iterator[TagRule]:
         yield TagRule(name, reader.string("fixed_value"))
     elif pattern:
         try:
-            groups = re2.compile(pattern).groups
-        except re2.error as error:
+            groups = ecmascript(pattern).groups
+        except BadExpression as error:
             reader.problem(f"Invalid regex '{pattern}': {error}", "regex")
         else:
             if not groups:

@@ -6,7 +6,6 @@ import ipaddress
 import json
 from typing import Any
 
-import re2
 from google.protobuf import json_format
 
 from twistproxy.config.fields import Reader
@@ -14,6 +13,7 @@ from twistproxy.model.address import Address, Cidr, PipeAddress, TcpAddress
 from twistproxy.model.endpoint import AssignmentPolicy, Endpoint, Locality
 from twistproxy.model.health_check import CheckTarget
 from twistproxy.model.route import RegexRewrite
+from twistproxy.primitives.expression import BadExpression, linear
 
 
 def address(reader: Reader, names_allowed: bool = False) -> Address:
@@ -211,9 +211,8 @@ def regex(reader: Reader) -> str:
     reader.ignore("google_re2")
     pattern = reader.string("regex")
     try:
-        re2.compile(pattern)
-    except re2.error as error:
-        text = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
-        reader.problem(f"not an RE2 regular expression: {text}", "regex")
+        linear(pattern)
+    except BadExpression as error:
+        reader.problem(f"not an RE2 regular expression: {error}", "regex")
         return ""
     return pattern

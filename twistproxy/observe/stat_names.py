@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-import re2
-
 from twistproxy.model.statistics import TagRule
+from twistproxy.primitives.expression import ecmascript
 
 _VALUE = r"[^.]+"
 _ADDRESS = r"(?:(?:\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[[a-fA-F_\d]+\])_\d+)"
@@ -155,7 +154,7 @@ class TagExtractor:
         found = [*_RULES] if defaults else []
         for rule in rules:
             if rule.pattern:
-                found.append(_Rule(rule.name, "", "", re2.compile(rule.pattern)))
+                found.append(_Rule(rule.name, "", "", ecmascript(rule.pattern)))
             elif rule.value is None and not defaults:
                 found += [one for one in _RULES if one.tag == rule.name]
         self._rules = tuple(found)
