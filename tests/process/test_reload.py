@@ -20,6 +20,8 @@ class Keeper:
     offers: list[int] = field(default_factory=list)
     trials: list[int] = field(default_factory=list)
     answers: list[Deferred[list[ConfigProblem]]] = field(default_factory=list)
+    name: str = "worker"
+    running: int = 1
 
     def offer(self, generation: Generation, timeout: float) -> Deferred[list[ConfigProblem]]:
         self.offers.append(generation.number)
@@ -31,7 +33,15 @@ class Keeper:
         self.answers.append(Deferred())
         return self.answers[-1]
 
+    def runs(self, generation: Generation) -> bool:
+        return self.running == generation.number
+
+    def die(self) -> None:
+        self.answers.pop(0).callback([])
+
     def answer(self, *problems: str) -> None:
+        if self.offers and not problems:
+            self.running = self.offers[-1]
         self.answers.pop(0).callback([ConfigProblem("", text) for text in problems])
 
 
@@ -113,6 +123,31 @@ def test_a_worker_that_refuses_ends_it_and_discovery_goes_back() -> None:
     assert [slot.offers for slot in host.supervisor.slots] == [[], [2], []]
     assert host.generation.number == 1
     assert (reloader.succeeded, reloader.refused) == (0, 1)
+
+
+def test_a_worker_that_dies_of_it_is_not_enough_to_go_on() -> None:
+    host, reloader = start()
+    slots = host.supervisor.slots
+    host.supervisor.discovery.answer()
+    slots[1].die()
+    assert ([slot.offers for slot in slots], host.generation.number) == ([[], [2], [2]], 1)
+    slots[2].die()
+    assert host.generation.number == 1
+    assert (reloader.succeeded, reloader.refused) == (0, 1)
+    assert host.supervisor.discovery.offers == [1]
+
+
+def test_a_worker_that_dies_by_chance_is_not_enough_to_end_it() -> None:
+    host, reloader = start()
+    slots = host.supervisor.slots
+    host.supervisor.discovery.answer()
+    slots[1].die()
+    slots[2].answer()
+    assert host.generation.number == 2
+    for slot in slots:
+        slot.answer()
+    host.supervisor.discovery.answer()
+    assert (reloader.succeeded, reloader.refused) == (1, 0)
 
 
 def test_what_cannot_be_loaded_reaches_nobody() -> None:

@@ -11,7 +11,6 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.logger import Logger
-from twisted.web.client import HTTPConnectionPool
 
 from twistproxy.discovery.background import Background
 from twistproxy.discovery.dns import DnsDiscovery
@@ -28,7 +27,7 @@ from twistproxy.discovery.shared_load import SharedLoad
 from twistproxy.discovery.snapshot import EndpointStore
 from twistproxy.discovery.source import ClusterUpdates, Random, RunningSource
 from twistproxy.discovery.static import StaticEndpoints
-from twistproxy.discovery.v1_sds import TreqFetch, V1SdsDiscovery
+from twistproxy.discovery.v1_sds import Fetch, V1SdsDiscovery
 from twistproxy.ipc.frame import Message
 from twistproxy.model.address import TcpAddress, address_of
 from twistproxy.model.discovery import (
@@ -46,9 +45,6 @@ from twistproxy.primitives.runtime import RuntimeValues
 from twistproxy.transport.clock import ReactorClock
 from twistproxy.transport.connector import ReactorConnector
 from twistproxy.transport.log_file import LogFiles
-
-#: Keep an idle connection to a discovery service for this long: longer than most refresh delays.
-KEEP_ALIVE = 60
 
 MakeLookup = Callable[[DnsSource], Lookup]
 
@@ -109,8 +105,7 @@ class DiscoveryService(Service):
         self.on_said("unhealthy", self._told_unhealthy)
         self._watcher = FileWatcher(reactor, log)
         self._background = Background(reactor)
-        self._pool = HTTPConnectionPool(reactor)
-        self._pool.cachedConnectionTimeout = KEEP_ALIVE
+        self._fetches: Any = None
         self._running: dict[str, tuple[DiscoverySource, RunningSource]] = {}
         self._updates: dict[str, ClusterUpdates] = {}
         self._followers: dict[str, list[V1SdsDiscovery]] = {}
@@ -156,7 +151,7 @@ class DiscoveryService(Service):
         self.health.stop()
         self._background.stop()
         self.fanout.disconnect()
-        waiting = [self._pool.closeCachedConnections()]
+        waiting: list[Deferred[Any]] = [] if self._fetches is None else [self._fetches.close()]
         if self._port is not None:
             waiting.append(maybeDeferred(self._port.stopListening))
             self._port = None
@@ -243,9 +238,17 @@ class DiscoveryService(Service):
             return StaticEndpoints(source, updates)
         if isinstance(source, OriginalDstSource):
             return OriginalDstHosts(self._reactor, source, updates)
-        fetch = TreqFetch(self._reactor, self._pool, source.timeout)
-        hosts = self._hosts_of(source)
+        hosts, fetch = self._hosts_of(source), self._fetch(source.timeout)
         return V1SdsDiscovery(self._reactor, source, hosts, fetch, updates, self._random, self._log)
+
+    def _fetch(self, timeout: float) -> Fetch:
+        if self._fetches is None:
+            # Not everybody needs treq, which takes its time and memory to be imported.
+            from twistproxy.discovery.treq_fetch import Fetches
+
+            self._fetches = Fetches(self._reactor)
+        fetch: Fetch = self._fetches.make(timeout)
+        return fetch
 
     def _original_dst_used(self, message: Message) -> None:
         """A worker has met these destinations, or has them in use."""

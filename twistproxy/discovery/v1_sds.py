@@ -12,16 +12,9 @@ from collections.abc import Callable
 from typing import Any, Protocol
 from urllib.parse import quote
 
-import treq
-from hyperlink import EncodedURL
-from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool
-from twisted.web.iweb import IAgentEndpointFactory
-from zope.interface import implementer
 
 from twistproxy.api.clock import Timer
 from twistproxy.discovery.registration import PATH_PREFIX, RegistrationError, parse_registration
@@ -38,46 +31,6 @@ class Fetch(Protocol):
     """GETs `target` from an IP address with a Host header; fires with (status, body)."""
 
     def __call__(self, address: TcpAddress, target: str, host: str) -> Deferred[tuple[int, bytes]]: ...
-
-
-@implementer(IAgentEndpointFactory)
-class _OneAddress:
-    """Connects to an IP address as it is: Twisted's own way asks a thread to resolve even that."""
-
-    def __init__(self, reactor: Any, address: TcpAddress, timeout: float) -> None:
-        kind = TCP6ClientEndpoint if ":" in address.host else TCP4ClientEndpoint
-        self._endpoint = kind(reactor, address.host, address.port, timeout=timeout)
-
-    def endpointForURI(self, uri: object) -> Any:
-        return self._endpoint
-
-
-class TreqFetch:
-    """`Fetch` by treq on a pool of connections."""
-
-    def __init__(self, reactor: Any, pool: HTTPConnectionPool, timeout: float) -> None:
-        self._reactor = reactor
-        self._pool = pool
-        self._timeout = timeout
-        # What Envoy's router adds to the request of its own REST client.
-        self._headers = {
-            "x-envoy-internal": "true",
-            "x-envoy-expected-rq-timeout-ms": str(round(timeout * 1000)),
-        }
-
-    def __call__(self, address: TcpAddress, target: str, host: str) -> Deferred[tuple[int, bytes]]:
-        agent = Agent.usingEndpointFactory(
-            self._reactor, _OneAddress(self._reactor, address, self._timeout), self._pool
-        )
-        # The URL's host only names the connection in the pool.  treq takes no IPv6 address there.
-        url = EncodedURL.from_text(f"http://{address.host.replace(':', 'x')}:{address.port}{target}")
-
-        async def get() -> tuple[int, bytes]:
-            headers = {"Host": host, **self._headers}
-            response = await HTTPClient(agent).get(url, headers=headers, allow_redirects=False)
-            return response.code, await treq.content(response)
-
-        return Deferred.fromCoroutine(get())
 
 
 class V1SdsDiscovery:

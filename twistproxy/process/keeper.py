@@ -125,6 +125,10 @@ class Keeper:
 
         return answer.addCallback(answered)
 
+    def runs(self, generation: Generation) -> bool:
+        """Whether there is a child that runs this."""
+        return self.child is not None and self.child.generation == generation.number
+
     def ask_statistics(self, number: int, scope: Scope) -> Deferred[dict[str, Any]] | None:
         """Fires with a snapshot, {} if the child dies first; None if there is no child to ask."""
         return self._ask(number, messages.stats(number, scope))

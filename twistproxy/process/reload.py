@@ -108,11 +108,16 @@ class Reloader:
         problems: list[ConfigProblem] = yield supervisor.discovery.try_out(generation, self._timeout)
         if problems:
             return problems
+        ended = ""
         for slot in supervisor.slots:
             if slot.ready:
                 problems = yield slot.offer(generation, self._timeout)
-                return problems
-        return []
+                if problems or slot.runs(generation):
+                    return problems
+                ended = (
+                    slot.name
+                )  # perhaps by chance: another one has to show that it is not the configuration
+        return [ConfigProblem("", f"{ended} ended when it was to use it")] if ended else []
 
     def _refuse(self, problems: list[ConfigProblem]) -> None:
         self.refused += 1

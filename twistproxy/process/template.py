@@ -2,7 +2,7 @@
 
 It has no reactor and does no work of its own, so that a child starts in milliseconds and shares its memory.
 The master, which it is forked from, never imports the data plane: `ProcessSettings.preload` does that here.
-What the children need besides (Twisted, treq, uvloop) is imported before the fork, by this module: importing
+What the children need besides (Twisted, uvloop) is imported before the fork, by this module: importing
 writes to pages that were shared until then, which cost 4 MB in the master and in the template together.
 """
 
