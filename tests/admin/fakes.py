@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from twistproxy.admin.channel import AdminStats
-from twistproxy.admin.merge import Statistics, Totals
+from twistproxy.admin.merge import Statistics
 from twistproxy.admin.server import make_admin_site
 from twistproxy.admin.stats_config import StatsConfig
 from twistproxy.admin.view import DrainRequest, Json, ListenerFacts, ServerFacts
@@ -105,7 +105,7 @@ class FakeView:
         self.drains: list[DrainRequest] = []
         self.quits = 0
         self.reopened = 0
-        self.shown = 0
+        self.asked = 0
         self.config = StatsConfig()
         self.unready: tuple[str, ...] = ()
         self.runtime: list[tuple[str, dict[str, str]]] = []
@@ -122,8 +122,8 @@ class FakeView:
     def stats_config(self) -> StatsConfig:
         return self.config
 
-    def stats_shown(self, totals: Totals) -> None:
-        self.shown += 1
+    def stats_asked(self, statistics: Statistics) -> None:
+        self.asked += 1
 
     def facts(self) -> ServerFacts:
         return ServerFacts(

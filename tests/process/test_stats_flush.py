@@ -9,7 +9,7 @@ from twisted.internet.error import ConnectionDone, ConnectionRefusedError
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
-from twistproxy.admin.merge import Statistics, Totals
+from twistproxy.admin.merge import Statistics
 from twistproxy.model.address import TcpAddress
 from twistproxy.model.bootstrap import AdminSettings, Bootstrap, Node
 from twistproxy.model.statistics import StatsdSettings, StatsSettings
@@ -23,14 +23,22 @@ def bootstrap(interval: float = 5.0, **fields: Any) -> Bootstrap:
 
 
 class World:
-    """A flush whose processes answer when `answer` is called; `totals` is what they say."""
+    """A flush whose processes answer when `answer` is called."""
 
     def __init__(self, **fields: Any) -> None:
         self.reactor: Any = MemoryReactorClock()
         self.asked: list[tuple[str, Deferred[Statistics]]] = []
-        self.totals = Totals({"a": 3}, used={"a"})
-        self.flush = StatsFlush(self.reactor, self._collect, lambda statistics: self.totals)
+        self.statistics = Statistics()
+        self.say({"a": 3})
+        self.flush = StatsFlush(self.reactor, self._collect, self._own)
         self.flush.use(bootstrap(**fields))
+
+    def say(self, counters: dict[str, int], **more: Any) -> None:
+        """This is what the processes have counted."""
+        self.statistics.report("w", {"counters": counters, **more})
+
+    def _own(self, statistics: Statistics) -> None:
+        statistics.report("master", {"gauges": {"g": 0}, "used": ["g"]})
 
     def _collect(self, scope: str) -> Deferred[Statistics]:
         answer: Deferred[Statistics] = Deferred()
@@ -38,7 +46,7 @@ class World:
         return answer
 
     def answer(self) -> None:
-        self.asked.pop()[1].callback(Statistics())
+        self.asked.pop()[1].callback(self.statistics)
 
     def tick(self) -> None:
         """One flush."""
@@ -85,9 +93,9 @@ def test_a_server_by_tcp() -> None:
     world.answer()
     assert world.reactor.tcpClients[-1][:2] == ("127.0.0.1", 1)
     transport = world.connect()
-    assert transport.value() == b"p.a:3|c\n"
+    assert transport.value() == b"p.a:3|c\np.g:0|g\n"
     transport.clear()
-    world.totals = Totals({"a": 5}, {"g": 0}, used={"a", "g"})
+    world.say({"a": 5})
     world.tick()
     assert transport.value() == b"p.a:2|c\np.g:0|g\n"
     assert len(world.reactor.tcpClients) == 1
@@ -101,7 +109,7 @@ def test_the_next_host_after_a_failure() -> None:
     world.tick()
     assert world.reactor.tcpClients[-1][:2] == ("127.0.0.1", 2)
     transport = world.connect()
-    assert transport.value() == b"p.a:0|c\n"
+    assert transport.value() == b"p.a:0|c\np.g:0|g\n"
     world.protocol.connectionLost(Failure(ConnectionDone()))
     world.tick()
     assert world.reactor.tcpClients[-1][:2] == ("127.0.0.1", 1)
@@ -123,11 +131,25 @@ def test_only_when_the_admin_is_asked() -> None:
     assert [scope for scope, _ in world.asked] == ["counts"]
     world.answer()
     assert world.reactor.tcpClients == []
-    world.flush.asked(world.totals)
+    world.flush.asked(world.statistics)
     assert world.connect().value() == b"p.a:3|c\n"
 
 
 def test_nobody_is_told_for_being_asked_otherwise() -> None:
     world = World(sinks=(SINK,))
-    world.flush.asked(world.totals)
+    world.flush.asked(world.statistics)
     assert world.reactor.tcpClients == []
+
+
+def test_intervals_end_with_flushes() -> None:
+    world = World()
+    world.say({}, histograms={"h": {"5": 2}})
+    world.tick()
+    assert world.statistics.totals().intervals == {"h": {5: 2}}
+    world.say({}, histograms={"h": {"5": 3, "7": 1}})
+    assert world.statistics.totals().intervals == {"h": {5: 2}}
+    world.tick()
+    assert world.statistics.totals().intervals == {"h": {5: 1, 7: 1}}
+    world.statistics.worker_gone("w")
+    world.tick()
+    assert world.statistics.totals().intervals == {}

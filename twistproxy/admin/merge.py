@@ -113,12 +113,14 @@ class Totals:
     clusters     cluster -> facts as in a snapshot
     outliers     the same
     text         text readouts: name -> text
+    intervals    the same of what came in the last interval between two flushes
     used         names that were ever written, for /stats?usedonly
     """
 
     counters: dict[str, int] = field(default_factory=dict)
     gauges: dict[str, int] = field(default_factory=dict)
     histograms: dict[str, dict[int, int]] = field(default_factory=dict)
+    intervals: dict[str, dict[int, int]] = field(default_factory=dict)
     hosts: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     clusters: dict[str, dict[str, Any]] = field(default_factory=dict)
     outliers: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -146,6 +148,9 @@ class Statistics:
         self._past_hosts: _HostCounters = {}
         self._baseline: dict[str, int] = {}
         self._written: set[str] = set()
+        #: histograms at the last flush, and what they had more there than at the one before
+        self._flushed: dict[str, dict[int, int]] = {}
+        self._intervals: dict[str, dict[int, int]] = {}
 
     def report(self, worker_id: str, snapshot: Snapshot) -> None:
         """Take a worker's newest snapshot in place of its former one."""
@@ -169,6 +174,20 @@ class Statistics:
         Envoy."""
         self._baseline = self._counted().counters
 
+    def flush(self) -> None:
+        """An interval is over."""
+        now = Totals()
+        _add_histograms(now, self._past.histograms)
+        for snapshot in self._live.values():
+            _add_histograms(now, snapshot.get("histograms", {}))
+        before = self._flushed
+        self._intervals = {
+            name: more
+            for name, counts in now.histograms.items()
+            if counts and (more := _more(counts, before.get(name, {})))
+        }
+        self._flushed = now.histograms
+
     def totals(self) -> Totals:
         """The sums over all workers; of dead ones what lasts."""
         sums = self._counted()
@@ -177,6 +196,7 @@ class Statistics:
             for cluster, facts in snapshot.get("clusters", {}).items():
                 sums.clusters.setdefault(cluster, facts)
             sums.outliers.update(snapshot.get("outliers", {}))
+        sums.intervals = self._intervals
         sums.hosts = _merge_hosts((s.get("hosts", {}) for s in self._live.values()), self._past_hosts)
         sums.used = {name for name, value in sums.counters.items() if value}
         sums.used |= self._written & (sums.gauges.keys() | sums.counters.keys())
@@ -191,8 +211,7 @@ class Statistics:
         """Counters and histograms of the living and the dead, without regard to resets."""
         sums = Totals()
         add_into(sums.counters, self._past.counters)
-        for name, counts in self._past.histograms.items():
-            sums.histograms[name] = dict(counts)
+        _add_histograms(sums, self._past.histograms)
         for snapshot in self._live.values():
             _add_lasting(sums, snapshot)
         return sums
@@ -214,11 +233,20 @@ def _was_moved(gauge: str, counters: Mapping[str, int]) -> bool:
 def _add_lasting(sums: Totals, snapshot: Snapshot) -> None:
     """Add one worker's counters and histograms."""
     add_into(sums.counters, snapshot.get("counters", {}))
-    for name, counts in snapshot.get("histograms", {}).items():
+    _add_histograms(sums, snapshot.get("histograms", {}))
+
+
+def _add_histograms(sums: Totals, histograms: Mapping[str, Mapping[Any, int]]) -> None:
+    for name, counts in histograms.items():
         target = sums.histograms.setdefault(name, {})
         for text, count in counts.items():
             value = int(text)
             target[value] = target.get(value, 0) + count
+
+
+def _more(counts: Mapping[int, int], before: Mapping[int, int]) -> dict[int, int]:
+    """What a histogram has that it had not."""
+    return {value: more for value, count in counts.items() if (more := count - before.get(value, 0)) > 0}
 
 
 def _merge_hosts(

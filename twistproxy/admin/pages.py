@@ -14,7 +14,7 @@ from twistproxy.admin.config_dump import config_dump, sections
 from twistproxy.admin.logging_page import logging_page
 from twistproxy.admin.merge import Statistics
 from twistproxy.admin.runtime_page import runtime_modify_page, runtime_page
-from twistproxy.admin.server_stats import totals_of
+from twistproxy.admin.server_stats import report_own
 from twistproxy.admin.stats_select import Selected, StatsQuery, parse_stats_query, select
 from twistproxy.admin.stats_text import stats_json, stats_text
 from twistproxy.admin.view import AdminView, DrainRequest
@@ -106,9 +106,9 @@ def prometheus_page(view: AdminView, query: Query) -> Deferred[Answer]:
 
 
 def _selected(view: AdminView, statistics: Statistics, wanted: StatsQuery) -> Selected:
-    totals = totals_of(view, statistics)
-    view.stats_shown(totals)
-    return select(totals, wanted, view.stats_config())
+    report_own(view, statistics)
+    view.stats_asked(statistics)
+    return select(statistics.totals(), wanted, view.stats_config())
 
 
 def clusters_page(view: AdminView, query: Query) -> Deferred[Answer]:
@@ -162,7 +162,7 @@ def reset_page(view: AdminView, query: Query) -> Deferred[Answer]:
     counted."""
 
     def reset(statistics: Statistics) -> Answer:
-        totals_of(view, statistics)
+        report_own(view, statistics)
         statistics.reset_counters()
         return _OK
 

@@ -54,6 +54,7 @@ class _Exposition(Collector):
                 families, config.extract(name), "summary" if self._summaries else "histogram"
             )
             if self._summaries:
+                counts = self._selected.intervals.get(name, {})
                 _add_quantiles(family, labels, counts)
             else:
                 _add_buckets(family, labels, counts, config.bounds(name))
@@ -97,7 +98,7 @@ def _add_quantiles(family: Metric, labels: _Labels, counts: Mapping[int, int]) -
 
 
 def prometheus_text(selected: Selected, summaries: bool = False, text_readouts: bool = False) -> str:
-    """The exposition.  `summaries`: histograms as quantiles; `text_readouts`: texts as gauges with a
+    """The exposition.  `summaries`: histograms as quantiles of the last interval; `text_readouts`: texts as gauges with a
     label."""
     collector = _Exposition(selected, summaries, text_readouts)
     lines = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from twistproxy import __version__
-from twistproxy.admin.merge import Statistics, Totals
+from twistproxy.admin.merge import Statistics
 from twistproxy.admin.view import AdminView, ServerFacts
 from twistproxy.observe.histogram import lower_end
 
@@ -86,7 +86,6 @@ def server_snapshot(facts: ServerFacts, healthy: bool) -> dict[str, Any]:
     }
 
 
-def totals_of(view: AdminView, statistics: Statistics) -> Totals:
-    """The sums of what the workers, the discovery process and the master count."""
+def report_own(view: AdminView, statistics: Statistics) -> None:
+    """Put the master's own figures beside those of the others."""
     statistics.report("master", server_snapshot(view.facts(), view.is_healthy()))
-    return statistics.totals()

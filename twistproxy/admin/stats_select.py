@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import re2
@@ -71,12 +71,16 @@ def parse_stats_query(query: Query) -> StatsQuery:
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """The statistics asked for, each group sorted by name, and how they are shown."""
+    """The statistics asked for, each group sorted by name, and how they are shown.
+
+    intervals  what histograms had more at the last flush than at the one before
+    """
 
     text: tuple[tuple[str, str], ...] = ()
     counters: tuple[tuple[str, int], ...] = ()
     gauges: tuple[tuple[str, int], ...] = ()
     histograms: tuple[tuple[str, Mapping[int, int]], ...] = ()
+    intervals: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     config: StatsConfig = PLAIN
 
     @property
@@ -104,5 +108,6 @@ def select(totals: Totals, query: StatsQuery, config: StatsConfig = PLAIN) -> Se
         counters=tuple((name, totals.counters[name]) for name in names("Counters", totals.counters)),
         gauges=tuple((name, totals.gauges[name]) for name in names("Gauges", totals.gauges)),
         histograms=tuple((name, totals.histograms[name]) for name in names("Histograms", totals.histograms)),
+        intervals=totals.intervals,
         config=config,
     )

@@ -1,19 +1,20 @@
 """/stats as text and as JSON.
 
-Envoy shows of each histogram two figures, for the last flush interval and since the start.  Here every
-request gets exact figures and there are no intervals: those places hold what Envoy shows for an interval
-without values.
+Of each histogram there are two figures: for the last interval between two flushes, and since the start.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twistproxy.admin.stats_select import Selected
 from twistproxy.observe import histogram
 
+#: Counts of the last interval, and since the start.
+_Both = tuple[histogram.Counts, histogram.Counts]
+_Compute = Callable[[histogram.Counts, Sequence[float]], list[int]]
 _PERCENTILES = tuple(round(share * 100, 1) for share in histogram.QUANTILES)
 
 
@@ -31,28 +32,39 @@ def stats_text(selected: Selected, buckets: str = "") -> str:
     lines = [f'{name}: "{value}"\n' for name, value in selected.text]
     lines += [f"{name}: {value}\n" for name, value in selected.numbers]
     lines += [
-        _histogram_lines(name, counts, buckets, selected.config.bounds(name))
+        _histogram_lines(name, _both(selected, name, counts), buckets, selected.config.bounds(name))
         for name, counts in selected.histograms
     ]
     return "".join(lines)
 
 
-def _histogram_lines(name: str, counts: Mapping[int, int], mode: str, bounds: Sequence[float]) -> str:
+def _both(selected: Selected, name: str, counts: histogram.Counts) -> _Both:
+    return selected.intervals.get(name, {}), counts
+
+
+def _histogram_lines(name: str, both: _Both, mode: str, bounds: Sequence[float]) -> str:
     if mode in ("cumulative", "disjoint"):
         compute = histogram.cumulative if mode == "cumulative" else histogram.disjoint
-        parts = (f"B{bound:g}(0,{count})" for bound, count in zip(bounds, compute(counts, bounds)))
+        interval, counts = (compute(each, bounds) for each in both)
+        parts = (f"B{bound:g}({new},{count})" for bound, new, count in zip(bounds, interval, counts))
         return f"{name}: {' '.join(parts)}\n"
     if mode == "detailed":
-        totals = ", ".join(f"{b.lower},{number(b.width)}:{b.count}" for b in histogram.buckets(counts))
-        return f"{name}:\n  totals={totals}\n  intervals=\n  summary={_summary(counts)}\n"
-    return f"{name}: {_summary(counts)}\n"
+        intervals, totals = (
+            ", ".join(f"{b.lower},{number(b.width)}:{b.count}" for b in histogram.buckets(each))
+            for each in both
+        )
+        return f"{name}:\n  totals={totals}\n  intervals={intervals}\n  summary={_summary(both)}\n"
+    return f"{name}: {_summary(both)}\n"
 
 
-def _summary(counts: Mapping[int, int]) -> str:
-    found = histogram.quantiles(counts)
+def _summary(both: _Both) -> str:
+    interval, found = (histogram.quantiles(counts) for counts in both)
     if not found:
         return "No recorded values"
-    return " ".join(f"P{number(p)}(nan,{number(value)})" for p, value in zip(_PERCENTILES, found))
+    news = [number(value) for value in interval] or ["nan"] * len(found)
+    return " ".join(
+        f"P{number(p)}({new},{number(value)})" for p, new, value in zip(_PERCENTILES, news, found)
+    )
 
 
 def stats_json(selected: Selected, buckets: str = "") -> str:
@@ -65,18 +77,12 @@ def stats_json(selected: Selected, buckets: str = "") -> str:
 
 
 def _histograms_json(selected: Selected, mode: str) -> Any:
+    found = [(name, _both(selected, name, counts)) for name, counts in selected.histograms]
     if mode in ("cumulative", "disjoint"):
         compute = histogram.cumulative if mode == "cumulative" else histogram.disjoint
         return [
-            {
-                "name": name,
-                "buckets": [
-                    {"upper_bound": _plain(bound), "interval": 0, "cumulative": count}
-                    for bound, count in zip(bounds, compute(counts, bounds))
-                ],
-            }
-            for name, counts in selected.histograms
-            for bounds in (selected.config.bounds(name),)
+            {"name": name, "buckets": _buckets_json(both, selected.config.bounds(name), compute)}
+            for name, both in found
         ]
     percentiles = [_plain(p) for p in _PERCENTILES]
     if mode == "detailed":
@@ -85,24 +91,36 @@ def _histograms_json(selected: Selected, mode: str) -> Any:
             "details": [
                 {
                     "name": name,
-                    "totals": [
-                        {"lower_bound": b.lower, "width": _plain(b.width), "count": b.count}
-                        for b in histogram.buckets(counts)
-                    ],
-                    "intervals": [],
-                    "percentiles": _values(counts),
+                    "totals": _details(counts),
+                    "intervals": _details(interval),
+                    "percentiles": _values((interval, counts)),
                 }
-                for name, counts in selected.histograms
+                for name, (interval, counts) in found
             ],
         }
     return {
         "supported_quantiles": percentiles,
-        "computed_quantiles": [
-            {"name": name, "values": _values(counts)} for name, counts in selected.histograms
-        ],
+        "computed_quantiles": [{"name": name, "values": _values(both)} for name, both in found],
     }
 
 
-def _values(counts: Mapping[int, int]) -> list[dict[str, Any]]:
-    values: list[float | None] = [_plain(value) for value in histogram.quantiles(counts)]
-    return [{"cumulative": value, "interval": None} for value in values or [None] * len(_PERCENTILES)]
+def _buckets_json(both: _Both, bounds: Sequence[float], compute: _Compute) -> list[dict[str, Any]]:
+    interval, counts = (compute(each, bounds) for each in both)
+    return [
+        {"upper_bound": _plain(bound), "interval": new, "cumulative": count}
+        for bound, new, count in zip(bounds, interval, counts)
+    ]
+
+
+def _details(counts: histogram.Counts) -> list[dict[str, Any]]:
+    return [
+        {"lower_bound": b.lower, "width": _plain(b.width), "count": b.count}
+        for b in histogram.buckets(counts)
+    ]
+
+
+def _values(both: _Both) -> list[dict[str, Any]]:
+    """For each percentile both values; None for those of nothing."""
+    nothing: list[float | None] = [None] * len(_PERCENTILES)
+    interval, found = ([_plain(value) for value in histogram.quantiles(counts)] or nothing for counts in both)
+    return [{"cumulative": value, "interval": new} for value, new in zip(found, interval)]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-    from twistproxy.admin.merge import Statistics, Totals
+    from twistproxy.admin.merge import Statistics
     from twistproxy.admin.stats_config import StatsConfig
     from twistproxy.observe.stats import Scope
 
@@ -106,8 +106,8 @@ class AdminView(Protocol):
     def stats_config(self) -> StatsConfig:
         """Which statistics are shown, and how."""
 
-    def stats_shown(self, totals: Totals) -> None:
-        """Called with what a page of statistics was made from."""
+    def stats_asked(self, statistics: Statistics) -> None:
+        """Called with what a page of statistics is going to be made from."""
 
     def facts(self) -> ServerFacts: ...
 

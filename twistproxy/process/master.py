@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from twistproxy.admin.channel import AdminStats
-from twistproxy.admin.server_stats import totals_of
+from twistproxy.admin.server_stats import report_own
 from twistproxy.api.clock import Clock
 from twistproxy.errors import ConfigProblem, StartError
 from twistproxy.ipc import messages
@@ -103,9 +103,7 @@ class Master(Service):
         )
         self.files = ConfigFiles(reactor, self.reload)
         view = MasterView(self)
-        self.flush = StatsFlush(
-            reactor, self.supervisor.collect, lambda statistics: totals_of(view, statistics)
-        )
+        self.flush = StatsFlush(reactor, self.supervisor.collect, partial(report_own, view))
         self.reloader = Reloader(self, load, settings.reload_timeout)
 
     def bind(self) -> None:

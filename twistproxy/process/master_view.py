@@ -8,7 +8,7 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
-from twistproxy.admin.merge import Statistics, Totals
+from twistproxy.admin.merge import Statistics
 from twistproxy.admin.stats_config import StatsConfig
 from twistproxy.admin.view import DrainRequest, Json, ListenerFacts, ServerFacts
 from twistproxy.api.clock import Clock
@@ -77,8 +77,8 @@ class MasterView:
     def stats_config(self) -> StatsConfig:
         return self._master.flush.config
 
-    def stats_shown(self, totals: Totals) -> None:
-        self._master.flush.asked(totals)
+    def stats_asked(self, statistics: Statistics) -> None:
+        self._master.flush.asked(statistics)
 
     def facts(self) -> ServerFacts:
         master = self._master

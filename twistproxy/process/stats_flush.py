@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 
-from twistproxy.admin.merge import Statistics, Totals
+from twistproxy.admin.merge import Statistics
 from twistproxy.admin.stats_config import StatsConfig
 from twistproxy.model.bootstrap import Bootstrap
 from twistproxy.observe.stats import Scope
@@ -18,18 +18,18 @@ from twistproxy.process.stats_sinks import StatsSinks
 
 class StatsFlush:
     """
-    collect  asks all processes for so much of their statistics
-    total    the sums of what they say, with the master's own figures
+    collect     asks all processes for so much of their statistics
+    report_own  adds the master's own to what they say
     """
 
     def __init__(
         self,
         reactor: Any,
         collect: Callable[[Scope], Deferred[Statistics]],
-        total: Callable[[Statistics], Totals],
+        report_own: Callable[[Statistics], None],
     ) -> None:
         self._collect = collect
-        self._total = total
+        self._report_own = report_own
         self._sinks = StatsSinks(reactor)
         self._on_admin = False
         self._under_way = False
@@ -61,10 +61,10 @@ class StatsFlush:
             self._loop.stop()
         self._sinks.stop()
 
-    def asked(self, totals: Totals) -> None:
-        """Somebody has been shown these."""
-        if self._on_admin and self._sinks:
-            self._sinks.flush(totals)
+    def asked(self, statistics: Statistics) -> None:
+        """Somebody is going to be shown these, which are up to date."""
+        if self._on_admin:
+            self._send(statistics)
 
     def _flush(self) -> None:
         if self._under_way:
@@ -73,9 +73,15 @@ class StatsFlush:
         self._under_way = True
         sinks = bool(self._sinks) and not self._on_admin
         # Sinks want to hear of a gauge that has become 0.
-        self._collect("figures" if sinks else "counts").addCallback(self._collected, sinks)
+        self._collect("figures" if sinks else "counts").addCallback(self._collected)
 
-    def _collected(self, statistics: Statistics, sinks: bool) -> None:
+    def _collected(self, statistics: Statistics) -> None:
         self._under_way = False
-        if sinks and self._sinks:
-            self._sinks.flush(self._total(statistics))
+        if not self._on_admin:
+            self._report_own(statistics)
+            self._send(statistics)
+
+    def _send(self, statistics: Statistics) -> None:
+        statistics.flush()
+        if self._sinks:
+            self._sinks.flush(statistics.totals())
