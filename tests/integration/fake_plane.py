@@ -35,6 +35,9 @@ class FakePlane:
     def expects_redirected(self, listener_name: str) -> bool:
         return False
 
+    def bypasses_overload(self, listener_name: str) -> bool:
+        return False
+
     def set_runtime(self, values: Any) -> None:
         self.values = dict(values)
 

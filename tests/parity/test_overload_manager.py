@@ -88,6 +88,7 @@ def configure(proxy: Proxy) -> Config:
                 access_log=[access_log(proxy.log(name).path, FORMAT)],
                 **more,
             )
+            | {"bypass_overload_manager": name == "free"}
             for name, more in LISTENERS.items()
         ],
         [cluster("app", proxy.origin().port)],
@@ -97,6 +98,7 @@ def configure(proxy: Proxy) -> Config:
 
 LISTENERS: dict[str, Config] = {
     "main": {},
+    "free": {"common_http_protocol_options": {"idle_timeout": "10s"}},
     "draining": {"drain_timeout": "0.2s"},
     "marked": {"append_local_overload": True},
     "idle": {"common_http_protocol_options": {"idle_timeout": "10s"}, "drain_timeout": "0.1s"},
@@ -313,3 +315,17 @@ def test_silent_streams_end_sooner(proxy: Proxy) -> None:
         with pressure(proxy, "reduce_timeouts"):
             response = client.read()
             assert (response.status, response.text) == (504, "stream timeout")
+
+
+def test_a_listener_that_it_does_not_concern(proxy: Proxy) -> None:
+    """`bypass_overload_manager`"""
+    for name in (
+        *ACTIONS[:4],
+        "http1_server_abort_dispatch",
+        "tcp_listener_accept",
+        "hcm_ondata_creating_codec",
+    ):
+        with proxy.client("free") as client, pressure(proxy, name):
+            answer = client.send(f"GET /{name} HTTP/1.1\r\nhost: a\r\n\r\n").read()
+            assert (answer.status, answer["connection"]) == (200, None), name
+            assert proxy.ask("/free", "free").status == 200, name

@@ -57,6 +57,7 @@ def _listener(reader: Reader, clusters: Set[str], node: Node) -> ListenerSetting
         manager = replace(chain.http_manager, listener_metadata=metadata, connection_logs=logs)
         chain = replace(chain, http_manager=manager)
     original_dst, proxy_header = build_listener_filters(reader)
+    bypasses = reader.boolean("bypass_overload_manager")
     hands_off = reader.boolean("use_original_dst")
     backlog = reader.integer("tcp_backlog_size", 0)
     # All is read, that nothing be said of fields whose only fault is a chain that cannot be built.
@@ -70,7 +71,8 @@ def _listener(reader: Reader, clusters: Set[str], node: Node) -> ListenerSetting
         backlog=backlog,
         buffer_limit=reader.integer("per_connection_buffer_limit_bytes"),
         bind_to_port=reader.boolean("bind_to_port", True),
-        ignores_global_limit=reader.boolean("ignore_global_conn_limit"),
+        ignores_global_limit=reader.boolean("ignore_global_conn_limit") or bypasses,
+        bypasses_overload=bypasses,
         original_dst=original_dst or hands_off,
         proxy_header=proxy_header,
         use_original_dst=hands_off,

@@ -52,6 +52,7 @@ class ListenerSettings:
     buffer_limit  bytes in a connection's write buffer above which its source is paused; None: what the
                   transport thinks best
     ignores_global_limit  the limit of all downstream connections together does not hold here
+    bypasses_overload  what the overload manager says does not concern it
     original_dst  the firewall may have redirected connections: the local address is where they were going
     proxy_header  connections begin with a header of the PROXY protocol
     use_original_dst  … and the listener of that address takes them, if there is one
@@ -67,6 +68,7 @@ class ListenerSettings:
     buffer_limit: int | None = None
     bind_to_port: bool = True
     ignores_global_limit: bool = False
+    bypasses_overload: bool = False
     original_dst: bool = False
     use_original_dst: bool = False
     proxy_header: ProxyHeaderSettings | None = None

@@ -13,6 +13,7 @@ from twistproxy.filters.admission_control import RequestWindow, RequestWindows
 from twistproxy.filters.gradient import GradientController, GradientControllers
 from twistproxy.model.bootstrap import Bootstrap
 from twistproxy.model.guards import GradientSettings, gradient_keys
+from twistproxy.model.listener import ListenerSettings
 from twistproxy.model.overload import (
     GLOBAL_CONNECTIONS,
     SHED_CODEC,
@@ -60,7 +61,10 @@ class Guards:
         self._windows = RequestWindows(clock.monotonic)
         self._gradients = GradientControllers(clock, runtime, random, board)
         self._overload = Overload(random)
+        #: what those are told whom the overload manager does not concern
+        self._nothing = Overload(random)
         self._limits = ConnectionLimits(self._overload, runtime, board, self._gates)
+        self._other_limits = ConnectionLimits(self._nothing, runtime, board, self._gates)
         self._settings: OverloadSettings | None = None
 
     # ---- configuration
@@ -76,9 +80,10 @@ class Guards:
         self._gradients.keep_only(gradient_keys(bootstrap.listeners))
         self.set_gates(listeners)
 
-    def parts(self, listener: str, stat_prefix: str) -> GuardParts:
-        gradients = self._gradients.of(listener, stat_prefix)
-        return GuardParts(self._overload, gradients, self._windows.of(listener))
+    def parts(self, listener: ListenerSettings, stat_prefix: str) -> GuardParts:
+        gradients = self._gradients.of(listener.name, stat_prefix)
+        overload = self._nothing if listener.bypasses_overload else self._overload
+        return GuardParts(overload, gradients, self._windows.of(listener.name))
 
     def trial_parts(self, listener: str) -> GuardParts:
         gradients = self._gradients.glimpses(listener)
@@ -115,7 +120,11 @@ class Guards:
         settings = self._settings
         dispatch = settings is not None and (settings.has(SHED_DISPATCH) or settings.has(SHED_CODEC))
         for name, listener in listeners.items():
-            listener.use_gate(self._limits.gate(name, listener), self._overload if dispatch else None)
+            bypasses = listener.settings is not None and listener.settings.bypasses_overload
+            limits = self._other_limits if bypasses else self._limits
+            listener.use_gate(
+                limits.gate(name, listener), self._overload if dispatch and not bypasses else None
+            )
         if self._gates():
             self._limits.count()
 

@@ -164,7 +164,7 @@ class Runtime:
             tuple(self._access_log(log) for log in settings.access_logs),
             self._clock,
             self._deadlines,
-            self._guards.parts(listener.name, settings.stat_prefix),
+            self._guards.parts(listener, settings.stat_prefix),
             self._upstream_logs(settings),
         )
         manager = self._manager_of(settings, parts, listener.buffer_limit)
@@ -261,6 +261,10 @@ class Runtime:
         """Whether its connections may have been going elsewhere before the firewall redirected them."""
         settings = self._listeners[listener_name].settings
         return settings is not None and settings.original_dst
+
+    def bypasses_overload(self, listener_name: str) -> bool:
+        settings = self._listeners[listener_name].settings
+        return settings is not None and settings.bypasses_overload
 
     def _restored(self, destination: OriginalDestination) -> RunningListener | None:
         """The listener of the address that a connection was going to, which need not be bound."""

@@ -54,6 +54,8 @@ class DataPlane(Protocol):
 
     def expects_redirected(self, listener_name: str) -> bool: ...
 
+    def bypasses_overload(self, listener_name: str) -> bool: ...
+
     def set_runtime(self, values: Mapping[str, Plain]) -> None: ...
 
     def set_overload(self, values: Mapping[str, float]) -> None: ...
@@ -221,7 +223,7 @@ class Worker:
 
     def _pause(self, listener: Listener) -> None:
         """Let it accept, or have connections wait, as the overload manager says."""
-        if self._overload.get(STOP_CONNECTIONS, 0.0) >= 1:
+        if self._overload.get(STOP_CONNECTIONS, 0.0) >= 1 and not listener.never_waits:
             listener.pause()
         else:
             listener.resume()
@@ -312,9 +314,10 @@ class Worker:
             os.close(self._sockets.pop(key))
         for key in [key for key in self._sockets if key in wanted]:
             factory = self._plane.accept(wanted[key].listener)
-            self._listeners[key] = listener = Listener(self._reactor, self._sockets.pop(key), factory)
-            self._pause(listener)
+            self._listeners[key] = Listener(self._reactor, self._sockets.pop(key), factory)
         for key, listener in self._listeners.items():
+            listener.never_waits = self._plane.bypasses_overload(wanted[key].listener)
+            self._pause(listener)
             listener.expect_redirected(self._plane.expects_redirected(wanted[key].listener))
 
     def _close(self, keys: list[int]) -> None:

@@ -80,6 +80,8 @@ class Listener:
     def __init__(self, reactor: Any, fd: int, factory: ConnectionFactory) -> None:
         self._reactor = reactor
         self._paused = False
+        #: whether connections are accepted however short something is
+        self.never_waits = False
         self._socket = socket.socket(fileno=fd)
         self._socket.setblocking(False)
         self.address = _bound_address(self._socket)
