@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twistproxy.http.message import RequestHead, ResponseHead
+from twistproxy.http.message import VERSION_TEXT, RequestHead, ResponseHead
 
 #: Envoy says that its checks come from here.
 _NOWHERE = "127.0.0.1:0"
@@ -58,3 +58,6 @@ class CheckStream:
         self.response: ResponseHead | None = None
         self.route = None
         self.upstream_connection = None
+
+    def protocol(self) -> str | None:
+        return VERSION_TEXT[self.head.version]

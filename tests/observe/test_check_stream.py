@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import pytest
+
+from twistproxy.http.message import RequestHead
+from twistproxy.observe.access_log import Clocks, compile_format
+from twistproxy.observe.check_stream import CheckStream
+
+
+@pytest.mark.parametrize(
+    ("operator", "expected"),
+    [
+        ("%PROTOCOL%", "HTTP/1.1"),
+        ("%REQ(user-agent)%", "Envoy/HC"),
+        ("%DOWNSTREAM_REMOTE_ADDRESS%", "127.0.0.1:0"),
+        ("%UPSTREAM_HOST%", "10.0.0.1:80"),
+        ("%UPSTREAM_REMOTE_ADDRESS%", "-"),
+    ],
+)
+def test_what_a_check_knows(operator: str, expected: str) -> None:
+    items = [(b"user-agent", b"Envoy/HC")]
+    stream = CheckStream(RequestHead(b"GET", b"/", b"a", items, dict(items)), "10.0.0.1:80", 0.0)
+    assert compile_format(operator, Clocks(float, float))(stream) == expected  # type: ignore[arg-type]
