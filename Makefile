@@ -42,7 +42,7 @@ layers: $(INSTALLED)
 	$(BIN)/lint-imports
 
 pytest: $(INSTALLED) $(TOOLS)
-	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest --numprocesses 4 --dist loadfile $(ARGS); status=$$?; \
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS); status=$$?; \
 	if [ $$status -eq 5 ]; then echo "pytest found no tests to run" >&2; fi; exit $$status
 
 load: $(INSTALLED) $(TOOLS)

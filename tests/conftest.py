@@ -1,4 +1,4 @@
-"""For all tests: compiled modules must be those of the sources beside them."""
+"""For all tests: compiled modules must be those of the sources beside them, and what takes long comes first."""
 
 from __future__ import annotations
 
@@ -21,3 +21,12 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(
             f"compiled before the last change of {names}: `make test` builds anew, `make clean` too"
         )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Modules that wait for processes first: at the end short ones fill up what pytest's own processes have left.
+
+    That needs `--no-loadscope-reorder`, or xdist begins with the modules that have the most tests, the quick ones.
+    """
+    marks = ("integration", "parity")
+    items.sort(key=lambda item: [item.get_closest_marker(mark) is None for mark in marks])
