@@ -62,6 +62,7 @@ def build_bootstrap(
             local_cluster=_local_cluster(root, clusters),
             outlier_log=_outlier_log(root),
             overload=build_overload(root),
+            flags_path=root.string("flags_path"),
             watchdog=_watchdog(root),
             stats=build_statistics(root, clusters, node),
         )

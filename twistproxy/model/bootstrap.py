@@ -58,6 +58,7 @@ class Bootstrap:
     runtime               the last layer wins
     local_cluster         the name of the cluster that the proxy belongs to, "" if it does not say
     outlier_log           the file of outlier detection's events, "" for none
+    flags_path            a directory: with a file `drain` in it the program starts as after /healthcheck/fail
     overload              None: there is no overload manager
     """
 
@@ -70,5 +71,6 @@ class Bootstrap:
     local_cluster: str = ""
     outlier_log: str = ""
     overload: OverloadSettings | None = None
+    flags_path: str = ""
     watchdog: WatchdogSettings = WatchdogSettings()
     stats: StatsSettings = DEFAULT_STATISTICS

@@ -161,6 +161,8 @@ class Master(Service):
             _log.warn("{warning}", warning=warning)
         self.runtime.use(self._configuration.bootstrap.runtime)
         self.files.use(self._configuration.files)
+        flags = self._configuration.bootstrap.flags_path
+        self.supervisor.healthy = not (flags and os.path.exists(os.path.join(flags, "drain")))
         self.supervisor.start(self.generation, self._run_dir.path)
         self.overload.use(self._configuration.bootstrap.overload)
         self.flush.use(self._configuration.bootstrap)
