@@ -6,14 +6,16 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from twisted.internet.base import ReactorBase
 from twisted.internet.protocol import Factory, ProcessProtocol, Protocol
 from twisted.internet.tcp import makeBinding
 
-from twistproxy.transport.reactor import TwistproxyReactor
+from twistproxy.transport.reactor import SteadyReactor, TwistproxyReactor
 from twistproxy.transport.uv_listen import _backlog_of
 
 
@@ -45,6 +47,18 @@ def test_calls_come_in_order_and_never_early(reactor: TwistproxyReactor) -> None
     run(reactor)
     assert [due for due, _ in calls] == sorted(due for due, _ in calls)
     assert all(due <= now for due, now in calls)
+
+
+def test_a_clock_that_is_set_back_delays_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    reactor = SteadyReactor()
+    called: list[str] = []
+    reactor.callLater(0.01, called.append, "in time")
+    reactor.callLater(0.02, reactor.stop)
+    monkeypatch.setattr(ReactorBase, "seconds", staticmethod(lambda: time.time() - 3600))
+    reactor.loop.call_later(5, reactor.crash)
+    reactor.run(installSignalHandlers=False)
+    reactor.close()
+    assert called == ["in time"]
 
 
 def test_a_call_can_be_moved_both_ways(reactor: TwistproxyReactor) -> None:

@@ -21,6 +21,7 @@ from twistproxy.discovery.file_watch import FileWatch, FileWatcher
 from twistproxy.discovery.source import ClusterUpdates
 from twistproxy.errors import ConfigError
 from twistproxy.model.discovery import EdsFileSource
+from twistproxy.transport.clock import ReactorClock
 
 #: Runs a function in another thread; True if somebody waits for it.
 InThread = Callable[[Callable[[], Assignment], bool], Deferred[Assignment]]
@@ -57,6 +58,7 @@ class EdsFileDiscovery:
         self._reader = EdsReader(source)
         self._watch: FileWatch | None = None
         self._busy = False
+        self._wall = ReactorClock(reactor).wall
         self._again = False
         self._first = True
         self._timer: Timer | None = None
@@ -127,8 +129,7 @@ class EdsFileDiscovery:
             )
             return
         self._stale_after(found.stale_after)
-        # A real reactor's seconds are those since the epoch.
-        self._updates.gauges["update_time"] = int(self._reactor.seconds() * 1000)
+        self._updates.gauges["update_time"] = int(self._wall() * 1000)
         change = self._updates.success(found.endpoints, policy=found.policy)
         if change:
             self._log.info(

@@ -19,7 +19,7 @@ from twistproxy.process.log_levels import LinkObserver, LogLevels, observe_with
 from twistproxy.transport.clock import ReactorClock
 from twistproxy.transport.control_link import ControlLink, MessageHandler
 from twistproxy.transport.log_file import LogFiles
-from twistproxy.transport.reactor import TwistproxyReactor
+from twistproxy.transport.reactor import SteadyReactor
 
 #: What the terminal or a service manager sends to the whole group: the master decides what it means.
 _NOT_FOR_US = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -27,7 +27,7 @@ _NOT_FOR_US = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 def make_reactor(name: str) -> Any:
     """Make and install this process's reactor: "twistproxy" or "epoll"."""
-    reactor: Any = EPollReactor() if name == "epoll" else TwistproxyReactor()
+    reactor: Any = EPollReactor() if name == "epoll" else SteadyReactor()
     installReactor(reactor)
     return reactor
 
