@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twistproxy.model.balancing import Balancing, SlowStartSettings
 from twistproxy.model.cluster import ClusterSettings
 from twistproxy.model.discovery import StaticSource
 from twistproxy.model.outlier import OutlierSettings
@@ -14,7 +15,8 @@ SOURCE = StaticSource("a", ())
 
 
 def test_what_is_to_go_stays() -> None:
-    old = ClusterSettings("a", source=SOURCE, outlier=OutlierSettings(), health_checks=CHECKS)
+    slow = Balancing(slow_start=SlowStartSettings(1.0))
+    old = ClusterSettings("a", source=SOURCE, outlier=OutlierSettings(), health_checks=CHECKS, balancing=slow)
     gone = ClusterSettings("b")
     assert clusters_on_trial([ClusterSettings("a"), ClusterSettings("c")], [old, gone]) == (
         old,

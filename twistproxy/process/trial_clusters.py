@@ -15,8 +15,8 @@ from twistproxy.model.cluster import ClusterSettings
 def clusters_on_trial(
     new: Iterable[ClusterSettings], former: Iterable[ClusterSettings]
 ) -> tuple[ClusterSettings, ...]:
-    """The new clusters, with the health checks, outlier detection and sources that only the former ones have, and those
-    of the former that are to go.
+    """The new clusters, with the health checks, outlier detection, sources and slow start that only the former ones have,
+    and those of the former that are to go.
     """
     before = {cluster.name: cluster for cluster in former}
     found = []
@@ -28,6 +28,9 @@ def clusters_on_trial(
                 source=cluster.source or old.source,
                 outlier=cluster.outlier or old.outlier,
                 health_checks=cluster.health_checks or old.health_checks,
+                balancing=replace(
+                    cluster.balancing, slow_start=cluster.balancing.slow_start or old.balancing.slow_start
+                ),
             )
         )
     return (*found, *before.values())
