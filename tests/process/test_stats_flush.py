@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone, ConnectionRefusedError
+from twisted.internet.error import CannotListenError, ConnectionDone, ConnectionRefusedError
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
-from twistproxy.admin.merge import Statistics
+from twistproxy.admin.merge import Statistics, Totals
+from twistproxy.admin.stats_config import PLAIN
 from twistproxy.model.address import TcpAddress
 from twistproxy.model.bootstrap import AdminSettings, Bootstrap, Node
 from twistproxy.model.statistics import StatsdSettings, StatsSettings
 from twistproxy.process.stats_flush import StatsFlush
+from twistproxy.process.stats_sinks import StatsSinks
 
 SINK = StatsdSettings("p", tcp=(TcpAddress("127.0.0.1", 1), TcpAddress("127.0.0.1", 2)))
 
@@ -153,3 +156,59 @@ def test_intervals_end_with_flushes() -> None:
     world.statistics.worker_gone("w")
     world.tick()
     assert world.statistics.totals().intervals == {}
+
+
+class Udp:
+    """A reactor for one datagram port, which takes what `problem` does not speak against."""
+
+    def __init__(self, problem: Exception | None = None) -> None:
+        self.problem = problem
+        self.sent: list[tuple[bytes, tuple[str, int]]] = []
+        self.open = False
+
+    def listenUDP(self, port: int, protocol: Any, interface: str) -> Udp:
+        if isinstance(self.problem, CannotListenError):
+            raise self.problem
+        self.open = True
+        return self
+
+    def write(self, data: bytes, address: tuple[str, int]) -> None:
+        if self.problem is not None:
+            raise self.problem
+        self.sent.append((data, address))
+
+    def stopListening(self) -> None:
+        self.open = False
+
+
+UDP = StatsdSettings("p", udp=TcpAddress("127.0.0.1", 8125))
+
+
+def test_a_server_by_udp() -> None:
+    udp = Udp()
+    sinks = StatsSinks(udp)
+    sinks.use((UDP,), PLAIN)
+    sinks.flush(Totals({"a": 3, "b": 1}, used={"a", "b"}))
+    assert udp.sent == [(b"p.a:3|c", ("127.0.0.1", 8125)), (b"p.b:1|c", ("127.0.0.1", 8125))]
+    sinks.stop()
+    assert not udp.open
+    assert not sinks
+
+
+@pytest.mark.parametrize(
+    "problem", [OSError(101, "Network is unreachable"), CannotListenError("::", 0, OSError(97, "no"))]
+)
+def test_no_way_to_a_server(problem: Exception) -> None:
+    sinks = StatsSinks(Udp(problem))
+    sinks.use((UDP,), PLAIN)
+    sinks.flush(Totals({"a": 3}, used={"a"}))
+    sinks.stop()
+
+
+def test_answers_that_come_after_the_end_are_for_nobody() -> None:
+    world = World(sinks=(SINK,))
+    world.reactor.advance(5)
+    world.flush.stop()
+    world.answer()
+    assert world.reactor.tcpClients == []
+    assert world.statistics.totals().gauges == {}

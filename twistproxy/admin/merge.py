@@ -177,14 +177,17 @@ class Statistics:
     def flush(self) -> None:
         """An interval is over."""
         now = Totals()
-        _add_histograms(now, self._past.histograms)
-        for snapshot in self._live.values():
-            _add_histograms(now, snapshot.get("histograms", {}))
+        for histograms in (
+            self._past.histograms,
+            *(one.get("histograms", {}) for one in self._live.values()),
+        ):
+            # Of thousands of clusters most have none.
+            _add_histograms(now, {name: counts for name, counts in histograms.items() if counts})
         before = self._flushed
         self._intervals = {
             name: more
             for name, counts in now.histograms.items()
-            if counts and (more := _more(counts, before.get(name, {})))
+            if (more := _more(counts, before.get(name, {})))
         }
         self._flushed = now.histograms
 

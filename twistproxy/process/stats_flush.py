@@ -77,7 +77,7 @@ class StatsFlush:
 
     def _collected(self, statistics: Statistics) -> None:
         self._under_way = False
-        if not self._on_admin:
+        if self._loop.running and not self._on_admin:
             self._report_own(statistics)
             self._send(statistics)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from twisted.internet.error import CannotListenError, MessageLengthError
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import ClientFactory, DatagramProtocol, connectionDone
 from twisted.internet.protocol import Protocol as Connection
@@ -78,18 +79,6 @@ def _make(reactor: Any, settings: StatsdSettings, config: StatsConfig) -> Sink:
     return TcpSink(reactor, settings, config)
 
 
-class _Datagrams(DatagramProtocol):
-    """Sends to one address only, and hears nothing."""
-
-    transport: Any
-
-    def __init__(self, address: TcpAddress) -> None:
-        self._address = address
-
-    def startProtocol(self) -> None:
-        self.transport.connect(self._address.host, self._address.port)
-
-
 class UdpSink:
     """A server that gets datagrams, whether it is there or not."""
 
@@ -100,18 +89,26 @@ class UdpSink:
     ) -> None:
         self._settings = settings
         self._config = config
-        interface = "::" if ":" in address.host else ""
-        self._port = reactor.listenUDP(0, _Datagrams(address), interface=interface)
+        self._address = (address.host, address.port)
+        self._port: Any = None
+        try:
+            interface = "::" if ":" in address.host else ""
+            self._port = reactor.listenUDP(0, DatagramProtocol(), interface=interface)
+        except CannotListenError as e:
+            _log.error("no statistics can be sent to {address}: {error}", address=address, error=e)
 
     def send(self, flush: Flush) -> None:
+        if self._port is None:
+            return
         try:
             for datagram in datagrams(lines(flush, self._settings, self._config), self._settings.max_bytes):
-                self._port.write(datagram)
-        except OSError as e:  # no route, or too large
+                self._port.write(datagram, self._address)
+        except (OSError, MessageLengthError) as e:  # there is no way to that host, for example
             _log.warn("statistics cannot be sent: {error}", error=e)
 
     def stop(self) -> None:
-        self._port.stopListening()
+        if self._port is not None:
+            self._port.stopListening()
 
 
 class TcpSink:
