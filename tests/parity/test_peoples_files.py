@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from .harness import START_LIMIT, Proxy, command, wait_for
+from .origin import raw
 from .settings import Config, read
 from .test_cors_filter import cors_headers
 from .wire import Ended
@@ -55,6 +56,12 @@ staticResources:
           codec_type: AUTO
           delayed_close_timeout: 0.1s
           http2ProtocolOptions: {maxConcurrentStreams: 100}
+          access_log:
+            name: envoy.access_loggers.file
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog
+              path: LOGFILE
+              format: "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %GRPC_STATUS%\\n"
           upgrade_configs: [{upgrade_type: websocket}]
           route_config:
             name: local_route
@@ -100,7 +107,7 @@ staticResources:
 
 def configure(proxy: Proxy) -> Config:
     ports = {"ADMIN": proxy.port("admin"), "MAIN": proxy.port(), "ORIGIN": proxy.origin().port}
-    text = TEXT
+    text = TEXT.replace("LOGFILE", str(proxy.log().path))
     for name, port in ports.items():
         text = text.replace(name, str(port))
     found: Config = read(text)
@@ -128,6 +135,14 @@ def test_what_it_does(proxy: Proxy) -> None:
     assert proxy.ask("/two/none").status == 404
     response = proxy.ask("/gone", method="POST", headers="content-type: application/grpc\r\n")
     assert (response["grpc-status"], response["grpc-message"]) == ("2", "gone%0A")
+
+
+@pytest.mark.parametrize(("status", "name"), [("200 OK", "Unknown"), ("503 None", "Unavailable")])
+def test_grpc_without_a_status(proxy: Proxy, status: str, name: str) -> None:
+    """The log has what the HTTP status stands for."""
+    proxy.origin().on("/two/1", raw(f"HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n"))
+    proxy.ask(f"/two/1?{name}", headers="content-type: application/grpc\r\n")
+    assert proxy.log().line(f"/two/1?{name}").endswith(f" {name}")
 
 
 def test_what_it_shows(proxy: Proxy) -> None:

@@ -33,6 +33,15 @@ ROUTES: dict[str, Config] = {
             "grpc_timeout_header_offset": "0.01s",
         }
     },
+    "duration_long": {"max_stream_duration": {"max_stream_duration": "300s"}},
+    "duration_none": {"max_stream_duration": {"max_stream_duration": "0s"}},
+    "duration_grpc_long": {
+        "max_stream_duration": {
+            "max_stream_duration": "300s",
+            "grpc_timeout_header_max": "10s",
+            "grpc_timeout_header_offset": "1s",
+        }
+    },
     "grpc": {"max_grpc_timeout": "0.1s", "grpc_timeout_offset": "0.01s"},
     "grpc_any": {"max_grpc_timeout": "0s", "timeout": "0.02s"},
     "limited": {"cluster": "limited"},
@@ -203,6 +212,27 @@ def test_grpc_timeout_as_duration(proxy: Proxy) -> None:
         )
     response, flags, details = run(proxy, "duration_grpc", "slow", headers="grpc-timeout: 50m\r\n")
     assert (response.status, flags, details) == (504, "-", "max_duration_timeout")
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "expected"),
+    [
+        ("duration_long", "", "300000m"),
+        ("duration_long", "5S", "300000m"),
+        ("duration_long", "x", "300000m"),
+        ("duration_grpc_long", "", "300000m"),
+        ("duration_grpc_long", "5S", "4000m"),
+        ("duration_grpc_long", "500S", "9000m"),
+        ("duration_none", "", None),
+        ("duration_none", "5S", "5S"),
+    ],
+)
+def test_a_grpc_upstream_is_told_the_duration(
+    proxy: Proxy, name: str, said: str, expected: str | None
+) -> None:
+    headers = GRPC + (f"grpc-timeout: {said}\r\n" if said else "")
+    assert told(proxy, name, headers=headers).get("grpc-timeout") == expected
+    assert told(proxy, name).get("grpc-timeout") is None
 
 
 def test_duration_of_an_attempt(proxy: Proxy) -> None:

@@ -100,7 +100,14 @@ class Timeouts:
 
 def stream_duration(plan: RequestPlan, head: RequestHead) -> float | None:
     """How long the whole stream may take, in seconds, 0 for ever; None: as long as the manager says (Envoy:
-    ConnectionManagerImpl::ActiveStream::refreshDurationTimeout)."""
+    ConnectionManagerImpl::ActiveStream::refreshDurationTimeout).  A gRPC upstream is told what the route says."""
+    duration = _stream_duration(plan, head)
+    if duration and _is_grpc(head):
+        head.set(_GRPC_TIMEOUT, _grpc_text(round(duration * 1000)))
+    return duration
+
+
+def _stream_duration(plan: RequestPlan, head: RequestHead) -> float | None:
     most = plan.grpc_duration_max
     asked = grpc_timeout(head) if most is not None else None
     if most is None or asked is None:

@@ -6,7 +6,7 @@ import re
 from typing import Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from twistproxy.http.grpc import STATUS_NAMES, is_grpc
+from twistproxy.http.grpc import STATUS_NAMES, is_grpc, status_of_http
 from twistproxy.http.headers import HeaderMap
 from twistproxy.http.message import ResponseWithTrailers
 from twistproxy.observe.log_syntax import Clocks, FormatError, Operator, Spec, text_of
@@ -239,14 +239,14 @@ def _server_name(argument: str, clocks: Clocks) -> Operator:
 
 
 def grpc_status_number(stream: Any) -> int | None:
-    """What the trailers say, or else the head."""
+    """What the trailers say, or the head, or else what the HTTP status stands for."""
     if not is_grpc(stream.head):
         return None
     for fields in (response_trailers(stream), stream.response):
         value = None if fields is None else fields.get(b"grpc-status")
         if value is not None and value.isdigit():
             return int(value)
-    return None
+    return None if stream.response is None else status_of_http(stream.response.status)
 
 
 def _grpc_status(argument: str, clocks: Clocks) -> Operator:
