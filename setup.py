@@ -37,7 +37,7 @@ COMPILED = """
     route/redirect route/rewrite route/substitution route/table route/uri_template route/virtual_host
     stream/anew stream/chain stream/context stream/direction stream/extras stream/fields stream/filter_side stream/limits
     stream/proxy_status stream/record stream/remote stream/request_headers stream/response_headers
-    stream/sanitise stream/stream stream/tracing stream/trust stream/upgrades
+    stream/route_lookups stream/sanitise stream/stream stream/tracing stream/trust stream/upgrades
     upstream/choosers/aggregate upstream/choosers/balancers upstream/choosers/base upstream/choosers/context
     upstream/choosers/hashing upstream/choosers/make upstream/choosers/original_dst upstream/choosers/override
     upstream/choosers/params upstream/choosers/peeking

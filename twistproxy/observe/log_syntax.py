@@ -19,14 +19,16 @@ class Clocks:
     """What turns a monotonic time of a stream into wall time.
 
     metered  some operator that was built with these clocks asks for bytes on the wire, so somebody must count them
+    routed   … or for how often and how long routes were looked up
     """
 
-    __slots__ = ("metered", "monotonic", "wall")
+    __slots__ = ("metered", "monotonic", "routed", "wall")
 
     def __init__(self, wall: Callable[[], float], monotonic: Callable[[], float]) -> None:
         self.wall = wall
         self.monotonic = monotonic
         self.metered = False
+        self.routed = False
 
     def wall_at(self, moment: float) -> float:
         return self.wall() - (self.monotonic() - moment)

@@ -173,6 +173,21 @@ def _validity(argument: str, clocks: Clocks) -> Operator:
     return lambda stream: None
 
 
+def _of_routing(measure: Callable[[Any], int]) -> Spec:
+    """What `stream.route_lookups` notes."""
+
+    def of(stream: Any) -> int:
+        return 0 if stream.extras is None else measure(stream.extras)
+
+    def build(argument: str, clocks: Clocks) -> Operator:
+        if argument:
+            raise FormatError("ROUTE_RESOLUTION does not take any parameters or length")
+        clocks.routed = True
+        return of
+
+    return Spec(build, required=False, length=False)
+
+
 SIMPLE: dict[str, Operator] = {
     "DURATION": duration,
     "REQUEST_DURATION": lambda s: milliseconds(s.start, s.request_ended_at),
@@ -182,6 +197,8 @@ SIMPLE: dict[str, Operator] = {
     "UPSTREAM_CONNECTION_POOL_READY_DURATION": _pool_ready,
 }
 WITH_ARGUMENT: dict[str, Spec] = {
+    "ROUTE_RESOLUTION_COUNT": _of_routing(lambda extras: extras.route_lookups),
+    "ROUTE_RESOLUTION_TIME_US": _of_routing(lambda extras: int(extras.route_seconds * 1e6)),
     "START_TIME": Spec(_start_time, required=False, length=False),
     "START_TIME_LOCAL": Spec(_local(_start_time), required=False, length=False),
     "EMIT_TIME": Spec(_emit_time, required=False, length=False),

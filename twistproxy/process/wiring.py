@@ -47,6 +47,7 @@ from twistproxy.process.running_listener import RunningListener
 from twistproxy.process.trial import ManagerParts, TrialParts
 from twistproxy.route.header_rules import HeaderEdits, compile_edits
 from twistproxy.route.table import RouteTable
+from twistproxy.stream.route_lookups import counting
 from twistproxy.upstream.choosers.make import Say
 from twistproxy.upstream.cluster_manager import ClusterManager
 
@@ -112,6 +113,10 @@ class Runtime:
                 self._retired.append(old)
         for listener in listeners.values():
             listener.manager.metered = self._clocks.metered
+            pick = listener.table.pick
+            listener.manager.pick_route = (
+                counting(pick, self._clock.monotonic) if self._clocks.routed else pick
+            )
             listener.manager.reasons = Reasons(listener, lambda name: self._clusters.get(name))
         self._listeners = listeners
         self._by_address = {

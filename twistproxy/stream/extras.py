@@ -28,16 +28,19 @@ class Extras:
     mirrored   see there
     follower   see there
     redirects  how many redirects were followed
+    route_lookups, route_seconds  how often its route was looked up, and how long it took, if somebody wants to know
     targets    by the name of a route with `previous_routes`: the routes that its redirects have led to
     """
 
-    __slots__ = ("cookies", "follower", "mirrored", "redirects", "targets")
+    __slots__ = ("cookies", "follower", "mirrored", "redirects", "route_lookups", "route_seconds", "targets")
 
     def __init__(self) -> None:
         self.cookies: list[bytes] = []
         self.mirrored: Mirrored | None = None
         self.follower: Follower | None = None
         self.redirects = 0
+        self.route_lookups = 0
+        self.route_seconds = 0.0
         self.targets: dict[str, set[str]] = {}
 
     def response(self, head: ResponseHead, end_stream: bool) -> bool:
