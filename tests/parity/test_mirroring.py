@@ -309,6 +309,7 @@ def test_statistics(proxy: Proxy) -> None:
     names = ["upstream_rq_total", "upstream_rq_200", "internal.upstream_rq_200", "internal.upstream_rq_2xx"]
     names += ["internal.upstream_rq_completed", "upstream_rq_completed"]
     before = proxy.stats("^cluster%5C.shadow%5C.")
+    own = proxy.stat("http.async-client.rq_total")
     for _ in range(3):
         proxy.ask("/plain")
         mirrored(proxy)
@@ -319,3 +320,4 @@ def test_statistics(proxy: Proxy) -> None:
 
     assert wait_for(lambda: growth() == {3})
     assert not proxy.stats("^cluster%5C.shadow%5C.external")
+    assert proxy.stat("http.async-client.rq_total") == own + 3
