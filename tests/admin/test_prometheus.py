@@ -29,16 +29,16 @@ def test_types_and_samples() -> None:
     text = prometheus_text(selected(type="Counters")) + prometheus_text(selected(type="Gauges"))
     assert text == (
         "# TYPE envoy_cluster_assignment_stale counter\n"
-        'envoy_cluster_assignment_stale{envoy_cluster_name="app"} 0.0\n'
+        'envoy_cluster_assignment_stale{envoy_cluster_name="app"} 0\n'
         "# TYPE envoy_cluster_upstream_cx_total counter\n"
-        'envoy_cluster_upstream_cx_total{envoy_cluster_name="app"} 4.0\n'
+        'envoy_cluster_upstream_cx_total{envoy_cluster_name="app"} 4\n'
         "# TYPE envoy_cluster_upstream_rq counter\n"
-        'envoy_cluster_upstream_rq{envoy_cluster_name="app",envoy_response_code="200"} 12.0\n'
-        'envoy_cluster_upstream_rq{envoy_cluster_name="app",envoy_response_code="503"} 1.0\n'
+        'envoy_cluster_upstream_rq{envoy_cluster_name="app",envoy_response_code="200"} 12\n'
+        'envoy_cluster_upstream_rq{envoy_cluster_name="app",envoy_response_code="503"} 1\n'
         "# TYPE envoy_cluster_upstream_cx_active gauge\n"
-        'envoy_cluster_upstream_cx_active{envoy_cluster_name="app"} 4.0\n'
+        'envoy_cluster_upstream_cx_active{envoy_cluster_name="app"} 4\n'
         "# TYPE envoy_server_live gauge\n"
-        "envoy_server_live 1.0\n"
+        "envoy_server_live 1\n"
     )
 
 
@@ -78,13 +78,13 @@ def test_text_readouts_only_when_asked_for() -> None:
     assert prometheus_text(selected(type="TextReadouts")) == ""
     assert prometheus_text(selected(type="TextReadouts"), text_readouts=True) == (
         "# TYPE envoy_cluster_dotted_version_text gauge\n"
-        'envoy_cluster_dotted_version_text{envoy_cluster_name="sds",text_value="v1"} 0.0\n'
+        'envoy_cluster_dotted_version_text{envoy_cluster_name="sds",text_value="v1"} 0\n'
     )
 
 
 def test_a_filter_sees_the_dotted_names() -> None:
     assert (
         prometheus_text(selected(filter="server\\.live"))
-        == "# TYPE envoy_server_live gauge\nenvoy_server_live 1.0\n"
+        == "# TYPE envoy_server_live gauge\nenvoy_server_live 1\n"
     )
     assert prometheus_text(selected(filter="envoy_server_live")) == ""

@@ -159,8 +159,8 @@ def test_stats_in_all_formats() -> None:
     )
     exposition = (
         "# TYPE envoy_cluster_upstream_rq_total counter\n"
-        'envoy_cluster_upstream_rq_total{envoy_cluster_name="app"} 6.0\n'
-        "# TYPE envoy_server_live gauge\nenvoy_server_live 1.0\n"
+        'envoy_cluster_upstream_rq_total{envoy_cluster_name="app"} 6\n'
+        "# TYPE envoy_server_live gauge\nenvoy_server_live 1\n"
     )
     assert ask(f"/stats?format=prometheus&{query}") == (200, TEXT, exposition)
     assert ask(f"/stats/prometheus?{query}") == (200, TEXT, exposition)

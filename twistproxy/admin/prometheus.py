@@ -1,8 +1,8 @@
 """/stats/prometheus: the statistics in Prometheus' text format, with Envoy's names, labels and types.
 
-prometheus_client writes it.  Two things of its output are changed.  It insists that a counter's name ends in
+prometheus_client writes it.  Three things of its output are changed.  It insists that a counter's name ends in
 "_total", which most of Envoy's do not, so counters go through it as gauges and their TYPE lines are
-corrected.  And it prints a HELP line for each metric, where Envoy has nothing to say.
+corrected.  It prints a HELP line for each metric, where Envoy has nothing to say.  And it writes whole numbers as "1.0".
 """
 
 from __future__ import annotations
@@ -109,5 +109,7 @@ def prometheus_text(selected: Selected, summaries: bool = False, text_readouts: 
             name = line.split(" ")[2]
             if name in collector.counter_names:
                 line = f"# TYPE {name} counter\n"
+        elif line.endswith(".0\n"):
+            line = f"{line[:-3]}\n"
         lines.append(line)
     return "".join(lines)
