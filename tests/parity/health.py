@@ -18,7 +18,7 @@ INTERVAL = "0.1s"
 def check(**fields: Any) -> Config:
     """A health check; `fields` say of what kind, and what is different."""
     return {
-        "timeout": "0.9s",
+        "timeout": "2s",  # in which the host answers even on a busy machine
         "interval": INTERVAL,
         "no_traffic_interval": INTERVAL,
         "unhealthy_threshold": 2,

@@ -255,7 +255,7 @@ def test_grpc_sends(proxy: Proxy) -> None:
         ("te", "trailers"),
         ("content-type", "application/grpc"),
         ("user-agent", "Envoy/HC"),
-        ("grpc-timeout", "900m"),
+        ("grpc-timeout", "2000m"),
     }
     call = proxy.origins["grpc_serving"].calls.get(timeout=3)  # type: ignore[attr-defined]
     assert set(call.headers) == common | {(":authority", "grpc_serving")}
