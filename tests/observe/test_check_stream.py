@@ -11,6 +11,10 @@ from twistproxy.observe.check_stream import CheckStream
     ("operator", "expected"),
     [
         ("%PROTOCOL%", "HTTP/1.1"),
+        ("%STREAM_ID%", "-"),
+        ("%REQUEST_TX_DURATION%", "-"),
+        ("%COMMON_DURATION(US_TX_BEG:US_TX_END)%", "-"),
+        ("%COMMON_DURATION(US_TX_BEG:DS_TX_END)%", "-"),
         ("%REQ(user-agent)%", "Envoy/HC"),
         ("%DOWNSTREAM_REMOTE_ADDRESS%", "127.0.0.1:0"),
         ("%UPSTREAM_HOST%", "10.0.0.1:80"),

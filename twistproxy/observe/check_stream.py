@@ -61,3 +61,12 @@ class CheckStream:
 
     def protocol(self) -> str | None:
         return VERSION_TEXT[self.head.version]
+
+    def stream_id(self) -> str | None:
+        return None
+
+    def request_sent_at(self) -> float:
+        return 0.0
+
+    def response_sent_at(self) -> float:
+        return 0.0
