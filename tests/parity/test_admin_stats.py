@@ -140,10 +140,10 @@ def test_prometheus_names_and_labels(proxy: Proxy) -> None:
 
 def normal(line: str) -> str:
     """A sample with its labels in alphabetical order, and without braces if there are none."""
-    found = re.fullmatch(r"(\w+)\{(.*)\} (\S+)", line)
+    found = re.fullmatch(r"(\w+)(\{.*\})? (\S+)", line)
     if not found:
         return line
-    labels = ",".join(sorted(re.findall(r'\w+="[^"]*"', found[2])))
+    labels = ",".join(sorted(re.findall(r'\w+="[^"]*"', found[2] or "")))
     return f"{found[1]}{{{labels}}} {float(found[3])}" if labels else f"{found[1]} {float(found[3])}"
 
 
