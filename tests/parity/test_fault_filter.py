@@ -236,7 +236,7 @@ def test_slow_response(proxy: Proxy, path: str, headers: str) -> None:
     before = proxy.stat("http.main.fault.response_rl_injected")
     found = pieces(proxy, path, 5000, headers)
     # 20 KiB a second: the first 1024 bytes at once, the others in four times 50 ms
-    assert 0.19 < found[-1][0] < 0.5
+    assert 0.19 < found[-1][0] < 2.0
     assert len(found) >= 4
     assert all(come < (0.05 + at) * 20480 + 300 for at, come in found)
     assert proxy.stat("http.main.fault.response_rl_injected") == before + 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .harness import Proxy
+from .harness import Proxy, wait_for
 from .settings import Config, access_log, bootstrap, cluster, listener, routes_to
 
 pytestmark = pytest.mark.parity
@@ -105,8 +105,9 @@ def test_no_path(proxy: Proxy, target: str) -> None:
             response = client.read()
             assert (response.status, response.text, response["connection"]) == (404, "", None)
     if target != "*":
+        wait_for(lambda: len([line for line in proxy.log().lines() if "?a1" in line]) == 2)
         lines = [line.split("\t") for line in proxy.log().lines() if "?a1" in line]
-        assert all(line[1:] == ["404", "absolute_path_rejected", "-"] for line in lines)
+        assert [line[1:] for line in lines] == [["404", "absolute_path_rejected", "-"]] * 2
 
 
 def test_no_path_is_counted(proxy: Proxy) -> None:
