@@ -19,13 +19,13 @@ FORMAT = (
 HOST = "10.0.0.1:80"
 
 
-def plane(options: UpstreamLogOptions | None = None) -> DataPlane:
+def plane(options: UpstreamLogOptions | None = None, form: str = FORMAT) -> DataPlane:
     policy = RetryPolicy(RETRY_ON["5xx"], num_retries=1, base_interval=0.1, max_interval=0.1)
     retried = RouteSettings(RouteMatch(prefix="/x"), ClusterAction("app", plan=RequestPlan(policy)))
     other = RouteSettings(RouteMatch(prefix="/"), ClusterAction("app"))
     settings = manager(
         routes_to(retried, other),
-        upstream_logs=(AccessLogSettings("/up", LogFormat(FORMAT)),),
+        upstream_logs=(AccessLogSettings("/up", LogFormat(form)),),
         upstream_log_options=options or UpstreamLogOptions(),
         upgrades=(UpgradeSettings("websocket", True),),
     )
@@ -102,4 +102,20 @@ def test_what_is_only_explained_is_not_logged() -> None:
     data = plane()
     data.runtime.explain({"path": "/x", "host": "a", "headers": []})
     assert lines(data) == []
+    data.finish()
+
+
+def test_bytes_of_answers_without_content_are_their_own() -> None:
+    """The connection is free before such an answer is passed on."""
+    data = plane(form="%UPSTREAM_WIRE_BYTES_RECEIVED% %UPSTREAM_WIRE_BYTES_SENT%\n")
+    client = data.client()
+    empty = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    for _ in range(3):
+        client.receive(GET)
+        data.upstream.receive(empty)
+        assert client.take().startswith(b"HTTP/1.1 200")
+    found = [line.split() for line in lines(data)]
+    assert [received for received, _ in found] == [str(len(empty))] * 3
+    assert len({sent for _, sent in found}) == 1
+    assert len(data.connector.attempts) == 1
     data.finish()

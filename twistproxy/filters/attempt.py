@@ -8,6 +8,7 @@ from twistproxy.api.codec import RequestEncoder, ResetReason
 from twistproxy.api.upstream import PoolFailure
 from twistproxy.filters.upstream_request import UpstreamRequest
 from twistproxy.http.message import RequestHead, ResponseHead
+from twistproxy.primitives.byte_meter import ByteMeter
 from twistproxy.stream.stream import Stream
 from twistproxy.upstream.cluster import Cluster
 from twistproxy.upstream.host import Host
@@ -53,7 +54,17 @@ class Attempt(UpstreamRequest):
     try_at, idle_at, duration_at   when its per-try timeout, its per-try idle timeout and its longest duration are over
     """
 
-    __slots__ = ("_owner", "_pauses", "blamed", "duration_at", "host", "idle_at", "retried", "try_at")
+    __slots__ = (
+        "_meter",
+        "_owner",
+        "_pauses",
+        "blamed",
+        "duration_at",
+        "host",
+        "idle_at",
+        "retried",
+        "try_at",
+    )
 
     def __init__(
         self,
@@ -68,6 +79,7 @@ class Attempt(UpstreamRequest):
         super().__init__(stream, cluster, pool, head, end_stream, 0.0, envoy_headers)
         self._owner = owner
         self._pauses = 0
+        self._meter: ByteMeter | None = None
         self.host: Host | None = None
         self.blamed = False
         self.retried = False
@@ -85,6 +97,7 @@ class Attempt(UpstreamRequest):
         owner = self._owner
         owner.host_tried(host)
         super().pool_ready(encoder, host)
+        self._meter = self._stream.upstream_meter
         if not self._done:
             owner.attempt_connected(self)
 
@@ -108,8 +121,9 @@ class Attempt(UpstreamRequest):
         """This is the response: send it to the client."""
         stream = self._stream
         stream.host = self.host
-        assert self._encoder is not None
-        stream.attached(self._encoder)
+        # Not `attached`: if the response is complete, the connection may be another stream's by now.
+        stream.upstream_connection = self._encoder
+        stream.upstream_meter = self._meter
         super()._respond(head, end_stream)
 
     def decode_data(self, data: bytes, end_stream: bool) -> None:
