@@ -60,13 +60,13 @@ def test_hosts_that_are_kept_because_they_pass(program: RealProgram, hosts: list
 def test_one_failed_check_does_not_count_more_than_before(program: RealProgram, hosts: list[Host]) -> None:
     """A host is failed from the start until it passes, but this one did pass."""
     patient = checks()
-    patient["health_checks"][0].update(unhealthy_threshold=1000, timeout="0.02s")
+    patient["health_checks"][0].update(unhealthy_threshold=1000, timeout="0.3s")
     write(program, hosts)
     program.configure({**eds(program), **patient})
     program.start()
-    assert set(program.flags().values()) == {"healthy"}
+    wait_for(lambda: set(program.flags().values()) == {"healthy"}, "all hosts to pass")
     for host in hosts:
-        host.delay = 0.05
+        host.delay = 0.5
     kill_discovery(program, hosts)
     assert set(program.flags().values()) == {"healthy"}
     assert program.statuses(20) == {200}
