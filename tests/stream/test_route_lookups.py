@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
+from twistproxy.http.message import RequestHead
 from twistproxy.model.access_log import AccessLogSettings, LogFormat
 from twistproxy.stream.extras import Extras
 from twistproxy.stream.route_lookups import counting
@@ -22,9 +22,9 @@ def test_each_lookup_counts() -> None:
             return extras
 
     times = iter((1.0, 1.5, 2.0, 2.25))
-    head: Any = "head"
+    head = RequestHead(b"GET", b"/", b"a", [], {})
     pick = counting(lambda asked, stream: ("route", asked), lambda: next(times))
-    assert [pick(head, Stream()) for _ in range(2)] == [("route", "head")] * 2
+    assert [pick(head, Stream()) for _ in range(2)] == [("route", head)] * 2
     assert (extras.route_lookups, extras.route_seconds) == (2, 0.75)
 
 
