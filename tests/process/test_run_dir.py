@@ -2,12 +2,20 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from twistproxy.errors import StartError
 from twistproxy.process.run_dir import open_run_dir
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A short one: the path of a Unix socket has at most 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="run.") as path:
+        yield Path(path)
 
 
 @pytest.fixture(autouse=True)
