@@ -41,8 +41,9 @@ types: $(INSTALLED)
 layers: $(INSTALLED)
 	$(BIN)/lint-imports
 
+# Some two hundred proxies are started, each of which would compile all its modules if none could keep what it has compiled.
 pytest: $(INSTALLED) $(TOOLS)
-	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS); status=$$?; \
+	@unset PYTHONDONTWRITEBYTECODE; PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS); status=$$?; \
 	if [ $$status -eq 5 ]; then echo "pytest found no tests to run" >&2; fi; exit $$status
 
 load: $(INSTALLED) $(TOOLS)

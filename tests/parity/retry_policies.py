@@ -69,8 +69,9 @@ POLICIES: dict[str, tuple[Config | None, Config]] = {
     "per_try_long": ({"retry_on": "5xx", "per_try_timeout": "0.1s"}, {"timeout": "0.1s"}),
     "per_try_idle": ({"retry_on": "5xx", "num_retries": 1, "per_try_idle_timeout": "0.15s"}, {}),
     "total": ({"retry_on": "5xx", "num_retries": 9, "per_try_timeout": "0.1s"}, {"timeout": "0.15s"}),
+    # The pause is anything up to the base interval.
     "waiting": (
-        {"retry_on": "5xx", "num_retries": 9, "retry_back_off": {"base_interval": "10s"}},
+        {"retry_on": "5xx", "num_retries": 9, "retry_back_off": {"base_interval": "10000s"}},
         {"timeout": "1s"},
     ),
     "asked": (

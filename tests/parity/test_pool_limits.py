@@ -74,11 +74,18 @@ def gauge(proxy: Proxy, cluster: str, name: str) -> int:
 
 def test_one_pool(proxy: Proxy) -> None:
     """While one host has a pool, the other cannot have one; nor can another worker."""
+    asked = Event()
+
+    def slow(exchange: Exchange) -> None:
+        asked.set()
+        SLOW(exchange)
+
     for number in (0, 1):
-        proxy.origin(f"pools{number}").default = SLOW
+        proxy.origin(f"pools{number}").default = slow
     assert gauge(proxy, "pools", "remaining_cx_pools") == 1
     first = start(proxy, "/pools")
-    assert wait_for(lambda: gauge(proxy, "pools", "cx_pool_open") == 1)
+    assert asked.wait(3)
+    assert gauge(proxy, "pools", "cx_pool_open") == 1
     assert gauge(proxy, "pools", "remaining_cx_pools") == 0
     for number in (0, 1):
         proxy.origin(f"pools{number}").default = text()
