@@ -168,9 +168,8 @@ def _admin(root: Reader) -> AdminSettings:
     if old_path:
         paths.append(old_path)
     where = admin.message("address")
-    found = None if where is None else address(where)
     return AdminSettings(
-        address=found,
+        address=None if where is None else address(where),
         access_log_paths=tuple(path for path in paths if path),
         allow_paths=tuple(string_matcher(one) for one in admin.messages("allow_paths")),
         options=listen_options(admin),

@@ -30,9 +30,8 @@ def build_listener_filters(listener: Reader) -> tuple[bool, ProxyHeaderSettings 
             config.ignore_all()
     chains = listener.messages("filter_chains")
     if [one.boolean("use_proxy_proto") for one in chains][:1] == [True] and proxy is None:
-        proxy = ProxyHeaderSettings(
-            timeout=timeout, goes_on=goes_on
-        )  # the old field; the first chain's counts
+        # The old field; the first chain's counts.
+        proxy = ProxyHeaderSettings(timeout=timeout, goes_on=goes_on)
     return original, proxy
 
 

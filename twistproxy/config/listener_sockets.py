@@ -35,30 +35,25 @@ def build_listen_options(listener: Reader, place: Address, own: Reader | None = 
 
     own  SocketOptionsOverride of an additional address
     """
-    found: dict[str, list[SocketOption]] = {state: [] for state in _STATES}
+    before = []
     if listener.boolean("transparent"):
         six = isinstance(place, TcpAddress) and ":" in place.host
-        found["STATE_PREBIND"].append(
+        before.append(
             SocketOption(_IPPROTO_IPV6, _IPV6_TRANSPARENT, 1)
             if six
             else SocketOption(_IPPROTO_IP, _IP_TRANSPARENT, 1)
         )
     if listener.boolean("freebind"):
-        found["STATE_PREBIND"].append(SocketOption(_IPPROTO_IP, _IP_FREEBIND, 1))
-    _add_options(listener if own is None else own, found)
+        before.append(SocketOption(_IPPROTO_IP, _IP_FREEBIND, 1))
     queue = listener.integer("tcp_fast_open_queue_length")
-    if queue is not None:
-        found["STATE_LISTENING"].append(SocketOption(_IPPROTO_TCP, _TCP_FASTOPEN, queue))
-    return ListenOptions(*(tuple(found[state]) for state in _STATES))
+    after = () if queue is None else (SocketOption(_IPPROTO_TCP, _TCP_FASTOPEN, queue),)
+    told = listen_options(listener if own is None else own)
+    return ListenOptions((*before, *told.before_bind), told.bound, (*told.listening, *after))
 
 
 def listen_options(reader: Reader) -> ListenOptions:
     """`socket_options` alone."""
     found: dict[str, list[SocketOption]] = {state: [] for state in _STATES}
-    _add_options(reader, found)
-    return ListenOptions(*(tuple(found[state]) for state in _STATES))
-
-
-def _add_options(reader: Reader, found: dict[str, list[SocketOption]]) -> None:
     for one in reader.messages("socket_options"):
         found[one.enum("state")].append(socket_option(one))
+    return ListenOptions(*(tuple(found[state]) for state in _STATES))

@@ -339,14 +339,17 @@ class HttpConnection(ConnectionLife):
         stats = manager.stats
         stats.downstream_rq_total += 1
         stats.downstream_rq_http1_total += 1
-        self.stream = stream = Stream(manager, self, encoder)
+        self.stream = stream = self._no_request(encoder)
+        return stream
+
+    def _no_request(self, encoder: ResponseEncoder) -> Stream:
+        stream = Stream(self._manager, self, encoder)
         stream.head = RequestHead(b"", b"", b"", [], {}, scheme=b"")
         return stream
 
     def set_state(self, rules: StateRules) -> None:
         """Before its first request."""
-        nothing = Stream(self._manager, self, cast("ResponseEncoder", self.codec))
-        nothing.head = RequestHead(b"", b"", b"", [], {}, scheme=b"")
+        nothing = self._no_request(cast("ResponseEncoder", self.codec))
         rules.apply(nothing)
         self.filter_state = nothing.filter_state
 

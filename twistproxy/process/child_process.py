@@ -43,15 +43,13 @@ def prepare_process(title: str) -> None:
 
 
 def with_files(snapshot: dict[str, Any], files: LogFiles, scope: Scope) -> dict[str, Any]:
-    """A snapshot of statistics, and what the process's log files count."""
+    """The snapshot of statistics, to which is added what the process's log files count."""
     out = Snapshot(scope)
     files.collect(out)
     of_files = out.as_dict()
-    return {
-        **snapshot,
-        "counters": {**snapshot.get("counters", {}), **of_files["counters"]},
-        "gauges": {**snapshot.get("gauges", {}), **of_files["gauges"]},
-    }
+    for kind in ("counters", "gauges"):
+        snapshot.setdefault(kind, {}).update(of_files[kind])
+    return snapshot
 
 
 class MasterLink:

@@ -114,9 +114,8 @@ class Reloader:
                 problems = yield slot.offer(generation, self._timeout)
                 if problems or slot.runs(generation):
                     return problems
-                ended = (
-                    slot.name
-                )  # perhaps by chance: another one has to show that it is not the configuration
+                # Perhaps by chance: another one has to show that it is not the configuration.
+                ended = slot.name
         return [ConfigProblem("", f"{ended} ended when it was to use it")] if ended else []
 
     def _refuse(self, problems: list[ConfigProblem]) -> None:

@@ -25,12 +25,11 @@ def begin_anew(stream: Stream, response: ResponseHead, follower: Follower, heade
     context.deadlines.discard(stream)
     stream.upstream = None
     stream.leave_filters()
-    stream.extra().ended()
-    context.log_redirected(stream)
     extras = stream.extra()
-    extras.route_lookups = min(
-        extras.route_lookups, 1
-    )  # what was picked by the redirect is the new beginning's
+    extras.ended()
+    context.log_redirected(stream)
+    # What was picked by the redirect is the new beginning's.
+    extras.route_lookups = min(extras.route_lookups, 1)
     extras.route_seconds = 0.0
     stream.response = None
     stream.response_at = stream.end = 0.0
