@@ -9,26 +9,19 @@ from pathlib import Path
 
 import pytest
 from program import wait_for
-from test_reload_and_health import Host, RealProgram, checks
-from test_slow_start_of_workers import eds, write
+from real_hosts import Host, RealProgram, checks, eds, real_program, running_hosts, write
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
 def hosts() -> Iterator[list[Host]]:
-    found = [Host(), Host()]
-    yield found
-    for host in found:
-        host.shutdown()
-        host.server_close()
+    yield from running_hosts(2)
 
 
 @pytest.fixture
 def program(tmp_path: Path) -> Iterator[RealProgram]:
-    one = RealProgram(tmp_path, "twistproxy")
-    yield one
-    one.clean()
+    yield from real_program(tmp_path)
 
 
 def kill_discovery(program: RealProgram, hosts: list[Host]) -> None:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from program import cluster, wait_for
-from test_reload_and_health import Host, RealProgram
+from program import wait_for
+from real_hosts import Host, RealProgram, eds, real_program, running_hosts, write
 
 pytestmark = pytest.mark.integration
-_ASSIGNMENT = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 
 #: Even a host that is a little younger than the others gets next to nothing.
 _SLOW = {
@@ -30,44 +27,12 @@ _SLOW = {
 
 @pytest.fixture
 def hosts() -> Iterator[list[Host]]:
-    found = [Host(), Host(), Host()]
-    yield found
-    for host in found:
-        host.shutdown()
-        host.server_close()
+    yield from running_hosts(3)
 
 
 @pytest.fixture
 def program(tmp_path: Path) -> Iterator[RealProgram]:
-    one = RealProgram(tmp_path, "twistproxy")
-    yield one
-    one.clean()
-
-
-def eds(program: RealProgram) -> dict[str, Any]:
-    """A cluster `app`, whose endpoints `write` gives."""
-    found = cluster("app")
-    del found["load_assignment"]
-    source = {
-        "path_config_source": {"path": str(program.directory / "app.json")},
-        "resource_api_version": "V3",
-    }
-    return {**found, "type": "EDS", "eds_cluster_config": {"eds_config": source}}
-
-
-def write(program: RealProgram, hosts: list[Host]) -> None:
-    endpoints = [
-        {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": one.server_port}}}}
-        for one in hosts
-    ]
-    assignment = {
-        "@type": _ASSIGNMENT,
-        "cluster_name": "app",
-        "endpoints": [{"lb_endpoints": endpoints}],
-    }
-    new = program.directory / "new.json"
-    new.write_text(json.dumps({"resources": [assignment]}))
-    os.replace(new, program.directory / "app.json")
+    yield from real_program(tmp_path)
 
 
 def workers(program: RealProgram) -> dict[str, int]:
