@@ -15,8 +15,9 @@ from twistproxy.observe.stats import Snapshot
 class ProxyHeaders:
     """Of one listener.
 
-    stats  the listener's
-    go_on  makes the handler of a connection whose client is known
+    settings  they may change, also for connections that wait
+    stats     the listener's
+    go_on     makes the handler of a connection whose client is known
     """
 
     def __init__(

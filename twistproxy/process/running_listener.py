@@ -58,11 +58,12 @@ class RunningListener:
 
     def use_proxy_headers(self, settings: ProxyHeaderSettings | None, clock: Clock) -> None:
         """Connections begin with a PROXY header from now on, or (None) with a request."""
-        former = self.proxy_headers
-        if settings is None or former is None or former.settings != settings:
-            self.proxy_headers = (
-                None if settings is None else ProxyHeaders(settings, clock, self.stats, self._known)
-            )
+        if settings is None:
+            self.proxy_headers = None
+        elif self.proxy_headers is None:
+            self.proxy_headers = ProxyHeaders(settings, clock, self.stats, self._known)
+        else:
+            self.proxy_headers.settings = settings
 
     def accept(self, transport: Transport, remote: Address, local: Address) -> TransportHandler:
         if self.proxy_headers is not None:

@@ -134,7 +134,8 @@ class TcpSink:
         elif connection is not None:
             connection.transport.write(data)
         else:
-            self._waiting = (self._waiting + data)[:_MOST_WAITING]
+            if len(self._waiting) + len(data) <= _MOST_WAITING:
+                self._waiting += data
             self._connect()
 
     def _connect(self) -> None:
