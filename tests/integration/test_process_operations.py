@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from program import Program, children_of_session, cluster, free_port, listener, wait_for
+from ports import free_port
+from program import Program, children_of_session, cluster, listener, wait_for
 
 pytestmark = pytest.mark.integration
 

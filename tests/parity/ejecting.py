@@ -6,7 +6,9 @@ import json
 import time
 from typing import Any
 
-from .harness import Proxy, free_port, wait_for
+from ports import free_port
+
+from .harness import Proxy, wait_for
 from .origin import raw, text
 from .settings import Config, bootstrap, cluster, listener
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import re
 import shutil
 import socket
@@ -14,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ports import free_port
+
 from .dns_peer import DnsPeer
 from .origin import Origin
 from .settings import Config
@@ -22,18 +23,6 @@ from .wire import Client, Response, ask
 ENGINES = ("envoy", "twistproxy")
 START_LIMIT = 30.0
 LOG_LIMIT = 2.0
-
-
-def free_port() -> int:
-    """A loopback port below the kernel's range for outgoing connections, so that none can take it."""
-    while True:
-        port = random.randrange(11000, 32000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 def command(engine: str, config: Path, concurrency: int = 1) -> list[str]:

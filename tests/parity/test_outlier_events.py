@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ports import free_port
 
-from .harness import Proxy, free_port, wait_for
+from .harness import Proxy, wait_for
 from .origin import raw, silent, text
 from .settings import Config, bootstrap, cluster, listener, protocol_options
 from .wire import Ended, request_bytes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 
 import pytest
+from ports import free_port
 
 from .harness import Proxy, wait_for
 from .origin import Origin, text
@@ -24,12 +25,19 @@ DETECTION = {
 
 
 def configure(proxy: Proxy) -> Config:
-    ports = [proxy.origin(str(number)).port for number in range(HOSTS)]
+    # Ports that nothing takes while a host is gone.
+    ports = [free_port() for _ in range(HOSTS)]
+    for number, port in enumerate(ports):
+        proxy.origins[str(number)] = listening_at(port)
     clusters = [cluster("app", *ports, outlier_detection=DETECTION)]
     action = {"cluster": "app", "retry_policy": {"retry_on": "connect-failure,reset", "num_retries": 3}}
     routes = [{"match": {"prefix": "/"}, "route": action}]
     virtual_host = {"name": "all", "domains": ["*"], "routes": routes}
     return bootstrap(proxy.port("admin"), [listener("main", proxy.port(), [virtual_host])], clusters)
+
+
+def listening_at(port: int) -> Origin:
+    return Origin(socket.create_server(("127.0.0.1", port), backlog=256))
 
 
 def go(proxy: Proxy, number: int) -> None:
@@ -38,8 +46,7 @@ def go(proxy: Proxy, number: int) -> None:
 
 def come_back(proxy: Proxy, number: int) -> None:
     """At the same port."""
-    former = proxy.origin(str(number))
-    proxy.origins[str(number)] = Origin(socket.create_server(("127.0.0.1", former.port), backlog=256))
+    proxy.origins[str(number)] = listening_at(proxy.origin(str(number)).port)
     proxy.origins[str(number)].default = text(str(number))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -59,7 +60,7 @@ def configure(proxy: Proxy) -> Config:
             ],
         },
         stats_sinks=sinks,
-        stats_flush_interval="0.1s",
+        stats_flush_interval="0.2s",
     )
     config["admin"]["allow_paths"] = [{"prefix": "/stats"}, {"exact": "/ready"}, {"suffix": "me"}]
     return config
@@ -116,13 +117,21 @@ def _traffic(proxy: Proxy) -> Iterator[None]:
     ],
 )
 def test_statsd(proxy: Proxy, peer: str, lines: list[str]) -> None:
-    """Tags are compared without their order."""
+    """Tags are compared without their order, counters with all that came so far: flushes may come between requests."""
     found = PEERS[peer]
 
     def seen() -> set[str]:
-        return {ordered(line) for line in (*found.lines(), *found.stream.split("\n"))}
+        all_lines = [ordered(line) for line in (*found.lines(), *found.stream.split("\n"))]
+        counts = [match for line in all_lines if (match := COUNT.fullmatch(line))]
+        sums: Counter[tuple[str, str]] = Counter()
+        for match in counts:
+            sums[match["name"], match["tags"]] += int(match["count"])
+        return {*all_lines, *(f"{name}:{count}|c{tags}" for (name, tags), count in sums.items())}
 
-    assert wait_for(lambda: set(lines) <= seen()), set(lines) - seen()
+    assert wait_for(lambda: set(lines) <= seen(), 10), set(lines) - seen()
+
+
+COUNT = re.compile(r"(?P<name>[^:|]+):(?P<count>\d+)\|c(?P<tags>(\|#.*)?)")
 
 
 def ordered(line: str) -> str:
@@ -145,7 +154,7 @@ def test_times(proxy: Proxy) -> None:
         found = [match for line in peer.lines() if (match := pattern.fullmatch(line))]
         return sum(round(1 / float(match[1] or 1)) for match in found)
 
-    assert wait_for(lambda: count() == 3), count()
+    assert wait_for(lambda: count() == 3, 10), count()
 
 
 def test_datagrams(proxy: Proxy) -> None:

@@ -12,8 +12,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+from ports import free_port
 
-from .harness import Proxy, free_port, wait_for
+from .harness import Proxy, wait_for
 from .origin import Exchange, Origin, raw, silent, text
 from .settings import Config, access_log, bootstrap, cluster, listener
 from .sockets import sockets_to

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import pytest
+from ports import free_port
 
-from .harness import Proxy, free_port, wait_for
+from .harness import Proxy, wait_for
 from .origin import Origin
 from .settings import Config, access_log, address, bootstrap, cluster, endpoint, listener
 from .sockets import count_sockets, sockets_to

@@ -56,7 +56,7 @@ def script(name: str) -> str:
 def free_port() -> int:
     """A free port of loopback, below those that the kernel gives to outgoing connections."""
     for _ in range(1000):
-        port = random.randrange(11000, 32000)
+        port = random.randrange(22000, 32000)
         if is_free(port):
             return port
     raise DemoError("no free port on 127.0.0.1")

@@ -1,0 +1,44 @@
+"""Ports that a program under test is told to use, before it does."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+#: Those above are the demo's.
+_LOWEST, _HIGHEST, _SLICES = 10_000, 22_000, 16
+_EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+def _below_ephemeral() -> range:
+    """Ports that the kernel gives to no outgoing connection; any, where it leaves too few."""
+    first = int(_EPHEMERAL.read_text().split()[0]) if _EPHEMERAL.exists() else 32_768
+    return range(_LOWEST, min(first, _HIGHEST) if first >= _LOWEST + 100 * _SLICES else _HIGHEST)
+
+
+def _candidates() -> Iterator[int]:
+    """One after the other, so that none comes again soon, and in each of pytest's processes others."""
+    ports = _below_ephemeral()
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    mine = ports[int(worker) % _SLICES :: _SLICES]
+    for number in count(random.randrange(len(mine))):
+        yield mine[number % len(mine)]
+
+
+_ports = _candidates()
+
+
+def free_port() -> int:
+    """A port of loopback that nobody uses, and that nothing else of this test run will take."""
+    for port in _ports:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("there are always more candidates")
