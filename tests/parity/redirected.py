@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(1, str(Path(__file__).parents[1]))
 
 from tests.parity.harness import Proxy
 from tests.parity.settings import Config, access_log, answering, bootstrap, cluster, listener, routes_to
