@@ -101,8 +101,9 @@ def compare(suite: str, directory: Path, at_least: int, timeout: float) -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.timeout(300)
 def test_the_suites_that_make_a_reactor_for_each_test(tmp_path: Path) -> None:
-    compare("each", tmp_path, at_least=290, timeout=100)
+    compare("each", tmp_path, at_least=290, timeout=280)
 
 
 @pytest.mark.slow

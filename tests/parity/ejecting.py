@@ -87,7 +87,7 @@ def events(proxy: Proxy, name: str, count: int) -> list[Config]:
         found = [json.loads(line) for line in proxy.log("events").lines()]
         return [line for line in found if line["cluster_name"] == name]
 
-    wait_for(lambda: len(read()) >= count, 2.0)
+    wait_for(lambda: len(read()) >= count)
     return read()
 
 

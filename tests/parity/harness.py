@@ -22,7 +22,8 @@ from .wire import Client, Response, ask
 
 ENGINES = ("envoy", "twistproxy")
 START_LIMIT = 30.0
-LOG_LIMIT = 2.0
+#: Seconds for what takes some milliseconds on a machine that has time.
+PATIENCE = 10.0
 
 
 def command(engine: str, config: Path, concurrency: int = 1) -> list[str]:
@@ -78,7 +79,7 @@ class Log:
     def lines(self) -> list[str]:
         return self.path.read_text("latin-1").splitlines() if self.path.exists() else []
 
-    def line(self, word: str, timeout: float = LOG_LIMIT) -> str:
+    def line(self, word: str, timeout: float = PATIENCE) -> str:
         """The one line with this word; waits for it."""
         found: list[str] = wait_for(lambda: [line for line in self.lines() if word in line], timeout)
         assert len(found) == 1, f"lines with {word!r} in {self.path.name}: {found}"
@@ -89,7 +90,7 @@ class Log:
         return dict(part.split("=", 1) for part in self.line(word).split("\t"))
 
 
-def wait_for(probe: Callable[[], Any], timeout: float = 3.0) -> Any:
+def wait_for(probe: Callable[[], Any], timeout: float = PATIENCE) -> Any:
     """Call until the result is true or the time is up; returns the last result."""
     limit = time.monotonic() + timeout
     while not (found := probe()) and time.monotonic() < limit:
@@ -199,7 +200,7 @@ class Proxy:
 
     # Traffic and admin.
 
-    def client(self, name: str = "main", timeout: float = 5.0) -> Client:
+    def client(self, name: str = "main", timeout: float = PATIENCE) -> Client:
         return Client(self.port(name), timeout)
 
     def ask(self, target: str, name: str = "main", **request: Any) -> Response:
@@ -222,6 +223,6 @@ class Proxy:
     def stat(self, name: str) -> int:
         return self.stats(f"^{name.replace('.', '%5C.')}$").get(name, 0)
 
-    def stat_becomes(self, name: str, value: int, timeout: float = 2.0) -> bool:
+    def stat_becomes(self, name: str, value: int, timeout: float = PATIENCE) -> bool:
         """Whether a statistic reaches a value in time."""
         return bool(wait_for(lambda: self.stat(name) == value, timeout))

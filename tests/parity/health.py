@@ -64,14 +64,14 @@ def flags(proxy: Proxy, cluster: str, port: int | None = None) -> str:
 
 def flags_become(proxy: Proxy, cluster: str, wanted: str, port: int | None = None) -> str:
     """Waits for flags; returns those there are then."""
-    wait_for(lambda: flags(proxy, cluster, port) == wanted, 4.0)
+    wait_for(lambda: flags(proxy, cluster, port) == wanted)
     return flags(proxy, cluster, port)
 
 
 def attempted(proxy: Proxy, cluster: str, more: int) -> bool:
     """Whether so many more checks begin."""
     start = counts(proxy, cluster)["attempt"]
-    return bool(wait_for(lambda: counts(proxy, cluster)["attempt"] >= start + more, 4.0))
+    return bool(wait_for(lambda: counts(proxy, cluster)["attempt"] >= start + more))
 
 
 def events(path: Path, cluster: str) -> list[dict[str, Any]]:

@@ -37,12 +37,12 @@ class Seen:
     def normal(self) -> Headers:
         return normalised(self.headers)
 
-    def wait(self, timeout: float = 3.0) -> Seen:
+    def wait(self, timeout: float = 10.0) -> Seen:
         """Wait until the whole request was read."""
         assert self.done.wait(timeout), "the upstream is still waiting for the end of the request"
         return self
 
-    def connection_closed(self, timeout: float = 3.0) -> bool:
+    def connection_closed(self, timeout: float = 10.0) -> bool:
         """Whether the proxy closes the connection of this request in time."""
         return self.gone.wait(timeout)
 
@@ -190,7 +190,7 @@ class Origin:
         """Answer requests for this path (without its query) so."""
         self.answers[path] = answer
 
-    def take(self, timeout: float = 3.0) -> Seen:
+    def take(self, timeout: float = 10.0) -> Seen:
         """The next request that arrived."""
         try:
             return self.queue.get(timeout=timeout)

@@ -100,7 +100,7 @@ def test_draining_listeners(proxy: Proxy) -> None:
             return True
         return False
 
-    assert wait_for(refused, 2.0)
+    assert wait_for(refused)
     assert proxy.admin("/ready").status in (200, 503)
 
 

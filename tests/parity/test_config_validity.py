@@ -376,7 +376,7 @@ def _snippets() -> list[tuple[str, str]]:
 def envoy_takes(path: Path) -> tuple[bool, str]:
     """Whether Envoy takes the file, and what it says."""
     command = ["envoy", "--mode", "validate", "-l", "error", "-c", str(path)]
-    done = subprocess.run(command, capture_output=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, timeout=90, check=False)
     return done.returncode == 0, (done.stdout + done.stderr).decode("utf-8", "replace")
 
 
@@ -425,6 +425,6 @@ def test_an_overlay_is_merged_as_envoy_merges_it(tmp_path: Path) -> None:
     path.write_text(CLUSTER.format("connect_timeout: 1s"), encoding="utf-8")
     command = ["envoy", "--mode", "validate", "-l", "error", "-c", str(path)]
     overlay = "static_resources: {clusters: [{name: a, load_assignment: {cluster_name: a}}]}"
-    done = subprocess.run([*command, "--config-yaml", overlay], capture_output=True, timeout=30, check=False)
+    done = subprocess.run([*command, "--config-yaml", overlay], capture_output=True, timeout=90, check=False)
     assert done.returncode != 0
     assert b"duplicate cluster 'a'" in done.stdout + done.stderr

@@ -116,7 +116,7 @@ def test_counted(proxy: Proxy, workers: Workers, name: str) -> None:
             if value and "bytes" not in each and each.startswith(prefix)
         }
 
-    wait_for(lambda: counted() == expected, 2.5)
+    wait_for(lambda: counted() == expected)
     assert counted() == expected
     for client in clients:
         client.close()

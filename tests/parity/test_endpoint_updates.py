@@ -86,7 +86,7 @@ def update(proxy: Proxy, name: str, *hosts: str) -> None:
     """Replace the file and wait until it was read."""
     before = updates(proxy, name)
     replace(path(proxy, name), eds(proxy, name, *hosts))
-    assert wait_for(lambda: updates(proxy, name) > before, 3.0)
+    assert wait_for(lambda: updates(proxy, name) > before)
 
 
 def asked(proxy: Proxy, name: str) -> str:
@@ -118,7 +118,7 @@ def test_what_discovery_says_counts_at_once(proxy: Proxy, name: str) -> None:
     before = counted(proxy)
     for hosts, expected in STEPS:
         update(proxy, name, *hosts)
-        assert wait_for(lambda expected=expected: asked(proxy, name) == expected, 2.0), hosts
+        assert wait_for(lambda expected=expected: asked(proxy, name) == expected), hosts
     assert counted(proxy)[0] - before[0] == len(STEPS)
     assert counted(proxy)[1:] == (0, 0, 0)
 

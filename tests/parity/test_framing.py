@@ -75,7 +75,7 @@ def outcome(proxy: Proxy, case: Case) -> tuple[str, list[str]]:
     """What happened, in the words of the table, and the dirt that reached the upstream."""
     waits = case.outcome.startswith("wait")
     expected = len(re.findall(r"\b\d{3}\b", case.outcome))
-    with proxy.client(timeout=0.15 if waits else 2.0) as client:
+    with proxy.client(timeout=0.15 if waits else 10.0) as client:
         client.send(case.data)
         statuses = answers(client, expected or 1)
         closing = "close" in f"{case.outcome} {case.stricter if statuses[-1:] >= [400] else ''}"

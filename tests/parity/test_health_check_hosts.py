@@ -130,7 +130,7 @@ def reached(proxy: Proxy, name: str, count: int = 24) -> str:
 
 
 def reached_becomes(proxy: Proxy, name: str, wanted: str) -> str:
-    wait_for(lambda: reached(proxy, name) == wanted, 4.0)
+    wait_for(lambda: reached(proxy, name) == wanted)
     return reached(proxy, name)
 
 
@@ -312,7 +312,7 @@ def test_ejected_hosts_that_pass_their_checks(proxy: Proxy, name: str) -> None:
         reached(proxy, name, 4)
         return proxy.stat(ejections) > 0
 
-    assert wait_for(ejected, 4.0)
+    assert wait_for(ejected)
     host.on(f"/{name}/", text("a"))
     wanted = _HEALTHY if name == "unejects" else "/failed_outlier_check"
     assert attempted(proxy, name, 4)

@@ -88,10 +88,10 @@ def test_a_server_of_http1(workers: Workers) -> None:
 
 def test_sent(proxy: Proxy) -> None:
     common = {(":path", "/health?x"), (":scheme", "http"), ("user-agent", "Envoy/HC")}
-    call = proxy.origins["ok"].calls.get(timeout=3)  # type: ignore[attr-defined]
+    call = proxy.origins["ok"].calls.get(timeout=10)  # type: ignore[attr-defined]
     assert set(call.headers) == common | {(":method", "GET"), (":authority", "ok")}
     assert call.content == b""
-    call = proxy.origins["posts"].calls.get(timeout=3)  # type: ignore[attr-defined]
+    call = proxy.origins["posts"].calls.get(timeout=10)  # type: ignore[attr-defined]
     assert set(call.headers) >= common | {(":method", "POST"), (":authority", "posts")}
     assert call.content == b"abc"
 
@@ -108,5 +108,5 @@ def test_sent(proxy: Proxy) -> None:
     ],
 )
 def test_connections(proxy: Proxy, name: str, is_kept: bool) -> None:
-    assert wait_for(lambda: counts(proxy, name)["attempt"] >= 3, 6.0)
+    assert wait_for(lambda: counts(proxy, name)["attempt"] >= 3)
     assert (proxy.origins[name].connections == 1) is is_kept  # type: ignore[attr-defined]

@@ -230,6 +230,6 @@ def refusal(engine: str, config: Config, directory: Path) -> str:
     file = directory / "config.yaml"
     file.write_text(json.dumps(config))
     words = [word for word in command(engine, file) if word not in ("--unsupported", "warn")]
-    found = subprocess.run([*words, "--mode", "validate"], capture_output=True, text=True, timeout=20)
+    found = subprocess.run([*words, "--mode", "validate"], capture_output=True, text=True, timeout=90)
     assert found.returncode == 1, found.stdout
     return found.stderr

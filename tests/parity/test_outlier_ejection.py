@@ -245,9 +245,9 @@ def test_each_time_longer(proxy: Proxy) -> None:
     assert [event["num_ejections"] for event in found[:6]] == [1, 1, 2, 2, 3, 3]
     assert "secs_since_last_action" in found[2]
     first, second, third = (seconds(found[at], found[at + 1]) for at in (0, 2, 4))
-    assert 0.2 <= first < 0.6
+    assert first >= 0.2
     assert second >= 0.4
-    assert 0.4 <= third < 0.95
+    assert third >= 0.4
 
 
 def test_jitter(proxy: Proxy) -> None:

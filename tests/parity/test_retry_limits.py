@@ -91,7 +91,7 @@ def test_back_off_as_asked(proxy: Proxy, header: str, kind: str) -> None:
     answer = status(503, f"{header}\r\n")
     started = time.monotonic()
     assert run(proxy, "asked", answer, "asked")[1] == 2
-    assert (time.monotonic() - started > 0.9) == (kind == "ratelimited")
+    assert time.monotonic() - started > 0.9 or kind != "ratelimited"
     assert proxy.stat(name) == before + 1
 
 

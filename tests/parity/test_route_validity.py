@@ -115,7 +115,7 @@ def envoys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         path = Path(directory / f"{number}.json")
         path.write_text(content(CASES[name]))
         command = ["envoy", "--mode", "validate", "-l", "error", "-c", str(path)]
-        done = subprocess.run(command, capture_output=True, timeout=30, check=False)
+        done = subprocess.run(command, capture_output=True, timeout=90, check=False)
         return (
             ""
             if done.returncode == 0

@@ -257,7 +257,7 @@ def test_bytes(proxy: Proxy) -> None:
             client.read_some()
     head = sum(len(name) + len(value) + 4 for name, value in answer.headers) + len("HTTP/1.1 200 OK\r\n\r\n")
     expected = [before[names[0]] + len(request), before[names[1]] + head + 5]
-    assert wait_for(lambda: [proxy.stat(name) for name in names] == expected, 1.0)
+    assert wait_for(lambda: [proxy.stat(name) for name in names] == expected)
     sent = (
         proxy.stat("cluster.app.upstream_cx_tx_bytes_total")
         - before["cluster.app.upstream_cx_tx_bytes_total"]

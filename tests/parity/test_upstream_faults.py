@@ -237,7 +237,7 @@ def test_silent_upstream_is_left_when_the_client_leaves(proxy: Proxy, workers: W
         client.send(request_bytes(f"/silent?left-{number}"))
         seen = proxy.origin().take()
         client.close()
-        assert seen.connection_closed(1.0)
+        assert seen.connection_closed()
         assert logged(proxy, f"?left-{number}\t") == ("0", "DC", "downstream_remote_disconnect")
 
 

@@ -65,7 +65,7 @@ class Upstream(Origin):
 
     def next(self) -> tuple[int, bytes]:
         """The connection of the request that came next, and what it began with."""
-        number = self.arrived.get(timeout=3)
+        number = self.arrived.get(timeout=10)
         return number, self.headers.get(number, b"")
 
 

@@ -344,7 +344,7 @@ def test_none_of_several_addresses_answers(ask: Callable[[str], Seen]) -> None:
 def test_time_is_over_for_several_addresses(ask: Callable[[str], Seen]) -> None:
     started = time.monotonic()
     seen = ask("eyes-mute")
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 4
     assert seen.log["details"] == "upstream_reset_before_response_started{connection_timeout}"
     names = ("upstream_cx_total", "upstream_cx_connect_timeout", "upstream_cx_destroy_local")
     assert seen.counted(*names) == [2, 1, 1]

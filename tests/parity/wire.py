@@ -82,7 +82,7 @@ class Response:
 class Client:
     """One TCP connection to the proxy. Every wait has a limit; past it a test fails, never hangs."""
 
-    def __init__(self, port: int | str, timeout: float = 5.0, address: str = "127.0.0.1") -> None:
+    def __init__(self, port: int | str, timeout: float = 10.0, address: str = "127.0.0.1") -> None:
         """Connect to a port of an address, or to a Unix socket if the port is a path."""
         self.timeout = timeout
         self.local_port = 0
