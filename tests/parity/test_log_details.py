@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from .harness import Proxy, wait_for
@@ -97,7 +95,7 @@ def test_timeout_while_connecting(proxy: Proxy) -> None:
 def test_client_leaves_while_connecting(proxy: Proxy) -> None:
     with proxy.client() as client:
         client.send("GET /left HTTP/1.1\r\nhost: a\r\n\r\n")
-        time.sleep(0.05)
+        assert proxy.stat_becomes("cluster.hanging.upstream_rq_pending_active", 1)
     line = proxy.log().fields("/left\t")
     assert (line["code"], line["flags"]) == ("0", "DC")
     assert line["upstream"].startswith("127.0.0.1:") and line["remote"] == "-"
@@ -107,7 +105,7 @@ def test_client_leaves_in_the_middle_of_its_request(proxy: Proxy) -> None:
     proxy.origin().on("/up", silent())
     with proxy.client() as client:
         client.send("POST /up?half HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nab")
-        time.sleep(0.05)
+        assert proxy.stat_becomes("cluster.app.upstream_rq_active", 1)
     line = proxy.log().fields("/up?half\t")
     assert (line["code"], line["flags"], line["details"]) == ("0", "DC", "downstream_remote_disconnect")
     assert (line["got"], line["sent"], line["whole"], line["route"]) == ("2", "0", "-", "up")
