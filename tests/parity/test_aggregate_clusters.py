@@ -182,7 +182,7 @@ def test_a_panic_is_counted_where_the_hosts_are(proxy: Proxy) -> None:
 
 
 def test_a_hash_chooses_the_host(proxy: Proxy) -> None:
-    found = [reached(proxy, "hash", 2, f"x-key: {number}") for number in range(8)]
+    found = [reached(proxy, "hash", 2, f"x-key: {number}") for number in range(40)]
     assert all(len(one) == 1 for one in found)
     assert len(set(map(tuple, found))) == 2
 

@@ -335,6 +335,5 @@ def test_subsets_come_and_go_with_hosts(proxy: Proxy) -> None:
     assert proxy.stat(prefix + "created") == 7 * times(proxy)
     assert proxy.stat(prefix + "removed") == 2 * times(proxy)
     write_eds(proxy, "ac", c={"version": "3"})
-    assert wait_for(lambda: reached(proxy, "eds3", 2) == "c")
-    assert reached(proxy, "eds1") == "a"
+    assert wait_for(lambda: reached(proxy, "eds3", 2) == "c" and reached(proxy, "eds1") == "a")
     assert proxy.stat_becomes(prefix + "removed", 4 * times(proxy))

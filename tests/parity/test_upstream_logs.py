@@ -262,7 +262,7 @@ def test_filter(proxy: Proxy) -> None:
 
 
 def test_earlier_lines(proxy: Proxy) -> None:
-    proxy.origin().on("/slow", raw(0.07, OK))
+    proxy.origin().on("/slow", raw(0.2, OK))
     proxy.ask("/slow", "early")
 
     def kinds() -> list[str]:
@@ -272,7 +272,7 @@ def test_earlier_lines(proxy: Proxy) -> None:
     assert wait_for(lambda: "UpstreamEnd" in kinds())
     found = kinds()
     assert found[0] == "UpstreamPoolReady" and found[-1] == "UpstreamEnd"
-    assert set(found[1:-1]) == {"UpstreamPeriodic"} and 2 <= len(found[1:-1]) <= 4
+    assert set(found[1:-1]) == {"UpstreamPeriodic"} and len(found) > 3
     ready = json.loads(proxy.log("early").lines()[0])
     assert told(ready) == {**NONE, "ACCESS_LOG_TYPE": "UpstreamPoolReady"}
 
