@@ -6,7 +6,7 @@ import os
 import random
 import socket
 from collections.abc import Iterator
-from itertools import count
+from itertools import cycle
 from pathlib import Path
 
 #: Those above are the demo's.
@@ -21,12 +21,12 @@ def _below_ephemeral() -> range:
 
 
 def _candidates() -> Iterator[int]:
-    """One after the other, so that none comes again soon, and in each of pytest's processes others."""
+    """None comes again soon, each of pytest's processes has others, and another test run has another order."""
     ports = _below_ephemeral()
     worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
-    mine = ports[int(worker) % _SLICES :: _SLICES]
-    for number in count(random.randrange(len(mine))):
-        yield mine[number % len(mine)]
+    mine = list(ports[int(worker) % _SLICES :: _SLICES])
+    random.shuffle(mine)
+    return cycle(mine)
 
 
 _ports = _candidates()
