@@ -42,8 +42,13 @@ layers: $(INSTALLED)
 	$(BIN)/lint-imports
 
 # Some two hundred proxies are started, each of which would compile all its modules if none could keep what it has compiled.
+# With no ARGS, modules with real programs that fail are run once more, alone: tests/second_chance.py says which and why.
 pytest: $(INSTALLED) $(TOOLS)
-	@unset PYTHONDONTWRITEBYTECODE; PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS); status=$$?; \
+	@unset PYTHONDONTWRITEBYTECODE; PATH="$(CURDIR)/$(BIN):$$PATH"; export PATH; again=$$(mktemp); \
+	python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder --again "$$again" $(ARGS); status=$$?; \
+	if [ -z "$(strip $(ARGS))" ] && [ -s "$$again" ]; then \
+	  echo "== once more, alone: $$(xargs <"$$again")"; xargs python -m pytest <"$$again"; status=$$?; \
+	fi; rm -f "$$again"; \
 	if [ $$status -eq 5 ]; then echo "pytest found no tests to run" >&2; fi; exit $$status
 
 load: $(INSTALLED) $(TOOLS)

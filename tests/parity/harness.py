@@ -77,7 +77,9 @@ class Log:
         self.path = path
 
     def lines(self) -> list[str]:
-        return self.path.read_text("latin-1").splitlines() if self.path.exists() else []
+        """Those that are whole: an engine may be just writing the last one."""
+        text = self.path.read_text("latin-1") if self.path.exists() else ""
+        return text[: text.rfind("\n") + 1].splitlines()
 
     def line(self, word: str, timeout: float = PATIENCE) -> str:
         """The one line with this word; waits for it."""

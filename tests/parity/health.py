@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from .harness import Proxy, wait_for
+from .harness import Log, Proxy, wait_for
 from .settings import Config
 from .workers import Workers
 
@@ -76,9 +76,7 @@ def attempted(proxy: Proxy, cluster: str, more: int) -> bool:
 
 def events(path: Path, cluster: str) -> list[dict[str, Any]]:
     """The logged events of one cluster."""
-    if not path.exists():
-        return []
-    found = [json.loads(line) for line in path.read_text().splitlines()]
+    found = [json.loads(line) for line in Log(path).lines()]
     return [one for one in found if one["cluster_name"] == cluster]
 
 
