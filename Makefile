@@ -45,7 +45,7 @@ layers: $(INSTALLED)
 # With no ARGS, modules with real programs that fail are run once more, alone: tests/second_chance.py says which and why.
 pytest: $(INSTALLED) $(TOOLS)
 	@unset PYTHONDONTWRITEBYTECODE; PATH="$(CURDIR)/$(BIN):$$PATH"; export PATH; again=$$(mktemp); \
-	python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder --again "$$again" $(ARGS); status=$$?; \
+	python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder --again="$$again" $(ARGS); status=$$?; \
 	if [ -z "$(strip $(ARGS))" ] && [ -s "$$again" ]; then \
 	  echo "== once more, alone: $$(xargs <"$$again")"; xargs python -m pytest <"$$again"; status=$$?; \
 	fi; rm -f "$$again"; \
