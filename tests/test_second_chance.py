@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -33,8 +34,16 @@ def test_modules(
     for name, text in modules.items():
         (tmp_path / f"test_{name}.py").write_text(text)
     code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import pytest; sys.exit(pytest.main())"
-    options = ["-p", "second_chance", "-p", "no:cacheprovider", "--again", "again", *processes]
-    subprocess.run(
-        [sys.executable, "-c", code, *options], cwd=tmp_path, stdout=subprocess.DEVNULL, timeout=90
-    )
+    options = [
+        "-p",
+        "second_chance",
+        "-p",
+        "no:cacheprovider",
+        "--again=again",
+        "--basetemp=base",
+        *processes,
+    ]
+    without = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    command = [sys.executable, "-c", code, *options]
+    subprocess.run(command, cwd=tmp_path, env=without, stdout=subprocess.DEVNULL, timeout=90)
     assert (tmp_path / "again").read_text().split() == again
