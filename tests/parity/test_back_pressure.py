@@ -21,13 +21,22 @@ CONCURRENCY = (1, 2)
 FORMAT = "%REQ(:PATH)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS%\n"
 SIZE = 48 * 1024 * 1024
 PIECE = bytes(range(256)) * 256
+#: Linux may let a receive buffer grow to 32 MiB by itself.
+SMALL_BUFFER = {"level": socket.SOL_SOCKET, "name": socket.SO_RCVBUF, "int_value": 1 << 18}
+
+
+def receives_little(sock: socket.socket) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 18)
 
 
 def configure(proxy: Proxy) -> Config:
     log = access_log(proxy.log().path, FORMAT)
     main = listener("main", proxy.port(), routes_to("app"), access_log=[log])
-    limited = main | {"per_connection_buffer_limit_bytes": 32768}
-    app = cluster("app", proxy.origin().port, per_connection_buffer_limit_bytes=32768)
+    limited = main | {"per_connection_buffer_limit_bytes": 32768, "socket_options": [SMALL_BUFFER]}
+    binding = {"socket_options": [SMALL_BUFFER]}
+    app = cluster(
+        "app", proxy.origin().port, per_connection_buffer_limit_bytes=32768, upstream_bind_config=binding
+    )
     return bootstrap(proxy.port("admin"), [limited], [app])
 
 
@@ -82,6 +91,7 @@ def test_download_to_a_slow_client(proxy: Proxy, workers: Workers) -> None:
 
     proxy.origin().on("/down", answer)
     for client in clients:
+        receives_little(client.socket)
         assert client.send(request_bytes("/down")).read_head().status == 200
     assert wait_for(lambda: len(senders) == len(clients))
     for sender in senders:
@@ -103,6 +113,7 @@ def test_upload_to_a_slow_upstream(proxy: Proxy, workers: Workers) -> None:
     read = threading.Event()
 
     def answer(exchange: Exchange) -> None:
+        receives_little(exchange.sock)
         read.wait(20)
         left = SIZE - len(exchange.buffer)
         exchange.buffer = b""
@@ -150,6 +161,7 @@ def test_a_client_that_leaves_while_it_has_to_wait(proxy: Proxy, leave: Callable
     read, left = threading.Event(), threading.Event()
 
     def answer(exchange: Exchange) -> None:
+        receives_little(exchange.sock)
         read.wait(20)
         try:
             while exchange.sock.recv(1 << 20):
@@ -168,5 +180,5 @@ def test_a_client_that_leaves_while_it_has_to_wait(proxy: Proxy, leave: Callable
         assert not left.wait(0.1)
         assert word not in "".join(proxy.log().lines())
         read.set()
-        assert left.wait(3)
+        assert left.wait(10)
     assert proxy.log().line(word) == f"{word} 0 DC downstream_remote_disconnect"
