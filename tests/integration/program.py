@@ -217,3 +217,12 @@ def children_of_session(session: int) -> dict[str, int]:
         if int(its_session) == session and state != "Z" and name and not name.startswith("master"):
             found[name] = int(entry)
     return found
+
+
+class RealProgram(Program):
+    """The same with the real data plane."""
+
+    def command(self, *twistd: str) -> list[str]:
+        twistd = twistd or ("-n", "--pidfile=")
+        program = str(Path(sys.executable).with_name("twistd"))
+        return [sys.executable, program, *twistd, "twistproxy", "-c", str(self.config), *self.options]

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,19 +14,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from program import Program, cluster, listener, wait_for
+from program import RealProgram, cluster, listener, wait_for
 
 _ASSIGNMENT = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 _FILE_LOG = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
 
 
-class RealProgram(Program):
-    """The same with the real data plane."""
-
-    def command(self, *twistd: str) -> list[str]:
-        twistd = twistd or ("-n", "--pidfile=")
-        program = str(Path(sys.executable).with_name("twistd"))
-        return [sys.executable, program, *twistd, "twistproxy", "-c", str(self.config), *self.options]
+class HostsProgram(RealProgram):
+    """The program, one of whose clusters is used."""
 
     def configure(self, *clusters: dict[str, Any], use: str = "app", log: str = "") -> None:
         """One listener for the cluster `use`; `log`: its access log."""
@@ -107,9 +101,9 @@ def running_hosts(count: int) -> Iterator[list[Host]]:
         host.server_close()
 
 
-def real_program(directory: Path) -> Iterator[RealProgram]:
+def real_program(directory: Path) -> Iterator[HostsProgram]:
     """One that is not started yet, for as long as a fixture lasts."""
-    one = RealProgram(directory, "twistproxy")
+    one = HostsProgram(directory, "twistproxy")
     yield one
     one.clean()
 
@@ -136,7 +130,7 @@ def checks(interval: str = "0.05s") -> dict[str, Any]:
     return {"health_checks": [check]}
 
 
-def eds(program: RealProgram) -> dict[str, Any]:
+def eds(program: HostsProgram) -> dict[str, Any]:
     """A cluster `app`, whose endpoints `write` gives."""
     found = cluster("app")
     del found["load_assignment"]
@@ -147,7 +141,7 @@ def eds(program: RealProgram) -> dict[str, Any]:
     return {**found, "type": "EDS", "eds_cluster_config": {"eds_config": source}}
 
 
-def write(program: RealProgram, hosts: list[Host]) -> None:
+def write(program: HostsProgram, hosts: list[Host]) -> None:
     endpoints = [
         {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": one.server_port}}}}
         for one in hosts

@@ -7,25 +7,15 @@ import json
 import os
 import signal
 import socket
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from program import Program, cluster, listener, wait_for
+from program import Program, RealProgram, cluster, listener, wait_for
 
 pytestmark = pytest.mark.integration
 LIMIT = 6
-
-
-class RealProgram(Program):
-    """The same with the real data plane."""
-
-    def command(self, *twistd: str) -> list[str]:
-        twistd = twistd or ("-n", "--pidfile=")
-        program = str(Path(sys.executable).with_name("twistd"))
-        return [sys.executable, program, *twistd, "twistproxy", "-c", str(self.config), *self.options]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from program import wait_for
-from real_hosts import Host, RealProgram, checks, eds, real_program, running_hosts, write
+from real_hosts import Host, HostsProgram, checks, eds, real_program, running_hosts, write
 
 pytestmark = pytest.mark.integration
 
@@ -20,11 +20,11 @@ def hosts() -> Iterator[list[Host]]:
 
 
 @pytest.fixture
-def program(tmp_path: Path) -> Iterator[RealProgram]:
+def program(tmp_path: Path) -> Iterator[HostsProgram]:
     yield from real_program(tmp_path)
 
 
-def kill_discovery(program: RealProgram, hosts: list[Host]) -> None:
+def kill_discovery(program: HostsProgram, hosts: list[Host]) -> None:
     """And wait until its successor has checked everybody more than once."""
     former = program.children()["discovery"]
     os.kill(former, signal.SIGKILL)
@@ -33,7 +33,7 @@ def kill_discovery(program: RealProgram, hosts: list[Host]) -> None:
     wait_for(lambda: all(host.checks > 3 + was for host, was in zip(hosts, checked)), "its checks")
 
 
-def test_hosts_that_are_kept_because_they_pass(program: RealProgram, hosts: list[Host]) -> None:
+def test_hosts_that_are_kept_because_they_pass(program: HostsProgram, hosts: list[Host]) -> None:
     write(program, hosts)
     program.configure({**eds(program), **checks()})
     program.start()
@@ -50,7 +50,7 @@ def test_hosts_that_are_kept_because_they_pass(program: RealProgram, hosts: list
     assert program.statuses(20) == {200}
 
 
-def test_one_failed_check_does_not_count_more_than_before(program: RealProgram, hosts: list[Host]) -> None:
+def test_one_failed_check_does_not_count_more_than_before(program: HostsProgram, hosts: list[Host]) -> None:
     """A host is failed from the start until it passes, but this one did pass."""
     patient = checks()
     patient["health_checks"][0].update(unhealthy_threshold=1000, timeout="0.3s")

@@ -8,7 +8,6 @@ import os
 import re
 import resource
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program import Program, cluster, listener, wait_for
+from program import RealProgram, cluster, listener, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -74,13 +73,8 @@ class Host:
         self.server.server_close()
 
 
-class RealProgram(Program):
-    """The same with the real data plane."""
-
-    def command(self, *twistd: str) -> list[str]:
-        twistd = twistd or ("-n", "--pidfile=")
-        program = str(Path(sys.executable).with_name("twistd"))
-        return [sys.executable, program, *twistd, "twistproxy", "-c", str(self.config), *self.options]
+class CheckedProgram(RealProgram):
+    """Its cluster is checked."""
 
     def configure(self, hosts: list[Host], *more: dict[str, Any]) -> None:
         """One listener, and a cluster of these hosts; `more` clusters that nobody uses."""
@@ -123,8 +117,8 @@ def hosts() -> Iterator[list[Host]]:
 
 
 @pytest.fixture
-def program(tmp_path: Path, hosts: list[Host]) -> Iterator[RealProgram]:
-    one = RealProgram(tmp_path, "twistproxy")
+def program(tmp_path: Path, hosts: list[Host]) -> Iterator[CheckedProgram]:
+    one = CheckedProgram(tmp_path, "twistproxy")
     one.configure(hosts)
     yield one
     one.clean()
@@ -133,7 +127,7 @@ def program(tmp_path: Path, hosts: list[Host]) -> Iterator[RealProgram]:
 class Traffic:
     """Requests one after the other, on connections of four threads.  `statuses`: how often each was answered."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: RealProgram) -> None:
         self.statuses: dict[int, int] = {}
         self._stopping = False
         self._threads = [threading.Thread(target=self._run, args=(program.port,)) for _ in range(4)]
@@ -161,7 +155,7 @@ class Traffic:
 
 @pytest.mark.parametrize("flapping", [1, 3])
 def test_nothing_is_lost_when_health_endpoints_flap(
-    program: RealProgram, hosts: list[Host], flapping: int
+    program: CheckedProgram, hosts: list[Host], flapping: int
 ) -> None:
     program.start()
     with Traffic(program) as traffic:
@@ -180,7 +174,7 @@ def test_nothing_is_lost_when_health_endpoints_flap(
     wait_for(lambda: set(program.flags().values()) == {"healthy"}, "all hosts to be healthy")
 
 
-def test_a_host_that_fails_is_left_alone_by_all_workers(program: RealProgram, hosts: list[Host]) -> None:
+def test_a_host_that_fails_is_left_alone_by_all_workers(program: CheckedProgram, hosts: list[Host]) -> None:
     program.start()
     failing = hosts[0]
     failing.statuses = [503]
@@ -192,7 +186,7 @@ def test_a_host_that_fails_is_left_alone_by_all_workers(program: RealProgram, ho
 
 
 def test_a_discovery_process_that_is_replaced_changes_no_hosts_health(
-    program: RealProgram, hosts: list[Host]
+    program: CheckedProgram, hosts: list[Host]
 ) -> None:
     program.start()
     hosts[0].statuses = [503]
@@ -221,7 +215,7 @@ def test_a_discovery_process_that_is_replaced_changes_no_hosts_health(
 
 
 def test_a_reload_that_is_about_something_else_goes_on_checking(
-    program: RealProgram, hosts: list[Host]
+    program: CheckedProgram, hosts: list[Host]
 ) -> None:
     program.start()
     wait_for(lambda: all(host.checks > 3 for host in hosts), "checks")
@@ -234,7 +228,7 @@ def test_a_reload_that_is_about_something_else_goes_on_checking(
     assert program.stat("cluster.app.health_check.failure") == 0
 
 
-def test_a_reload_that_takes_the_checks_away(program: RealProgram, hosts: list[Host]) -> None:
+def test_a_reload_that_takes_the_checks_away(program: CheckedProgram, hosts: list[Host]) -> None:
     program.start()
     hosts[0].statuses = [503]
     wait_for(lambda: program.flags()[hosts[0].port] == "/failed_active_hc", "the host to fail")
@@ -249,7 +243,7 @@ def test_a_reload_that_takes_the_checks_away(program: RealProgram, hosts: list[H
     assert set(traffic.statuses) == {200}
 
 
-def test_all_open_files_that_are_allowed_may_be_used(program: RealProgram) -> None:
+def test_all_open_files_that_are_allowed_may_be_used(program: CheckedProgram) -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
     try:
@@ -261,7 +255,7 @@ def test_all_open_files_that_are_allowed_may_be_used(program: RealProgram) -> No
         assert limits == (before[1], before[1])
 
 
-def test_an_event_log_that_cannot_be_opened(program: RealProgram) -> None:
+def test_an_event_log_that_cannot_be_opened(program: CheckedProgram) -> None:
     settings = json.loads(program.config.read_text())
     settings["static_resources"]["clusters"][0]["health_checks"][0]["event_log_path"] = "/nonexistent/log"
     program.config.write_text(json.dumps(settings))

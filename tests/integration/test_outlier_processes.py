@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,19 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program import Program, cluster, listener, wait_for
+from program import Program, RealProgram, cluster, listener, wait_for
 
 pytestmark = pytest.mark.integration
 ACTIVE = "cluster.app.outlier_detection.ejections_active"
-
-
-class RealProgram(Program):
-    """The same with the real data plane."""
-
-    def command(self, *twistd: str) -> list[str]:
-        twistd = twistd or ("-n", "--pidfile=")
-        program = str(Path(sys.executable).with_name("twistd"))
-        return [sys.executable, program, *twistd, "twistproxy", "-c", str(self.config), *self.options]
 
 
 class Upstream(ThreadingHTTPServer):

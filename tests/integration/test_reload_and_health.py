@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from program import wait_for
-from real_hosts import Host, RealProgram, app, checks, real_program, running_hosts
+from real_hosts import Host, HostsProgram, app, checks, real_program, running_hosts
 
 pytestmark = pytest.mark.integration
 
@@ -20,7 +20,7 @@ def hosts() -> Iterator[list[Host]]:
 
 
 @pytest.fixture
-def program(tmp_path: Path) -> Iterator[RealProgram]:
+def program(tmp_path: Path) -> Iterator[HostsProgram]:
     yield from real_program(tmp_path)
 
 
@@ -36,7 +36,7 @@ OUTLIERS = {
 }
 
 
-def test_a_worker_that_refuses_has_changed_nothing(program: RealProgram, hosts: list[Host]) -> None:
+def test_a_worker_that_refuses_has_changed_nothing(program: HostsProgram, hosts: list[Host]) -> None:
     program.configure(app(hosts))
     program.start()
     assert program.statuses(8) == {200}
@@ -49,7 +49,7 @@ def test_a_worker_that_refuses_has_changed_nothing(program: RealProgram, hosts: 
 
 @pytest.mark.parametrize("change", ["the cluster goes", "only its watchers go"])
 def test_hosts_that_are_out_stay_so_when_a_reload_is_refused(
-    program: RealProgram, hosts: list[Host], change: str
+    program: HostsProgram, hosts: list[Host], change: str
 ) -> None:
     failing, ejected = hosts[0], hosts[1]
     good = Host()
@@ -88,7 +88,7 @@ def test_hosts_that_are_out_stay_so_when_a_reload_is_refused(
     good.server_close()
 
 
-def test_a_discovery_process_that_dies_during_a_reload(program: RealProgram, hosts: list[Host]) -> None:
+def test_a_discovery_process_that_dies_during_a_reload(program: HostsProgram, hosts: list[Host]) -> None:
     program.configure(app(hosts, **checks()))
     program.start()
     former = program.children()["discovery"]
@@ -105,7 +105,7 @@ def test_a_discovery_process_that_dies_during_a_reload(program: RealProgram, hos
 
 
 def test_the_next_discovery_process_has_what_the_last_reload_said(
-    program: RealProgram, hosts: list[Host]
+    program: HostsProgram, hosts: list[Host]
 ) -> None:
     program.configure(app(hosts, **checks()))
     program.start()
@@ -120,7 +120,7 @@ def test_the_next_discovery_process_has_what_the_last_reload_said(
 
 
 def test_a_failed_health_check_of_ours_is_not_undone_by_a_reload(
-    program: RealProgram, hosts: list[Host]
+    program: HostsProgram, hosts: list[Host]
 ) -> None:
     program.configure(app(hosts))
     program.start()

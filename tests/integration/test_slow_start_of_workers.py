@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from program import wait_for
-from real_hosts import Host, RealProgram, eds, real_program, running_hosts, write
+from real_hosts import Host, HostsProgram, eds, real_program, running_hosts, write
 
 pytestmark = pytest.mark.integration
 
@@ -31,15 +31,15 @@ def hosts() -> Iterator[list[Host]]:
 
 
 @pytest.fixture
-def program(tmp_path: Path) -> Iterator[RealProgram]:
+def program(tmp_path: Path) -> Iterator[HostsProgram]:
     yield from real_program(tmp_path)
 
 
-def workers(program: RealProgram) -> dict[str, int]:
+def workers(program: HostsProgram) -> dict[str, int]:
     return {name: pid for name, pid in program.children().items() if name.startswith("worker")}
 
 
-def replace_workers(program: RealProgram) -> None:
+def replace_workers(program: HostsProgram) -> None:
     """One after the other, as a rolling failure would."""
     for name, pid in workers(program).items():
         os.kill(pid, signal.SIGKILL)
@@ -47,14 +47,14 @@ def replace_workers(program: RealProgram) -> None:
         wait_for(program.live, "it to listen")
 
 
-def shares(program: RealProgram, hosts: list[Host], count: int = 60) -> Counter[int]:
+def shares(program: HostsProgram, hosts: list[Host], count: int = 60) -> Counter[int]:
     before = [host.requests for host in hosts]
     assert program.statuses(count) == {200}
     return Counter({at: host.requests - before[at] for at, host in enumerate(hosts)})
 
 
 @pytest.mark.parametrize("discovery", ["lives on", "dies first"])
-def test_a_new_worker_does_not_begin_anew(program: RealProgram, hosts: list[Host], discovery: str) -> None:
+def test_a_new_worker_does_not_begin_anew(program: HostsProgram, hosts: list[Host], discovery: str) -> None:
     write(program, hosts[:2])
     program.configure({**eds(program), "round_robin_lb_config": _SLOW})
     program.start()

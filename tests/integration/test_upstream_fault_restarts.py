@@ -7,7 +7,6 @@ import asyncio
 import json
 import random
 import socket
-import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program import Program, cluster, listener, wait_for
+from program import Program, RealProgram, cluster, listener, wait_for
 
 from tests.parity.sockets import sockets_to
 
@@ -25,15 +24,6 @@ CLIENTS = 12
 SECONDS = 2.5
 #: The upstream closes a connection after so many seconds without a request, and clients pause for about as long.
 PATIENCE = 0.004
-
-
-class RealProgram(Program):
-    """The same with the real data plane."""
-
-    def command(self, *twistd: str) -> list[str]:
-        twistd = twistd or ("-n", "--pidfile=")
-        program = str(Path(sys.executable).with_name("twistd"))
-        return [sys.executable, program, *twistd, "twistproxy", "-c", str(self.config), *self.options]
 
 
 class Connection(asyncio.Protocol):
